@@ -1,0 +1,258 @@
+//! What the cluster knows of itself: applications and their versions, changes, nodes, modules, level.
+//!
+//! The catalog is small, changed by control entries only, and shared as a whole with whoever shows it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    ChangeId, ClusterId, Code, Digest, Index, Level, Manifest, NodeId, Readiness, TableId, TimeMs, Version, numbered,
+    record,
+};
+
+/// All of it, as of one index.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Catalog {
+    /// The cluster's id; zero before its first entry.
+    pub cluster: ClusterId,
+    /// The level that is switched on; zero before the first entry.
+    pub level: Level,
+    /// Applications by name.
+    pub applications: BTreeMap<String, Application>,
+    /// Changes by id, the finished ones too as long as they are kept.
+    pub changes: BTreeMap<ChangeId, Change>,
+    /// Nodes ever registered, by id.
+    pub nodes: BTreeMap<NodeId, Node>,
+    /// Members that vote, as of the last membership entry applied.
+    pub voters: BTreeSet<NodeId>,
+    /// Members that do not vote.
+    pub learners: BTreeSet<NodeId>,
+    /// Modules that have begun to arrive.
+    pub modules: BTreeMap<Digest, Module>,
+    /// The next table's id.
+    pub table_next: TableId,
+    /// The next node's id.
+    pub node_next: NodeId,
+}
+record!(Catalog {
+    cluster,
+    level,
+    applications,
+    changes,
+    nodes,
+    voters,
+    learners,
+    modules,
+    table_next,
+    node_next
+});
+
+/// An application that is, or was to be, installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Application {
+    /// The version that answers now; none before the first switch.
+    pub in_force: Option<Version>,
+    /// Versions whose code is kept.
+    pub versions: BTreeMap<Version, ApplicationVersion>,
+    /// Tables by name, for the version in force.
+    pub tables: BTreeMap<String, TableId>,
+    /// The change that can still be taken back, if there is one.
+    pub reversible: Option<ChangeId>,
+    /// Which version took over at which index: it answered from the next entry on.
+    pub history: Vec<(Index, Version)>,
+}
+record!(Application {
+    in_force,
+    versions,
+    tables,
+    reversible,
+    history
+});
+
+/// One version of an application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApplicationVersion {
+    /// What it takes, keeps and emits.
+    pub manifest: Manifest,
+    /// Where its code is.
+    pub code: Code,
+}
+record!(ApplicationVersion { manifest, code });
+
+/// A module that came, or is coming, through the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// Bytes in all.
+    pub bytes_total: u64,
+    /// Bytes that are here.
+    pub bytes_here: u64,
+    /// When the first piece came.
+    pub since: TimeMs,
+}
+record!(Module {
+    bytes_total,
+    bytes_here,
+    since
+});
+
+/// A node as registered in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Drawn when its data directory was made.
+    pub nonce: u64,
+    /// For people.
+    pub name: String,
+    /// `HOST:PORT` of the peer protocol.
+    pub peer_address: String,
+    /// `HOST:PORT` of HTTP and the client protocol.
+    pub http_address: String,
+    /// The highest level that its binary knows.
+    pub level_max: Level,
+    /// For people: the binary's version.
+    pub binary: String,
+}
+record!(Node {
+    nonce,
+    name,
+    peer_address,
+    http_address,
+    level_max,
+    binary
+});
+
+/// Where a change stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// Accepted; nodes make themselves ready.
+    Preparing,
+    /// Every voter is ready; the switch can come.
+    Ready,
+    /// The new version answers; there is a way back.
+    Switched,
+    /// Done for good.
+    Finalized,
+    /// Given up before the switch.
+    Aborted,
+    /// Taken back after the switch.
+    Reverted,
+}
+numbered!(Stage { Preparing = 1, Ready = 2, Switched = 3, Finalized = 4, Aborted = 5, Reverted = 6 });
+
+impl Stage {
+    /// Whether nothing more will happen.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        match self {
+            Stage::Finalized | Stage::Aborted | Stage::Reverted => true,
+            Stage::Preparing | Stage::Ready | Stage::Switched => false,
+        }
+    }
+
+    /// The stable name in the public API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Preparing => "preparing",
+            Stage::Ready => "ready",
+            Stage::Switched => "switched",
+            Stage::Finalized => "finalized",
+            Stage::Aborted => "aborted",
+            Stage::Reverted => "reverted",
+        }
+    }
+}
+
+/// The change of one application from one version to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The application.
+    pub application: String,
+    /// The version in force when it was planned; none for an installation.
+    pub from: Option<Version>,
+    /// The version to come.
+    pub to: Version,
+    /// Where it stands.
+    pub stage: Stage,
+    /// Finalize by itself once switched.
+    pub finalize: bool,
+    /// What each node that has reported found.
+    pub readiness: BTreeMap<NodeId, Readiness>,
+    /// The switch entry, once there is one: it ran under neither, the next entry under the new version.
+    pub switch_index: Option<Index>,
+    /// Tables of the version it came from, for the way back.
+    pub tables_before: BTreeMap<String, TableId>,
+    /// What happened, in order.
+    pub history: Vec<ChangeEvent>,
+}
+record!(Change {
+    application,
+    from,
+    to,
+    stage,
+    finalize,
+    readiness,
+    switch_index,
+    tables_before,
+    history
+});
+
+/// One thing that happened to a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeEvent {
+    /// At which entry.
+    pub index: Index,
+    /// At what log time.
+    pub time: TimeMs,
+    /// For people.
+    pub what: String,
+}
+record!(ChangeEvent { index, time, what });
+
+/// Something that a change waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocker {
+    /// On whom, if on one node.
+    pub node: Option<NodeId>,
+    /// Log time since which it waits.
+    pub since: TimeMs,
+    /// What it waits for and what to do about it, for people.
+    pub what: String,
+}
+
+impl Catalog {
+    /// The version of that application that answers now.
+    #[must_use]
+    pub fn in_force(&self, application: &str) -> Option<&ApplicationVersion> {
+        let application = self.applications.get(application)?;
+        application.versions.get(&application.in_force?)
+    }
+
+    /// The change of that application that has not ended.
+    #[must_use]
+    pub fn running_change(&self, application: &str) -> Option<(ChangeId, &Change)> {
+        self.changes
+            .iter()
+            .find(|(_, change)| change.application == application && !change.stage.is_final())
+            .map(|(id, change)| (*id, change))
+    }
+
+    /// Streams that exist: those that any kept version of an application names.
+    #[must_use]
+    pub fn has_stream(&self, stream: &str) -> bool {
+        let application = stream.split('.').next().unwrap_or_default();
+        self.applications.get(application).is_some_and(|application| {
+            application
+                .versions
+                .values()
+                .any(|version| version.manifest.streams.iter().any(|name| name == stream))
+        })
+    }
+
+    /// The name of a node, or its number.
+    #[must_use]
+    pub fn node_name(&self, node: NodeId) -> String {
+        match self.nodes.get(&node) {
+            Some(known) => known.name.clone(),
+            None => format!("node {node}"),
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! What stands in the log. Each entry is one byte of format, the kind's number, and the kind's body.
+
+use bytes::Bytes;
+
+use crate::codec::{Codec, Error, Reader, put_varint};
+use crate::{ChangeId, ClusterId, Digest, Level, Manifest, MeterNumber, NodeId, Sequence, SessionId, TimeMs, record};
+
+/// The format of the entries that this binary writes. It reads this one and, for ever, all before it.
+pub const ENTRY_FORMAT: u8 = 1;
+
+/// One entry of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The leader's stamp.
+    pub time: TimeMs,
+    /// What is to be done.
+    pub body: Body,
+}
+
+/// The kinds of entries, each with its number in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// 1: the first entry of a cluster.
+    Genesis(Genesis),
+    /// 2: requests of clients, packed.
+    Requests(Vec<Request>),
+    /// 3: opens a session, whose id is this entry's index.
+    OpenSession,
+    /// 4: a piece of a module.
+    ModuleChunk(ModuleChunk),
+    /// 5: plans the change of an application to a version.
+    PlanApplication(PlanApplication),
+    /// 6: a node says whether it can run what a change needs.
+    NodeReady(NodeReady),
+    /// 7: a step of a change.
+    ChangeStep(ChangeStep),
+    /// 8: a node's name and addresses; gives a new node its id.
+    RegisterNode(RegisterNode),
+    /// 9: nothing but the time.
+    Tick,
+    /// 10: raises the level.
+    RaiseLevel(Level),
+}
+
+/// The first entry of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Genesis {
+    /// The cluster's id.
+    pub cluster: ClusterId,
+    /// The level it begins at.
+    pub level: Level,
+}
+record!(Genesis { cluster, level });
+
+/// Who asks, so that a repeat is known as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// The session.
+    pub session: SessionId,
+    /// The request's position in it.
+    pub sequence: Sequence,
+    /// The client has the replies to all sequences below this one and will never ask for them again.
+    pub settled: Sequence,
+}
+record!(Claim {
+    session,
+    sequence,
+    settled
+});
+
+/// A client's command on its way into the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Without one, the request is never sent again by anybody.
+    pub claim: Option<Claim>,
+    /// The application's name.
+    pub application: String,
+    /// The command's name.
+    pub command: String,
+    /// Version of the command's payload.
+    pub version: u16,
+    /// The payload, as the application reads it (JSON for those written with the sdk).
+    pub payload: Bytes,
+}
+record!(Request {
+    claim,
+    application,
+    command,
+    version,
+    payload
+});
+
+impl Request {
+    /// Bytes that the request takes in an entry, at most.
+    #[must_use]
+    pub fn encoded_bytes_max(&self) -> usize {
+        64 + self.application.len() + self.command.len() + self.payload.len()
+    }
+}
+
+/// A piece of a module, at a position in its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleChunk {
+    /// Digest of the whole module.
+    pub module: Digest,
+    /// Bytes of the whole module.
+    pub bytes_total: u64,
+    /// Where this piece begins; pieces come in order, and one that is there already changes nothing.
+    pub at: u64,
+    /// The piece.
+    pub bytes: Bytes,
+}
+record!(ModuleChunk {
+    module,
+    bytes_total,
+    at,
+    bytes
+});
+
+/// Where a version's code comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Code {
+    /// 1: a WASM module that came through the log.
+    Wasm {
+        /// Digest of the module as its author gave it.
+        module: Digest,
+        /// The meter it is instrumented with.
+        meter: MeterNumber,
+    },
+    /// 2: linked into the binary under the application's name and version.
+    Native,
+}
+
+impl Codec for Code {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Code::Wasm { module, meter } => {
+                put_varint(1, out);
+                module.encode(out);
+                meter.encode(out);
+            }
+            Code::Native => put_varint(2, out),
+        }
+    }
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        match reader.varint()? {
+            1 => Ok(Code::Wasm {
+                module: Codec::decode(reader)?,
+                meter: Codec::decode(reader)?,
+            }),
+            2 => Ok(Code::Native),
+            number => Err(reader.unknown("Code", number)),
+        }
+    }
+}
+
+/// Plans a change of kind `application`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanApplication {
+    /// What the version is.
+    pub manifest: Manifest,
+    /// Where its code is.
+    pub code: Code,
+    /// Finalize by itself once switched.
+    pub finalize: bool,
+}
+record!(PlanApplication {
+    manifest,
+    code,
+    finalize
+});
+
+/// What a node found when it made a version ready to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// 1: it can run it. The digest is that of the instrumented module (of the name and version for native code), and
+    /// must be the same on every node.
+    Ready {
+        /// What will run.
+        instrumented: Digest,
+    },
+    /// 2: it cannot, and says why.
+    Failed {
+        /// For people.
+        reason: String,
+    },
+}
+
+impl Codec for Readiness {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Readiness::Ready { instrumented } => {
+                put_varint(1, out);
+                instrumented.encode(out);
+            }
+            Readiness::Failed { reason } => {
+                put_varint(2, out);
+                reason.encode(out);
+            }
+        }
+    }
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        match reader.varint()? {
+            1 => Ok(Readiness::Ready {
+                instrumented: Codec::decode(reader)?,
+            }),
+            2 => Ok(Readiness::Failed {
+                reason: Codec::decode(reader)?,
+            }),
+            number => Err(reader.unknown("Readiness", number)),
+        }
+    }
+}
+
+/// A node reports on a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeReady {
+    /// Who.
+    pub node: NodeId,
+    /// On what.
+    pub change: ChangeId,
+    /// What it found.
+    pub readiness: Readiness,
+}
+record!(NodeReady {
+    node,
+    change,
+    readiness
+});
+
+/// A step of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The new version answers from the next entry on.
+    Switch,
+    /// No way back from here; the old version is let go.
+    Finalize,
+    /// The old version answers again from the next entry on.
+    Revert,
+    /// Given up before the switch.
+    Abort,
+}
+crate::numbered!(Step { Switch = 1, Finalize = 2, Revert = 3, Abort = 4 });
+
+/// Asks for a step; whether it may be taken is decided in apply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeStep {
+    /// Of which change.
+    pub change: ChangeId,
+    /// Which step.
+    pub step: Step,
+    /// For people: who or what asked.
+    pub reason: String,
+}
+record!(ChangeStep { change, step, reason });
+
+/// A node's name and addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisterNode {
+    /// Drawn by the node when its data directory was made, so that asking twice gives the same id.
+    pub nonce: u64,
+    /// For people.
+    pub name: String,
+    /// `HOST:PORT` of the peer protocol.
+    pub peer_address: String,
+    /// `HOST:PORT` of HTTP and the client protocol.
+    pub http_address: String,
+    /// The highest level that its binary knows.
+    pub level_max: Level,
+    /// For people: the binary's version.
+    pub binary: String,
+}
+record!(RegisterNode {
+    nonce,
+    name,
+    peer_address,
+    http_address,
+    level_max,
+    binary
+});
+
+impl Body {
+    fn number(&self) -> u64 {
+        match self {
+            Body::Genesis(_) => 1,
+            Body::Requests(_) => 2,
+            Body::OpenSession => 3,
+            Body::ModuleChunk(_) => 4,
+            Body::PlanApplication(_) => 5,
+            Body::NodeReady(_) => 6,
+            Body::ChangeStep(_) => 7,
+            Body::RegisterNode(_) => 8,
+            Body::Tick => 9,
+            Body::RaiseLevel(_) => 10,
+        }
+    }
+}
+
+impl Codec for Entry {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(ENTRY_FORMAT);
+        put_varint(self.body.number(), out);
+        self.time.encode(out);
+        match &self.body {
+            Body::Genesis(body) => body.encode(out),
+            Body::Requests(body) => body.encode(out),
+            Body::ModuleChunk(body) => body.encode(out),
+            Body::PlanApplication(body) => body.encode(out),
+            Body::NodeReady(body) => body.encode(out),
+            Body::ChangeStep(body) => body.encode(out),
+            Body::RegisterNode(body) => body.encode(out),
+            Body::RaiseLevel(body) => body.encode(out),
+            Body::OpenSession | Body::Tick => {}
+        }
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let format = reader.byte()?;
+        if format != ENTRY_FORMAT {
+            return Err(reader.unknown("entry format", u64::from(format)));
+        }
+        let number = reader.varint()?;
+        let time = TimeMs::decode(reader)?;
+        let body = match number {
+            1 => Body::Genesis(Codec::decode(reader)?),
+            2 => Body::Requests(Codec::decode(reader)?),
+            3 => Body::OpenSession,
+            4 => Body::ModuleChunk(Codec::decode(reader)?),
+            5 => Body::PlanApplication(Codec::decode(reader)?),
+            6 => Body::NodeReady(Codec::decode(reader)?),
+            7 => Body::ChangeStep(Codec::decode(reader)?),
+            8 => Body::RegisterNode(Codec::decode(reader)?),
+            9 => Body::Tick,
+            10 => Body::RaiseLevel(Codec::decode(reader)?),
+            number => return Err(reader.unknown("entry kind", number)),
+        };
+        Ok(Entry { time, body })
+    }
+}
+
+/// A request in the form in which it stands in an entry, made once where it arrives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackedRequest(pub Bytes);
+
+impl From<&Request> for PackedRequest {
+    fn from(request: &Request) -> Self {
+        let mut out = Vec::with_capacity(request.encoded_bytes_max());
+        request.encode(&mut out);
+        PackedRequest(out.into())
+    }
+}
+
+/// An entry of requests, put together from their packed forms: the same bytes as encoding [`Body::Requests`].
+#[must_use]
+pub fn pack(time: TimeMs, requests: &[PackedRequest]) -> Vec<u8> {
+    let bytes: usize = requests.iter().map(|request| request.0.len()).sum();
+    let mut out = Vec::with_capacity(bytes + 32);
+    out.push(ENTRY_FORMAT);
+    put_varint(2, &mut out);
+    time.encode(&mut out);
+    put_varint(requests.len() as u64, &mut out);
+    for request in requests {
+        out.extend_from_slice(&request.0);
+    }
+    out
+}
+
+/// Requests of one entry, read one after the other without copying their payloads.
+#[derive(Debug)]
+pub struct RequestView<'a> {
+    /// See [`Request::claim`].
+    pub claim: Option<Claim>,
+    /// See [`Request::application`].
+    pub application: &'a str,
+    /// See [`Request::command`].
+    pub command: &'a str,
+    /// See [`Request::version`].
+    pub version: u16,
+    /// See [`Request::payload`].
+    pub payload: &'a [u8],
+}
+
+impl<'a> RequestView<'a> {
+    /// Reads the next request.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        Ok(RequestView {
+            claim: Codec::decode(reader)?,
+            application: reader.text()?,
+            command: reader.text()?,
+            version: Codec::decode(reader)?,
+            payload: reader.bytes()?,
+        })
+    }
+
+    /// The request as a value of its own.
+    #[must_use]
+    pub fn to_request(&self) -> Request {
+        Request {
+            claim: self.claim,
+            application: self.application.to_owned(),
+            command: self.command.to_owned(),
+            version: self.version,
+            payload: Bytes::copy_from_slice(self.payload),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The deterministic half of Seachange: what stands in the log and what it means.
+//!
+//! Entries, apply, sessions, applications and their versions, changes and their planners, manifests, tables and shapes,
+//! streams' positions, limits; and, as traits, the [ports](crate::Applications) that it needs. It never knows a clock,
+//! chance, a disk, a network, a WASM engine or a Raft library, and it uses no other crate of ours: the same log from the
+//! same start gives the same state and the same streams, byte for byte.
+
+mod catalog;
+pub mod codec;
+mod digest;
+mod entry;
+mod ids;
+pub mod limits;
+pub mod manifest;
+mod ports;
+mod reply;
+
+pub use catalog::{Application, ApplicationVersion, Blocker, Catalog, Change, ChangeEvent, Module, Node, Stage};
+pub use digest::StateDigest;
+pub use entry::{
+    Body, ChangeStep, Claim, Code, ENTRY_FORMAT, Entry, Genesis, ModuleChunk, NodeReady, PackedRequest,
+    PlanApplication, Readiness, RegisterNode, Request, RequestView, Step, pack,
+};
+pub use ids::{
+    ChangeId, ClusterId, Digest, Index, Level, MeterNumber, NodeId, Offset, Sequence, SessionId, Shape, TableId, Term,
+    TimeMs, Version,
+};
+pub use manifest::Manifest;
+pub use ports::{
+    Applications, Call, CallError, CallOutcome, Cluster, Consistency, Context, Decision, Event, EventPage,
+    MemberStatus, Misuse, Pair, Pending, Read, ReadAnswer, ReadError, ReadValue, Role, Row, StateError, StateRead,
+    StateTxn, Status, SubmitError, Trap,
+};
+pub use reply::{Failure, FailureCode, Outcome, Reply};

@@ -1,0 +1,51 @@
+//! Every limit that the deterministic half knows. They are part of what a log means: to change one is to change the
+//! level of the cluster.
+
+/// Bytes of one command's payload, and of one reply.
+pub const COMMAND_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one key of a table.
+pub const KEY_BYTES_MAX: usize = 1 << 10;
+/// Bytes of one document.
+pub const DOCUMENT_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one event's key and value together.
+pub const EVENT_BYTES_MAX: usize = 1 << 20;
+/// Bytes of all writes and events of one command.
+pub const EFFECTS_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one name: application, table, stream, command, node.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of one module.
+pub const MODULE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a module carried by one entry.
+pub const MODULE_CHUNK_BYTES: usize = 256 << 10;
+/// Bytes of a manifest in its encoded form.
+pub const MANIFEST_BYTES_MAX: usize = 64 << 10;
+/// Commands, tables or streams that one manifest may name.
+pub const MANIFEST_ITEMS_MAX: usize = 256;
+/// Applications of one cluster.
+pub const APPLICATIONS_MAX: usize = 256;
+/// Commands in one entry.
+pub const ENTRY_COMMANDS_MAX: usize = 4096;
+/// Bytes of one entry.
+pub const ENTRY_BYTES_MAX: usize = 4 << 20;
+/// Sessions kept; past it the one unused for longest is forgotten.
+pub const SESSIONS_MAX: usize = 10_000;
+/// Milliseconds of log time after which an unused session is forgotten.
+pub const SESSION_IDLE_MS_MAX: u64 = 30 * 60 * 1000;
+/// How far the sequences of one session may lie apart: replies older than this are forgotten.
+pub const SESSION_WINDOW: u64 = 4096;
+/// Bytes of replies kept for one session; past it the oldest are forgotten, and the window with them.
+pub const SESSION_REPLY_BYTES_MAX: usize = 4 << 20;
+/// Rows that one scan gives at most.
+pub const SCAN_ROWS_MAX: usize = 10_000;
+/// Bytes that one scan gives at most.
+pub const SCAN_BYTES_MAX: usize = 4 << 20;
+/// Members of one cluster.
+pub const NODES_MAX: usize = 64;
+/// Finished changes kept for the record.
+pub const CHANGES_KEPT_MAX: usize = 1000;
+/// Fuel of one apply, query or migrate: units of the meter, one an instruction.
+pub const FUEL_MAX: u64 = 200_000_000;
+/// Call depth of a guest, in units of the meter.
+pub const DEPTH_MAX: u64 = 16 << 20;
+/// Pages of 64 KiB that a guest's memory may have.
+pub const MEMORY_PAGES_MAX: u32 = 1024;

@@ -1,0 +1,266 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    Body, Catalog, ChangeId, ClusterId, Failure, Index, Level, NodeId, Offset, Reply, Request, SessionId, StateDigest,
+    Term, TimeMs,
+};
+
+/// An answer that is still to come.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A record of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its dense position.
+    pub offset: Offset,
+    /// The time of its entry.
+    pub time: TimeMs,
+    /// Its key, if the application gave one.
+    pub key: Option<Bytes>,
+    /// Its value.
+    pub value: Bytes,
+}
+
+/// Events read together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventPage {
+    /// Events from the offset asked for on; empty at the end of the stream.
+    pub events: Vec<Event>,
+    /// The offset that the next event to be appended will have.
+    pub end: Offset,
+}
+
+/// What a reader wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Read {
+    /// One document.
+    Get {
+        /// The application's name.
+        application: String,
+        /// The table's name.
+        table: String,
+        /// The key.
+        key: Bytes,
+    },
+    /// Documents in order of key.
+    Scan {
+        /// The application's name.
+        application: String,
+        /// The table's name.
+        table: String,
+        /// First key, included.
+        start: Bytes,
+        /// Last key, excluded; none: the end of the table.
+        end: Option<Bytes>,
+        /// At most so many.
+        limit: usize,
+        /// From the end to the start.
+        reverse: bool,
+    },
+    /// The application's own query.
+    Query {
+        /// The application's name.
+        application: String,
+        /// The query's name.
+        query: String,
+        /// Its payload.
+        payload: Bytes,
+    },
+}
+
+/// How fresh a read must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consistency {
+    /// It shows every command acknowledged before it was asked.
+    Linearizable,
+    /// It shows what this node has applied.
+    Stale,
+}
+
+/// What a read found, and as of when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadAnswer {
+    /// The index it shows.
+    pub index: Index,
+    /// The value.
+    pub value: ReadValue,
+}
+
+/// What a read found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadValue {
+    /// Of a get.
+    Document(Option<Bytes>),
+    /// Of a scan: the pairs, and whether there are more.
+    Pairs {
+        /// In the order asked for.
+        pairs: Vec<(Bytes, Bytes)>,
+        /// Whether the scan ended at its limit.
+        more: bool,
+    },
+    /// Of a query: the application's answer.
+    Answer(Bytes),
+    /// Of a query that the application declined.
+    Refused(Bytes),
+}
+
+/// Why a read gave nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// No application of that name.
+    #[error("there is no application {0:?}")]
+    UnknownApplication(String),
+    /// The version in force keeps no such table.
+    #[error("application {application:?} keeps no table {table:?}")]
+    UnknownTable {
+        /// The application.
+        application: String,
+        /// The table.
+        table: String,
+    },
+    /// The version in force has no such query.
+    #[error("application {application:?} has no query {query:?}")]
+    UnknownQuery {
+        /// The application.
+        application: String,
+        /// The query.
+        query: String,
+    },
+    /// No such stream.
+    #[error("there is no stream {0:?}")]
+    UnknownStream(String),
+    /// The application failed on it.
+    #[error("the application failed: {}", .0.detail)]
+    Failed(Failure),
+    /// No leader could confirm that the read is fresh.
+    #[error("the read could not be confirmed as fresh: {0}")]
+    Unconfirmed(String),
+    /// This node cannot answer now.
+    #[error("this node cannot answer: {0}")]
+    Unavailable(String),
+}
+
+/// What came of a control entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Done, at that index.
+    Done {
+        /// Of the entry.
+        index: Index,
+    },
+    /// A session was opened.
+    SessionOpened(SessionId),
+    /// A change was planned.
+    Planned(ChangeId),
+    /// A node was registered.
+    Registered(NodeId),
+    /// Refused: nothing was changed; the reason is the same on every node.
+    Refused {
+        /// A stable name of the reason.
+        code: &'static str,
+        /// For people: what, why, and what to do.
+        reason: String,
+    },
+}
+
+/// Why a request or control entry has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// This node does not lead. Nothing was done.
+    #[error("this node does not lead the cluster")]
+    NotLeader {
+        /// Who does, if known.
+        leader: Option<NodeId>,
+    },
+    /// It may have been applied, or may still be.
+    #[error("the outcome is unknown: {0}")]
+    OutcomeUnknown(String),
+    /// Too much is waiting. Nothing was done.
+    #[error("the node has too much waiting: {0}")]
+    Overloaded(String),
+    /// Past a limit. Nothing was done.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The node is stopping or cannot serve. Nothing was done.
+    #[error("the node cannot serve: {0}")]
+    Unavailable(String),
+}
+
+/// What a node is to its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Leads.
+    Leader,
+    /// Votes and follows.
+    Follower,
+    /// Seeks votes.
+    Candidate,
+    /// Follows without a vote.
+    Learner,
+}
+
+/// One member as this node sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// Its id.
+    pub node: NodeId,
+    /// Whether it votes.
+    pub voter: bool,
+    /// The last index known to be in its log; only the leader knows.
+    pub matched: Option<Index>,
+}
+
+/// A node's view of itself and its cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// This node.
+    pub node: NodeId,
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its role.
+    pub role: Role,
+    /// The current term.
+    pub term: Term,
+    /// Who leads, if known.
+    pub leader: Option<NodeId>,
+    /// Last index in its log.
+    pub last: Index,
+    /// Last index known to be committed.
+    pub committed: Index,
+    /// Last index applied.
+    pub applied: Index,
+    /// The digest as of `applied`.
+    pub digest: StateDigest,
+    /// The cluster's level.
+    pub level: Level,
+    /// Members, by id.
+    pub members: Vec<MemberStatus>,
+    /// Why it does not apply, if it is parked.
+    pub parked: Option<String>,
+}
+
+/// The running cluster as one of its nodes gives it to whoever serves the world.
+pub trait Cluster: Send + Sync {
+    /// Brings a request into the log and waits for its reply. Only the leader takes it.
+    fn submit(&self, request: Request) -> Pending<'_, Result<Reply, SubmitError>>;
+    /// Brings a control entry into the log and waits for what came of it. Only the leader takes it.
+    fn propose(&self, body: Body) -> Pending<'_, Result<Decision, SubmitError>>;
+    /// Reads, at any node.
+    fn read(&self, read: Read, consistency: Consistency) -> Pending<'_, Result<ReadAnswer, ReadError>>;
+    /// Events of a stream from `from` on, at most about `bytes_max` of them (one at least, if there is one).
+    fn events(&self, stream: String, from: Offset, bytes_max: usize) -> Pending<'_, Result<EventPage, ReadError>>;
+    /// Ends when the stream's end passes `beyond`, or soon after the node stops serving.
+    fn events_beyond(&self, stream: String, beyond: Offset) -> Pending<'_, ()>;
+    /// This node and its cluster as it sees them now.
+    fn status(&self) -> Status;
+    /// Applications, changes and nodes as of this node's applied index.
+    fn catalog(&self) -> Arc<Catalog>;
+    /// Ends when this node's applied index is at least `index` and its catalog shows that, or soon after it stops.
+    fn applied(&self, index: Index) -> Pending<'_, ()>;
+    /// Ends when a leader is known that is not `other_than`, or soon after the node stops.
+    fn leader_known(&self, other_than: Option<NodeId>) -> Pending<'_, ()>;
+}

@@ -1,0 +1,12 @@
+//! What the deterministic half needs of the world, as traits that others implement.
+
+mod applications;
+mod cluster;
+mod state;
+
+pub use applications::{Applications, Call, CallError, CallOutcome, Context, Misuse, Pair, Trap};
+pub use cluster::{
+    Cluster, Consistency, Decision, Event, EventPage, MemberStatus, Pending, Read, ReadAnswer, ReadError, ReadValue,
+    Role, Status, SubmitError,
+};
+pub use state::{Row, StateError, StateRead, StateTxn};
