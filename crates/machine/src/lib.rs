@@ -5,15 +5,20 @@
 //! chance, a disk, a network, a WASM engine or a Raft library, and it uses no other crate of ours: the same log from the
 //! same start gives the same state and the same streams, byte for byte.
 
+mod apply;
 mod catalog;
+pub mod change;
 pub mod codec;
 mod digest;
 mod entry;
 mod ids;
 pub mod limits;
+mod machine;
 pub mod manifest;
 mod ports;
+mod read;
 mod reply;
+mod sessions;
 
 pub use catalog::{Application, ApplicationVersion, Blocker, Catalog, Change, ChangeEvent, Module, Node, Stage};
 pub use digest::StateDigest;
@@ -25,6 +30,7 @@ pub use ids::{
     ChangeId, ClusterId, Digest, Index, Level, MeterNumber, NodeId, Offset, Sequence, SessionId, Shape, TableId, Term,
     TimeMs, Version,
 };
+pub use machine::{LEVEL_MAX, Machine, Output, Stop, World};
 pub use manifest::Manifest;
 pub use ports::{
     Applications, Call, CallError, CallOutcome, Cluster, Consistency, Context, Decision, Event, EventPage,

@@ -142,6 +142,16 @@ pub trait Applications {
         context: &mut dyn Context,
     ) -> Result<CallOutcome, CallError>;
 
+    /// Whether the code can run now. Asked for every application of an entry before the first of its commands is
+    /// applied, so that an entry is never left half done.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    fn ready(&mut self, manifest: &Manifest, code: &Code) -> Result<(), CallError> {
+        let _ = (manifest, code);
+        Ok(())
+    }
+
     /// One entry, or one read, is done: no instance lives on.
     fn end_entry(&mut self);
 }

@@ -1,0 +1,411 @@
+//! What one call of an application sees and does, kept apart until the call went well.
+
+use std::collections::{BTreeMap, btree_map};
+
+use bytes::Bytes;
+
+use crate::{
+    Application, ApplicationVersion, Applications, Call, CallOutcome, Catalog, Context, Failure, FailureCode, Index,
+    Misuse, Pair, Row, Shape, StateRead, TableId, TimeMs, Trap, limits,
+};
+
+/// The tables of an application as the version in force knows them.
+pub(crate) struct Tables<'a> {
+    pub(crate) version: &'a ApplicationVersion,
+    application: &'a Application,
+    /// The version that writes must be convertible back to, while a change can be taken back.
+    before: Option<&'a ApplicationVersion>,
+}
+
+impl<'a> Tables<'a> {
+    /// Of the application of that name, if one is in force.
+    pub(crate) fn of(catalog: &'a Catalog, name: &str) -> Option<Tables<'a>> {
+        let application = catalog.applications.get(name)?;
+        let version = application.versions.get(&application.in_force?)?;
+        let before = application
+            .reversible
+            .and_then(|change| catalog.changes.get(&change)?.from)
+            .and_then(|from| application.versions.get(&from));
+        Some(Tables {
+            version,
+            application,
+            before,
+        })
+    }
+
+    fn find(&self, name: &str) -> Result<(TableId, Shape), Misuse> {
+        let found = self.version.manifest.table(name).zip(self.application.tables.get(name));
+        found.map(|(spec, id)| (*id, spec.shape)).ok_or_else(|| {
+            misuse(
+                FailureCode::Misuse,
+                format!("the application asked for table {name:?}, which its manifest does not name"),
+            )
+        })
+    }
+
+    /// The version whose `migrate` knows both shapes: the newest, since only it can know the older ones.
+    fn converter(&self, table: &str, from: Shape, to: Shape) -> Option<&'a ApplicationVersion> {
+        self.application.versions.values().rev().find(|version| {
+            version.manifest.table(table).is_some_and(|spec| {
+                (spec.shape == from && spec.converts.contains(&to))
+                    || (spec.shape == to && spec.converts.contains(&from))
+            })
+        })
+    }
+}
+
+/// Writes and events of one command, in order.
+#[derive(Default)]
+pub(crate) struct Effects {
+    pub(crate) writes: BTreeMap<(TableId, Bytes), Option<Row>>,
+    pub(crate) events: Vec<(String, Option<Bytes>, Bytes)>,
+    bytes: usize,
+}
+
+/// What one call of an application sees and does.
+pub(crate) struct CommandContext<'a> {
+    tables: &'a Tables<'a>,
+    state: &'a dyn StateRead,
+    converter: &'a mut dyn Applications,
+    effects: Effects,
+    writes_allowed: bool,
+    time: TimeMs,
+    index: Index,
+    random: u64,
+}
+
+impl<'a> CommandContext<'a> {
+    /// For a command.
+    pub(crate) fn writing(
+        tables: &'a Tables<'a>,
+        state: &'a dyn StateRead,
+        converter: &'a mut dyn Applications,
+        time: TimeMs,
+        index: Index,
+        seed: (u64, u64),
+    ) -> Self {
+        let random = mix(seed.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ mix(seed.1));
+        let effects = Effects::default();
+        CommandContext {
+            tables,
+            state,
+            converter,
+            effects,
+            writes_allowed: true,
+            time,
+            index,
+            random,
+        }
+    }
+
+    /// For a query.
+    pub(crate) fn reading(
+        tables: &'a Tables<'a>,
+        state: &'a dyn StateRead,
+        converter: &'a mut dyn Applications,
+        time: TimeMs,
+        index: Index,
+    ) -> Self {
+        let mut context = CommandContext::writing(tables, state, converter, time, index, (index.0, 0));
+        context.writes_allowed = false;
+        context
+    }
+
+    pub(crate) fn into_effects(self) -> Effects {
+        self.effects
+    }
+
+    /// The document of a row in the shape that the version in force reads.
+    fn in_shape(&mut self, table: &str, key: &[u8], row: &Row, shape: Shape) -> Result<Bytes, Misuse> {
+        if row.shape == shape {
+            return Ok(row.document.clone());
+        }
+        self.convert(table, key, &row.document, row.shape, shape)
+    }
+
+    fn convert(&mut self, table: &str, key: &[u8], document: &[u8], from: Shape, to: Shape) -> Result<Bytes, Misuse> {
+        let describe = |what: String| {
+            let key = String::from_utf8_lossy(key).into_owned();
+            misuse(
+                FailureCode::MigrationFailed,
+                format!("row {key:?} of table {table} could not be brought from shape {from} to shape {to}: {what}"),
+            )
+        };
+        let Some(version) = self.tables.converter(table, from, to) else {
+            return Err(describe("no version at hand converts between the two".into()));
+        };
+        let call = Call::Migrate {
+            table,
+            from,
+            to,
+            key,
+            document,
+        };
+        match self
+            .converter
+            .call(&version.manifest, &version.code, call, &mut NoContext)
+        {
+            Ok(CallOutcome::Done(document)) if document.len() <= limits::DOCUMENT_BYTES_MAX => Ok(document),
+            Ok(CallOutcome::Done(_)) => Err(describe("the result is too large".into())),
+            Ok(CallOutcome::Refused(reason)) => Err(describe(String::from_utf8_lossy(&reason).into_owned())),
+            Ok(CallOutcome::Trapped(Trap::State(error) | Trap::Misuse(Misuse::State(error)))) => {
+                Err(Misuse::State(error))
+            }
+            Ok(CallOutcome::Trapped(Trap::Guest | Trap::Fuel | Trap::Depth | Trap::Misuse(Misuse::Failed(_)))) => {
+                Err(describe(format!("version {} trapped on it", version.manifest.version)))
+            }
+            Err(error) => {
+                let text = error.to_string();
+                Err(Misuse::State(crate::StateError(text)))
+            }
+        }
+    }
+
+    /// While a change can be taken back, nothing may be written that could not go the way back.
+    fn require_way_back(
+        &mut self,
+        table: &str,
+        id: TableId,
+        key: &[u8],
+        document: &[u8],
+        shape: Shape,
+    ) -> Result<(), Misuse> {
+        let Some(before) = self.tables.before.and_then(|before| before.manifest.table(table)) else {
+            return Ok(());
+        };
+        let same_table = self.tables.application.tables.get(table) == Some(&id);
+        if before.shape == shape || !same_table {
+            return Ok(());
+        }
+        self.convert(table, key, document, shape, before.shape).map(drop)
+    }
+
+    fn charge(&mut self, bytes: usize) -> Result<(), Misuse> {
+        self.effects.bytes += bytes;
+        if self.effects.bytes > limits::EFFECTS_BYTES_MAX {
+            let detail = format!("one command may write and emit {} bytes", limits::EFFECTS_BYTES_MAX);
+            return Err(misuse(FailureCode::TooLarge, detail));
+        }
+        Ok(())
+    }
+
+    fn require_writing(&self) -> Result<(), Misuse> {
+        if self.writes_allowed {
+            return Ok(());
+        }
+        Err(misuse(FailureCode::Misuse, "a query may not write or emit".to_owned()))
+    }
+
+    fn row(&self, table: TableId, key: &[u8]) -> Result<Option<Row>, Misuse> {
+        // Most commands read before they write: spare them the search for their own writes.
+        if !self.effects.writes.is_empty()
+            && let Some(row) = self.effects.writes.get(&(table, Bytes::copy_from_slice(key)))
+        {
+            return Ok(row.clone());
+        }
+        self.state.get(table, key).map_err(Misuse::State)
+    }
+
+    /// Stored rows with this command's own writes over them.
+    fn merged(
+        &self,
+        table: TableId,
+        start: &[u8],
+        end: Option<&[u8]>,
+        limit: usize,
+        reverse: bool,
+    ) -> Result<BTreeMap<Bytes, Row>, Misuse> {
+        let inside = |key: &[u8]| key >= start && end.is_none_or(|end| key < end);
+        let own: Vec<(&Bytes, &Option<Row>)> = own_writes(&self.effects.writes, table, start)
+            .filter(|(key, _)| inside(key))
+            .collect();
+        let wanted = limit + own.len();
+        let mut rows = BTreeMap::new();
+        let mut bytes = 0;
+        let mut last: Option<Bytes> = None;
+        self.state
+            .scan(table, start, end, reverse, &mut |key, row| {
+                let key = Bytes::copy_from_slice(key);
+                bytes += key.len() + row.document.len();
+                last = Some(key.clone());
+                rows.insert(key, row.clone());
+                rows.len() < wanted && bytes < limits::SCAN_BYTES_MAX
+            })
+            .map_err(Misuse::State)?;
+        let cut_short = rows.len() >= wanted || bytes >= limits::SCAN_BYTES_MAX;
+        for (key, row) in own {
+            let beyond = cut_short
+                && last
+                    .as_ref()
+                    .is_some_and(|last| if reverse { key < last } else { key > last });
+            match row {
+                Some(row) if !beyond => drop(rows.insert(key.clone(), row.clone())),
+                Some(_) => {}
+                None => drop(rows.remove(key)),
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn own_writes<'w>(
+    writes: &'w BTreeMap<(TableId, Bytes), Option<Row>>,
+    table: TableId,
+    start: &[u8],
+) -> impl Iterator<Item = (&'w Bytes, &'w Option<Row>)> {
+    let range: btree_map::Range<'w, _, _> = writes.range((table, Bytes::copy_from_slice(start))..);
+    range
+        .take_while(move |((id, _), _)| *id == table)
+        .map(|((_, key), row)| (key, row))
+}
+
+impl Context for CommandContext<'_> {
+    fn get(&mut self, table: &str, key: &[u8]) -> Result<Option<Bytes>, Misuse> {
+        let (id, shape) = self.tables.find(table)?;
+        match self.row(id, key)? {
+            Some(row) => self.in_shape(table, key, &row, shape).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn put(&mut self, table: &str, key: &[u8], document: &[u8]) -> Result<(), Misuse> {
+        self.require_writing()?;
+        let (id, shape) = self.tables.find(table)?;
+        if key.is_empty() || key.len() > limits::KEY_BYTES_MAX {
+            let detail = format!(
+                "a key has {} bytes: 1 to {} are allowed",
+                key.len(),
+                limits::KEY_BYTES_MAX
+            );
+            return Err(misuse(FailureCode::TooLarge, detail));
+        }
+        if document.len() > limits::DOCUMENT_BYTES_MAX {
+            let detail = format!(
+                "a document has {} bytes: {} are the most",
+                document.len(),
+                limits::DOCUMENT_BYTES_MAX
+            );
+            return Err(misuse(FailureCode::TooLarge, detail));
+        }
+        self.charge(key.len() + document.len())?;
+        self.require_way_back(table, id, key, document, shape)?;
+        let row = Row {
+            shape,
+            document: Bytes::copy_from_slice(document),
+        };
+        self.effects.writes.insert((id, Bytes::copy_from_slice(key)), Some(row));
+        Ok(())
+    }
+
+    fn delete(&mut self, table: &str, key: &[u8]) -> Result<(), Misuse> {
+        self.require_writing()?;
+        let (id, _) = self.tables.find(table)?;
+        self.charge(key.len())?;
+        self.effects.writes.insert((id, Bytes::copy_from_slice(key)), None);
+        Ok(())
+    }
+
+    fn scan(
+        &mut self,
+        table: &str,
+        start: &[u8],
+        end: Option<&[u8]>,
+        limit: usize,
+        reverse: bool,
+    ) -> Result<Vec<Pair>, Misuse> {
+        let (id, shape) = self.tables.find(table)?;
+        let limit = limit.min(limits::SCAN_ROWS_MAX);
+        let rows = self.merged(id, start, end, limit, reverse)?;
+        let ordered: Vec<(Bytes, Row)> = if reverse {
+            rows.into_iter().rev().take(limit).collect()
+        } else {
+            rows.into_iter().take(limit).collect()
+        };
+        ordered
+            .into_iter()
+            .map(|(key, row)| Ok((key.clone(), self.in_shape(table, &key, &row, shape)?)))
+            .collect()
+    }
+
+    fn emit(&mut self, stream: &str, key: Option<&[u8]>, value: &[u8]) -> Result<(), Misuse> {
+        self.require_writing()?;
+        if !self.tables.version.manifest.streams.iter().any(|name| name == stream) {
+            let detail = format!("the application emitted to stream {stream:?}, which its manifest does not name");
+            return Err(misuse(FailureCode::Misuse, detail));
+        }
+        let bytes = value.len() + key.map_or(0, <[u8]>::len);
+        if bytes > limits::EVENT_BYTES_MAX {
+            let detail = format!("an event has {bytes} bytes: {} are the most", limits::EVENT_BYTES_MAX);
+            return Err(misuse(FailureCode::TooLarge, detail));
+        }
+        self.charge(bytes)?;
+        let key = key.map(Bytes::copy_from_slice);
+        self.effects
+            .events
+            .push((stream.to_owned(), key, Bytes::copy_from_slice(value)));
+        Ok(())
+    }
+
+    fn time(&self) -> TimeMs {
+        self.time
+    }
+
+    fn index(&self) -> Index {
+        self.index
+    }
+
+    fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.random)
+    }
+}
+
+/// SplitMix64's finisher (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+fn mix(mut value: u64) -> u64 {
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+fn misuse(code: FailureCode, detail: String) -> Misuse {
+    Misuse::Failed(Failure::new(code, detail))
+}
+
+/// The context of a conversion: it has none.
+struct NoContext;
+
+impl NoContext {
+    fn refuse<T>() -> Result<T, Misuse> {
+        Err(misuse(
+            FailureCode::Misuse,
+            "migrate is pure: it may ask the host for nothing".to_owned(),
+        ))
+    }
+}
+
+impl Context for NoContext {
+    fn get(&mut self, _: &str, _: &[u8]) -> Result<Option<Bytes>, Misuse> {
+        NoContext::refuse()
+    }
+    fn put(&mut self, _: &str, _: &[u8], _: &[u8]) -> Result<(), Misuse> {
+        NoContext::refuse()
+    }
+    fn delete(&mut self, _: &str, _: &[u8]) -> Result<(), Misuse> {
+        NoContext::refuse()
+    }
+    fn scan(&mut self, _: &str, _: &[u8], _: Option<&[u8]>, _: usize, _: bool) -> Result<Vec<Pair>, Misuse> {
+        NoContext::refuse()
+    }
+    fn emit(&mut self, _: &str, _: Option<&[u8]>, _: &[u8]) -> Result<(), Misuse> {
+        NoContext::refuse()
+    }
+    fn time(&self) -> TimeMs {
+        TimeMs(0)
+    }
+    fn index(&self) -> Index {
+        Index(0)
+    }
+    fn random(&mut self) -> u64 {
+        0
+    }
+}

@@ -1,0 +1,208 @@
+//! Control entries: everything in the log that is not a client's request. Preconditions are checked here, against
+//! logged facts only, so that a refusal is the same on every node.
+
+use bytes::Bytes;
+
+use crate::machine::{LEVEL_MAX, MODULE_TABLE, Machine, Stop, TABLE_FIRST, World};
+use crate::{
+    Body, Decision, Digest, Genesis, Index, Level, Module, ModuleChunk, Node, NodeId, RegisterNode, Row, SessionId,
+    Shape, change, limits,
+};
+
+pub(crate) fn refused(code: &'static str, reason: impl Into<String>) -> Decision {
+    Decision::Refused {
+        code,
+        reason: reason.into(),
+    }
+}
+
+impl Machine {
+    pub(super) fn apply_control(&mut self, index: Index, body: Body, world: &mut World<'_>) -> Result<Decision, Stop> {
+        if body.needs_genesis() && self.catalog.level == Level(0) {
+            return Ok(refused(
+                "no_cluster",
+                "the cluster has not begun: its first entry is missing",
+            ));
+        }
+        let time = self.position.time;
+        let decision = match body {
+            Body::Genesis(genesis) => self.apply_genesis(index, &genesis),
+            Body::OpenSession => {
+                let id = SessionId(index.0);
+                self.sessions.open(id, time);
+                Decision::SessionOpened(id)
+            }
+            Body::ModuleChunk(chunk) => self.apply_module_chunk(index, chunk, world)?,
+            Body::PlanApplication(plan) => change::plan_application(self.catalog_mut(), index, time, plan),
+            Body::NodeReady(report) => change::node_ready(self.catalog_mut(), index, time, report),
+            Body::ChangeStep(step) => change::take_step(self.catalog_mut(), index, time, &step),
+            Body::RegisterNode(node) => self.register_node(node),
+            Body::Tick => Decision::Done { index },
+            Body::RaiseLevel(level) => self.raise_level(index, level)?,
+            Body::Requests(_) => return Err(Stop::Halt("requests reached the control path".into())),
+        };
+        Ok(decision)
+    }
+
+    fn apply_genesis(&mut self, index: Index, genesis: &Genesis) -> Decision {
+        if self.catalog.level != Level(0) {
+            return refused("cluster_exists", "the cluster has begun already");
+        }
+        let catalog = self.catalog_mut();
+        catalog.cluster = genesis.cluster;
+        catalog.level = genesis.level;
+        catalog.table_next = TABLE_FIRST;
+        catalog.node_next = NodeId(1);
+        Decision::Done { index }
+    }
+
+    fn raise_level(&mut self, index: Index, level: Level) -> Result<Decision, Stop> {
+        if level > LEVEL_MAX {
+            return Err(Stop::Park(format!(
+                "entry {index} switches on level {level}, and this binary knows levels up to {LEVEL_MAX}: run a newer binary"
+            )));
+        }
+        let catalog = &self.catalog;
+        if level.0 != catalog.level.0 + 1 {
+            let reason = format!(
+                "the level is {}: it is raised one by one, and never lowered",
+                catalog.level
+            );
+            return Ok(refused("level_out_of_order", reason));
+        }
+        let members = catalog.voters.union(&catalog.learners);
+        let behind = members
+            .filter_map(|id| catalog.nodes.get(id))
+            .find(|node| node.level_max < level);
+        if let Some(node) = behind {
+            let reason = format!(
+                "node {} knows levels up to {}: give it a newer binary first",
+                node.name, node.level_max
+            );
+            return Ok(refused("level_unknown_to_member", reason));
+        }
+        self.catalog_mut().level = level;
+        Ok(Decision::Done { index })
+    }
+
+    fn register_node(&mut self, register: RegisterNode) -> Decision {
+        let known = self
+            .catalog
+            .nodes
+            .iter()
+            .find(|(_, node)| node.nonce == register.nonce)
+            .map(|(id, _)| *id);
+        if known.is_none() && self.catalog.nodes.len() >= limits::NODES_MAX {
+            return refused(
+                "too_many_nodes",
+                format!("a cluster registers {} nodes at most", limits::NODES_MAX),
+            );
+        }
+        let catalog = self.catalog_mut();
+        let id = known.unwrap_or(catalog.node_next);
+        if known.is_none() {
+            catalog.node_next.0 += 1;
+        }
+        let RegisterNode {
+            nonce,
+            name,
+            peer_address,
+            http_address,
+            level_max,
+            binary,
+        } = register;
+        catalog.nodes.insert(
+            id,
+            Node {
+                nonce,
+                name,
+                peer_address,
+                http_address,
+                level_max,
+                binary,
+            },
+        );
+        Decision::Registered(id)
+    }
+
+    fn apply_module_chunk(
+        &mut self,
+        index: Index,
+        chunk: ModuleChunk,
+        world: &mut World<'_>,
+    ) -> Result<Decision, Stop> {
+        let time = self.position.time;
+        if chunk.bytes_total > limits::MODULE_BYTES_MAX as u64 || chunk.bytes_total == 0 {
+            let reason = format!(
+                "the module has {} bytes: 1 to {} are allowed",
+                chunk.bytes_total,
+                limits::MODULE_BYTES_MAX
+            );
+            return Ok(refused("module_too_large", reason));
+        }
+        let fresh = Module {
+            bytes_total: chunk.bytes_total,
+            bytes_here: 0,
+            since: time,
+        };
+        let module = self.catalog.modules.get(&chunk.module).cloned().unwrap_or(fresh);
+        let end = chunk.at + chunk.bytes.len() as u64;
+        if module.bytes_total != chunk.bytes_total || end > chunk.bytes_total || chunk.bytes.is_empty() {
+            return Ok(refused(
+                "module_chunk_invalid",
+                "the piece does not fit the module as it was announced",
+            ));
+        }
+        if end <= module.bytes_here {
+            return Ok(Decision::Done { index });
+        }
+        if chunk.at != module.bytes_here {
+            let reason = format!(
+                "the piece begins at {}, and {} bytes are here: send them in order",
+                chunk.at, module.bytes_here
+            );
+            return Ok(refused("module_chunk_out_of_order", reason));
+        }
+        let key = [&chunk.module.0[..], &chunk.at.to_be_bytes()].concat();
+        let row = Row {
+            shape: Shape(0),
+            document: chunk.bytes,
+        };
+        self.position.digest.add(MODULE_TABLE, &key, &row);
+        world.txn.put(MODULE_TABLE, &key, row);
+        if end < chunk.bytes_total || Digest::of(&Machine::module_bytes(&*world.txn, chunk.module)?) == chunk.module {
+            self.catalog_mut().modules.insert(
+                chunk.module,
+                Module {
+                    bytes_here: end,
+                    ..module
+                },
+            );
+            return Ok(Decision::Done { index });
+        }
+        self.drop_module(chunk.module, world)?;
+        let reason = format!(
+            "the bytes that arrived do not have the digest {}: send the module again",
+            chunk.module
+        );
+        Ok(refused("module_digest_mismatch", reason))
+    }
+
+    fn drop_module(&mut self, module: Digest, world: &mut World<'_>) -> Result<(), Stop> {
+        let mut rows: Vec<(Bytes, Row)> = Vec::new();
+        let mut end = module.0.to_vec();
+        end.extend_from_slice(&[0xff; 9]);
+        world
+            .txn
+            .scan(MODULE_TABLE, &module.0, Some(&end), false, &mut |key, row| {
+                rows.push((Bytes::copy_from_slice(key), row.clone()));
+                true
+            })?;
+        for (key, row) in rows {
+            self.position.digest.remove(MODULE_TABLE, &key, &row);
+            world.txn.delete(MODULE_TABLE, &key);
+        }
+        self.catalog_mut().modules.remove(&module);
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! Apply: what one entry does.
+
+mod context;
+mod control;
+mod requests;
+
+pub(crate) use context::{CommandContext, Tables};
+pub(crate) use control::refused;
+pub(crate) use requests::trap_failure;
+
+use crate::codec::{Codec, Error, Reader};
+use crate::machine::{LEVEL_MAX, Machine, Output, Stop, World};
+use crate::{Body, Entry, Index};
+
+impl Machine {
+    /// Applies the entry at `index`, which must be the one after [`Machine::applied`].
+    ///
+    /// # Errors
+    /// [`Stop`]; after a park the machine and the state are as before, after a halt they are void.
+    pub fn apply(&mut self, index: Index, payload: &[u8], world: &mut World<'_>) -> Result<Output, Stop> {
+        if let Some(reason) = self.level_unknown() {
+            return Err(Stop::Park(reason));
+        }
+        let mut reader = Reader::new(payload);
+        let entry = match requests::header(&mut reader) {
+            Ok(Some((time, count))) => return self.apply_requests(index, time, count, reader, world),
+            Ok(None) => Entry::from_bytes(payload),
+            Err(error) => Err(error),
+        };
+        let entry = entry.map_err(|error| Stop::Park(undecodable(index, &error)))?;
+        self.advance_time(entry.time);
+        let decision = self.apply_control(index, entry.body, world)?;
+        self.trail.clear();
+        index.encode(&mut self.trail);
+        self.position.digest.chain(&self.trail);
+        self.position.applied = index;
+        Ok(Output::Decision(decision))
+    }
+
+    pub(crate) fn advance_time(&mut self, stamp: crate::TimeMs) {
+        // Log time never goes back, whatever the leaders' clocks do.
+        self.position.time = self.position.time.max(stamp);
+    }
+
+    fn level_unknown(&self) -> Option<String> {
+        let level = self.catalog.level;
+        (level > LEVEL_MAX).then(|| {
+            format!(
+                "the cluster has switched on level {level}, and this binary knows levels up to {LEVEL_MAX}: run a newer binary"
+            )
+        })
+    }
+}
+
+fn undecodable(index: Index, error: &Error) -> String {
+    match error {
+        Error::Unknown { what, number, .. } => format!(
+            "entry {index} holds {what} {number}, which this binary does not know: run a newer binary; nothing was skipped"
+        ),
+        Error::Short { .. } | Error::Invalid { .. } => {
+            format!("entry {index} cannot be read ({error}); nothing was skipped")
+        }
+    }
+}
+
+impl Body {
+    /// Whether the entry may stand before [`Body::Genesis`].
+    fn needs_genesis(&self) -> bool {
+        match self {
+            Body::Genesis(_) | Body::Tick => false,
+            Body::Requests(_)
+            | Body::OpenSession
+            | Body::ModuleChunk(_)
+            | Body::PlanApplication(_)
+            | Body::NodeReady(_)
+            | Body::ChangeStep(_)
+            | Body::RegisterNode(_)
+            | Body::RaiseLevel(_) => true,
+        }
+    }
+}

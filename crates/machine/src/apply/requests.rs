@@ -1,0 +1,229 @@
+//! Requests: session check, the version in force, the call, its effects.
+
+use crate::codec::{Codec, Error, Reader};
+use crate::entry::{ENTRY_FORMAT, RequestView};
+use crate::machine::{Machine, Output, Stop, World};
+use crate::sessions::Known;
+use crate::{
+    Call, CallError, CallOutcome, Event, Failure, FailureCode, Index, Misuse, Offset, Outcome, Reply, StateTxn, TimeMs,
+    Trap,
+};
+
+use super::{CommandContext, Tables};
+
+/// The time and count of an entry of requests; nothing for every other kind.
+pub(super) fn header(reader: &mut Reader<'_>) -> Result<Option<(TimeMs, usize)>, Error> {
+    let format = reader.byte()?;
+    if format != ENTRY_FORMAT || reader.varint()? != 2 {
+        return Ok(None);
+    }
+    Ok(Some((TimeMs::decode(reader)?, reader.count()?)))
+}
+
+impl Machine {
+    pub(super) fn apply_requests(
+        &mut self,
+        index: Index,
+        time: TimeMs,
+        count: usize,
+        mut reader: Reader<'_>,
+        world: &mut World<'_>,
+    ) -> Result<Output, Stop> {
+        let requests: Vec<RequestView<'_>> = (0..count)
+            .map(|_| RequestView::read(&mut reader))
+            .collect::<Result<_, _>>()
+            .map_err(|error| Stop::Park(super::undecodable(index, &error)))?;
+        self.require_code(&requests, world)?;
+        self.advance_time(time);
+        self.trail.clear();
+        index.encode(&mut self.trail);
+        let mut replies = Vec::with_capacity(count);
+        for (place, request) in requests.iter().enumerate() {
+            let reply = self.apply_request(index, place, request, world)?;
+            reply.encode(&mut self.trail);
+            replies.push(reply);
+        }
+        world.applications.end_entry();
+        world.converter.end_entry();
+        self.position.digest.chain(&self.trail);
+        self.position.applied = index;
+        Ok(Output::Replies(replies))
+    }
+
+    /// Nothing of an entry is applied before all of it can be.
+    fn require_code(&self, requests: &[RequestView<'_>], world: &mut World<'_>) -> Result<(), Stop> {
+        let mut seen = "";
+        for request in requests {
+            if request.application == seen {
+                continue;
+            }
+            seen = request.application;
+            let Some(application) = self.catalog.applications.get(seen) else {
+                continue;
+            };
+            // Rows in any shape ever written may be met, so every kept version's code must be here.
+            for version in application.versions.values().filter(|version| {
+                Some(version.manifest.version) == application.in_force
+                    || application
+                        .history
+                        .iter()
+                        .any(|(_, number)| *number == version.manifest.version)
+            }) {
+                world
+                    .applications
+                    .ready(&version.manifest, &version.code)
+                    .map_err(Stop::from)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_request(
+        &mut self,
+        index: Index,
+        place: usize,
+        request: &RequestView<'_>,
+        world: &mut World<'_>,
+    ) -> Result<Reply, Stop> {
+        if let Some(claim) = &request.claim {
+            match self.sessions.look_up(claim, self.position.time) {
+                Known::New => {}
+                Known::Repeat(reply) => return Ok(reply),
+                Known::Expired => {
+                    return Ok(Reply {
+                        index,
+                        outcome: Outcome::SessionExpired,
+                    });
+                }
+            }
+        }
+        let outcome = self.run(index, place, request, world)?;
+        let reply = Reply { index, outcome };
+        if let Some(claim) = &request.claim {
+            self.sessions.remember(claim, reply.clone());
+        }
+        Ok(reply)
+    }
+
+    fn run(
+        &mut self,
+        index: Index,
+        place: usize,
+        request: &RequestView<'_>,
+        world: &mut World<'_>,
+    ) -> Result<Outcome, Stop> {
+        let catalog = self.catalog.clone();
+        let failed = |code, detail: String| Ok(Outcome::Failed(Failure::new(code, detail)));
+        let Some(tables) = Tables::of(&catalog, request.application) else {
+            let detail = format!(
+                "there is no application {:?}: install it, or check the name",
+                request.application
+            );
+            return failed(FailureCode::UnknownApplication, detail);
+        };
+        let manifest = &tables.version.manifest;
+        let Some(command) = manifest.command(request.command) else {
+            let names: Vec<&str> = manifest.commands.iter().map(|command| command.name.as_str()).collect();
+            let detail = format!(
+                "{} version {} takes no command {:?}: it takes {}",
+                manifest.application,
+                manifest.version,
+                request.command,
+                names.join(", ")
+            );
+            return failed(FailureCode::UnknownCommand, detail);
+        };
+        if !command.versions.contains(&request.version) {
+            let detail = format!(
+                "{} version {} does not take version {} of command {}: it takes {:?}",
+                manifest.application, manifest.version, request.version, command.name, command.versions
+            );
+            return failed(FailureCode::UnknownCommandVersion, detail);
+        }
+        let call = Call::Apply {
+            command: request.command,
+            version: request.version,
+            payload: request.payload,
+        };
+        let seed = (index.0, place as u64);
+        let read = &*world.txn;
+        let mut context = CommandContext::writing(&tables, read, world.converter, self.position.time, index, seed);
+        let outcome = world
+            .applications
+            .call(manifest, &tables.version.code, call, &mut context)?;
+        let effects = context.into_effects();
+        match outcome {
+            CallOutcome::Done(reply) => {
+                self.take_effects(effects, world.txn)?;
+                Ok(Outcome::Applied(reply))
+            }
+            CallOutcome::Refused(reply) => Ok(Outcome::Refused(reply)),
+            CallOutcome::Trapped(trap) => trap_failure(trap).map(Outcome::Failed),
+        }
+    }
+
+    /// What a command wrote and emitted becomes part of the state, all of it, after the call went well.
+    fn take_effects(&mut self, effects: super::context::Effects, txn: &mut dyn StateTxn) -> Result<(), Stop> {
+        let digest = &mut self.position.digest;
+        for ((table, key), row) in effects.writes {
+            if let Some(old) = txn.get(table, &key)? {
+                digest.remove(table, &key, &old);
+            }
+            match row {
+                Some(row) => {
+                    digest.add(table, &key, &row);
+                    txn.put(table, &key, row);
+                }
+                None => txn.delete(table, &key),
+            }
+        }
+        for (stream, key, value) in effects.events {
+            crate::codec::put_bytes(stream.as_bytes(), &mut self.trail);
+            crate::codec::put_bytes(key.as_deref().unwrap_or_default(), &mut self.trail);
+            crate::codec::put_bytes(&value, &mut self.trail);
+            let end = match self.position.streams.get_mut(&stream) {
+                Some(end) => end,
+                None => self.position.streams.entry(stream.clone()).or_insert(Offset(0)),
+            };
+            let event = Event {
+                offset: *end,
+                time: self.position.time,
+                key,
+                value,
+            };
+            end.0 += 1;
+            txn.emit(&stream, event);
+        }
+        Ok(())
+    }
+}
+
+/// A trap as the client sees it: the same on every node, so never an engine's own words.
+pub(crate) fn trap_failure(trap: Trap) -> Result<Failure, Stop> {
+    let (code, detail) = match trap {
+        Trap::Guest => (
+            FailureCode::Trapped,
+            "the application trapped on this command; nothing was changed",
+        ),
+        Trap::Fuel => (
+            FailureCode::FuelExhausted,
+            "the application used up its fuel; nothing was changed",
+        ),
+        Trap::Depth => (
+            FailureCode::DepthExhausted,
+            "the application's calls went too deep; nothing was changed",
+        ),
+        Trap::Misuse(Misuse::Failed(failure)) => return Ok(failure),
+        Trap::Misuse(Misuse::State(error)) | Trap::State(error) => return Err(error.into()),
+    };
+    Ok(Failure::new(code, detail))
+}
+
+impl From<CallError> for Stop {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::NotReady(reason) => Stop::Park(reason),
+            CallError::Engine(reason) => Stop::Halt(reason),
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! The change of one application from one version to another: planned, prepared, switched, finalized or taken back.
+
+use std::collections::BTreeSet;
+
+use crate::apply::refused;
+use crate::{
+    Application, ApplicationVersion, Catalog, Change, ChangeEvent, ChangeId, ChangeStep, Code, Decision, Index,
+    Manifest, MeterNumber, NodeReady, PlanApplication, Readiness, Shape, Stage, Step, TimeMs, limits,
+};
+
+/// The newest meter that every binary of level 1 knows.
+pub const METER_MAX: MeterNumber = MeterNumber(1);
+
+/// Plans a change, or says why not.
+pub(crate) fn plan_application(catalog: &mut Catalog, index: Index, time: TimeMs, plan: PlanApplication) -> Decision {
+    if let Err(refusal) = check_plan(catalog, &plan) {
+        return refusal;
+    }
+    let PlanApplication {
+        manifest,
+        code,
+        finalize,
+    } = plan;
+    let (name, to) = (manifest.application.clone(), manifest.version);
+    let application = catalog.applications.entry(name.clone()).or_insert_with(|| Application {
+        in_force: None,
+        versions: Default::default(),
+        tables: Default::default(),
+        reversible: None,
+        history: Vec::new(),
+    });
+    application.versions.insert(to, ApplicationVersion { manifest, code });
+    let from = application.in_force;
+    let what = match from {
+        Some(from) => format!("planned: {name} from version {from} to version {to}"),
+        None => format!("planned: install {name} version {to}"),
+    };
+    let change = Change {
+        application: name,
+        from,
+        to,
+        stage: Stage::Preparing,
+        finalize,
+        readiness: Default::default(),
+        switch_index: None,
+        tables_before: Default::default(),
+        history: vec![ChangeEvent { index, time, what }],
+    };
+    catalog.changes.insert(ChangeId(index.0), change);
+    forget_oldest(catalog);
+    Decision::Planned(ChangeId(index.0))
+}
+
+fn check_plan(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+    let manifest = &plan.manifest;
+    manifest
+        .check()
+        .map_err(|error| refused("manifest_invalid", error.to_string()))?;
+    check_code(catalog, &plan.code)?;
+    let name = &manifest.application;
+    if let Some((id, running)) = catalog.running_change(name) {
+        let reason = format!(
+            "change {id} of {name} to version {} is {}: finalize, revert or abort it first",
+            running.to,
+            running.stage.name()
+        );
+        return Err(refused("change_running", reason));
+    }
+    let Some(application) = catalog.applications.get(name) else {
+        if catalog.applications.len() >= limits::APPLICATIONS_MAX {
+            let reason = format!("a cluster holds {} applications at most", limits::APPLICATIONS_MAX);
+            return Err(refused("too_many_applications", reason));
+        }
+        return Ok(());
+    };
+    if let Some(in_force) = application.in_force
+        && manifest.version <= in_force
+    {
+        let reason = format!(
+            "{name} is at version {in_force}: a new version has a higher number (to go back, revert the change that brought it)"
+        );
+        return Err(refused("version_not_newer", reason));
+    }
+    let kept = application.versions.get(&manifest.version);
+    let was_in_force = application
+        .history
+        .iter()
+        .any(|(_, version)| *version == manifest.version);
+    if kept.is_some_and(|kept| was_in_force && (kept.code != plan.code || kept.manifest != *manifest)) {
+        let reason = format!(
+            "version {} of {name} was in force before with other code or another manifest: give the new one a new number",
+            manifest.version
+        );
+        return Err(refused("version_reused", reason));
+    }
+    check_shapes(application, manifest)
+}
+
+fn check_code(catalog: &Catalog, code: &Code) -> Result<(), Decision> {
+    let Code::Wasm { module, meter } = code else {
+        return Ok(());
+    };
+    if *meter > METER_MAX || meter.0 == 0 {
+        let reason = format!("meter {meter} is not one of this level's: use {METER_MAX}");
+        return Err(refused("meter_unknown", reason));
+    }
+    match catalog.modules.get(module) {
+        Some(here) if here.bytes_here == here.bytes_total => Ok(()),
+        Some(here) => Err(refused(
+            "module_incomplete",
+            format!(
+                "module {module} has {} of {} bytes here: send the rest first",
+                here.bytes_here, here.bytes_total
+            ),
+        )),
+        None => Err(refused(
+            "module_incomplete",
+            format!("module {module} is not here: send it first"),
+        )),
+    }
+}
+
+/// Every shape in which rows of a kept table may lie must be one that the new version reads.
+fn check_shapes(application: &Application, manifest: &Manifest) -> Result<(), Decision> {
+    for table in &manifest.tables {
+        if !application.tables.contains_key(&table.name) {
+            continue;
+        }
+        let written: BTreeSet<Shape> = application
+            .history
+            .iter()
+            .filter_map(|(_, version)| application.versions.get(version))
+            .filter_map(|version| version.manifest.table(&table.name))
+            .map(|spec| spec.shape)
+            .collect();
+        if let Some(shape) = written
+            .into_iter()
+            .find(|shape| *shape != table.shape && !table.converts.contains(shape))
+        {
+            let reason = format!(
+                "table {} holds rows of shape {shape}, and version {} writes shape {} and does not say that it converts {shape}: \
+                 add it to `converts` in the manifest and to `migrate`",
+                table.name, manifest.version, table.shape
+            );
+            return Err(refused("shape_not_converted", reason));
+        }
+    }
+    Ok(())
+}
+
+/// A node's report on what a change needs.
+pub(crate) fn node_ready(catalog: &mut Catalog, index: Index, time: TimeMs, report: NodeReady) -> Decision {
+    let name = catalog.node_name(report.node);
+    let Some(change) = catalog.changes.get_mut(&report.change) else {
+        return refused("unknown_change", format!("there is no change {}", report.change));
+    };
+    if change.stage.is_final() {
+        return Decision::Done { index };
+    }
+    let what = match &report.readiness {
+        Readiness::Ready { instrumented } => format!("{name} is ready (runs {})", instrumented.short()),
+        Readiness::Failed { reason } => format!("{name} cannot run it: {reason}"),
+    };
+    if change.readiness.get(&report.node) != Some(&report.readiness) {
+        change.readiness.insert(report.node, report.readiness);
+        change.history.push(ChangeEvent { index, time, what });
+    }
+    settle_readiness(catalog, index, time);
+    Decision::Done { index }
+}
+
+/// Moves changes between preparing and ready, after a report or a change of members.
+pub(crate) fn settle_readiness(catalog: &mut Catalog, index: Index, time: TimeMs) {
+    let voters = catalog.voters.clone();
+    for change in catalog.changes.values_mut() {
+        let ready = super::report::ready_digest(change, &voters).is_some();
+        let (stage, what) = match (change.stage, ready) {
+            (Stage::Preparing, true) => (Stage::Ready, "every voter is ready"),
+            (Stage::Ready, false) => (Stage::Preparing, "a voter that is not ready has joined"),
+            (Stage::Preparing | Stage::Ready, _)
+            | (Stage::Switched | Stage::Finalized | Stage::Aborted | Stage::Reverted, _) => continue,
+        };
+        change.stage = stage;
+        change.history.push(ChangeEvent {
+            index,
+            time,
+            what: what.to_owned(),
+        });
+    }
+}
+
+/// Takes a step of a change, or says why not.
+pub(crate) fn take_step(catalog: &mut Catalog, index: Index, time: TimeMs, asked: &ChangeStep) -> Decision {
+    let Some(change) = catalog.changes.get(&asked.change) else {
+        return refused("unknown_change", format!("there is no change {}", asked.change));
+    };
+    let stage = change.stage;
+    let taken = match (asked.step, stage) {
+        (Step::Switch, Stage::Preparing | Stage::Ready) => switch(catalog, index, time, asked.change),
+        (Step::Finalize, Stage::Switched) => finalize(catalog, asked.change),
+        (Step::Revert, Stage::Switched) => revert(catalog, index, asked.change),
+        (Step::Abort, Stage::Preparing | Stage::Ready) => abort(catalog, asked.change),
+        (Step::Switch | Step::Finalize | Step::Revert | Step::Abort, _) => Err(step_refused(asked, change)),
+    };
+    match taken {
+        Ok(what) => {
+            if let Some(change) = catalog.changes.get_mut(&asked.change) {
+                let what = if asked.reason.is_empty() {
+                    what
+                } else {
+                    format!("{what} ({})", asked.reason)
+                };
+                change.history.push(ChangeEvent { index, time, what });
+            }
+            Decision::Done { index }
+        }
+        Err(refusal) => refusal,
+    }
+}
+
+fn step_refused(asked: &ChangeStep, change: &Change) -> Decision {
+    let why = match (asked.step, change.stage) {
+        (Step::Revert, Stage::Finalized) => {
+            "it is finalized: there is no way back; bring the old rules as a new version"
+        }
+        (Step::Revert, Stage::Preparing | Stage::Ready) => "it has not switched yet: abort it",
+        (Step::Abort, Stage::Switched) => "it has switched already: revert it",
+        (Step::Finalize, Stage::Preparing | Stage::Ready) => "it has not switched yet: wait, or abort it",
+        (Step::Switch, Stage::Switched) => "it has switched already",
+        (Step::Switch | Step::Finalize | Step::Revert | Step::Abort, _) => "it has ended",
+    };
+    let word = match asked.step {
+        Step::Switch => "switch",
+        Step::Finalize => "finalize",
+        Step::Revert => "revert",
+        Step::Abort => "abort",
+    };
+    refused(
+        "step_refused",
+        format!(
+            "cannot {word} change {}, which is {}: {why}",
+            asked.change,
+            change.stage.name()
+        ),
+    )
+}
+
+/// The switch itself: what is checked here is checked on every node at this very entry.
+fn switch(catalog: &mut Catalog, index: Index, time: TimeMs, id: ChangeId) -> Result<String, Decision> {
+    let blockers = super::report(catalog, id, time).blockers;
+    if let Some(blocker) = blockers.first() {
+        return Err(refused(
+            "change_blocked",
+            format!("change {id} cannot switch: {}", blocker.what),
+        ));
+    }
+    let missing = || refused("unknown_change", format!("change {id} names a version that is gone"));
+    let change = catalog.changes.get_mut(&id).ok_or_else(missing)?;
+    let application = catalog.applications.get_mut(&change.application).ok_or_else(missing)?;
+    let manifest = &application.versions.get(&change.to).ok_or_else(missing)?.manifest;
+    let before = std::mem::take(&mut application.tables);
+    for table in &manifest.tables {
+        let known = before.get(&table.name).copied();
+        let table_id = known.unwrap_or(catalog.table_next);
+        if known.is_none() {
+            catalog.table_next.0 += 1;
+        }
+        application.tables.insert(table.name.clone(), table_id);
+    }
+    application.in_force = Some(change.to);
+    application.history.push((index, change.to));
+    change.tables_before = before;
+    change.switch_index = Some(index);
+    // An installation has nothing to go back to.
+    let ends_here = change.finalize || change.from.is_none();
+    change.stage = if ends_here { Stage::Finalized } else { Stage::Switched };
+    application.reversible = (!ends_here).then_some(id);
+    let last = if ends_here { "; finalized" } else { "" };
+    Ok(format!(
+        "switched: version {} answers from entry {} on{last}",
+        change.to,
+        index.next()
+    ))
+}
+
+fn finalize(catalog: &mut Catalog, id: ChangeId) -> Result<String, Decision> {
+    let change = end(catalog, id, Stage::Finalized)?;
+    let (name, to) = (change.application.clone(), change.to);
+    if let Some(application) = catalog.applications.get_mut(&name) {
+        application.reversible = None;
+    }
+    Ok(format!("finalized: version {to} is here to stay"))
+}
+
+fn revert(catalog: &mut Catalog, index: Index, id: ChangeId) -> Result<String, Decision> {
+    let change = end(catalog, id, Stage::Reverted)?;
+    let (name, tables, from) = (change.application.clone(), change.tables_before.clone(), change.from);
+    let Some((application, from)) = catalog.applications.get_mut(&name).zip(from) else {
+        return Err(refused(
+            "step_refused",
+            format!("change {id} has nothing to go back to"),
+        ));
+    };
+    application.in_force = Some(from);
+    application.tables = tables;
+    application.reversible = None;
+    application.history.push((index, from));
+    Ok(format!(
+        "reverted: version {from} answers from entry {} on",
+        index.next()
+    ))
+}
+
+fn abort(catalog: &mut Catalog, id: ChangeId) -> Result<String, Decision> {
+    let change = end(catalog, id, Stage::Aborted)?;
+    let (name, to) = (change.application.clone(), change.to);
+    if let Some(application) = catalog.applications.get_mut(&name) {
+        if !application.history.iter().any(|(_, version)| *version == to) {
+            application.versions.remove(&to);
+        }
+        if application.versions.is_empty() {
+            catalog.applications.remove(&name);
+        }
+    }
+    Ok("aborted: nothing has changed".to_owned())
+}
+
+fn end(catalog: &mut Catalog, id: ChangeId, stage: Stage) -> Result<&Change, Decision> {
+    match catalog.changes.get_mut(&id) {
+        Some(change) => {
+            change.stage = stage;
+            Ok(change)
+        }
+        None => Err(refused("unknown_change", format!("there is no change {id}"))),
+    }
+}
+
+fn forget_oldest(catalog: &mut Catalog) {
+    while catalog.changes.len() > limits::CHANGES_KEPT_MAX {
+        let Some(oldest) = catalog
+            .changes
+            .iter()
+            .find(|(_, change)| change.stage.is_final())
+            .map(|(id, _)| *id)
+        else {
+            return;
+        };
+        catalog.changes.remove(&oldest);
+    }
+}

@@ -1,0 +1,239 @@
+//! The machine: everything that is decided by the log, as of one index.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::codec::Codec;
+use crate::sessions::Sessions;
+use crate::{
+    Applications, Catalog, Decision, Index, Level, NodeId, Offset, Reply, Row, Shape, StateDigest, StateError,
+    StateRead, StateTxn, TableId, TimeMs, record,
+};
+
+/// The highest level that this binary knows.
+pub const LEVEL_MAX: Level = Level(1);
+/// Holds the machine's own rows.
+pub(crate) const SYSTEM_TABLE: TableId = TableId(0);
+/// Holds the pieces of modules.
+pub(crate) const MODULE_TABLE: TableId = TableId(1);
+/// The first table of an application.
+pub(crate) const TABLE_FIRST: TableId = TableId(16);
+/// Keys of sessions in the system table: this, then the id, big-endian.
+pub(crate) const SESSION_PREFIX: &[u8] = b"session/";
+const CATALOG_KEY: &[u8] = b"catalog";
+const POSITION_KEY: &[u8] = b"position";
+
+/// What one entry may touch.
+pub struct World<'a> {
+    /// The state, written.
+    pub txn: &'a mut dyn StateTxn,
+    /// Runs commands.
+    pub applications: &'a mut dyn Applications,
+    /// Converts documents between shapes, apart from the instances that run commands.
+    pub converter: &'a mut dyn Applications,
+}
+
+/// What came of one entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// A reply for each request, in order.
+    Replies(Vec<Reply>),
+    /// Of a control entry.
+    Decision(Decision),
+}
+
+/// Why an entry was not applied; nothing of it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// It cannot be applied yet, or not by this binary: stay here, keep replicating, try again.
+    Park(String),
+    /// This node is broken: stop it. What it holds in memory is void.
+    Halt(String),
+}
+
+impl From<StateError> for Stop {
+    fn from(error: StateError) -> Self {
+        Stop::Halt(error.to_string())
+    }
+}
+
+/// Small facts about where the machine stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Position {
+    pub(crate) applied: Index,
+    pub(crate) time: TimeMs,
+    pub(crate) digest: StateDigest,
+    pub(crate) streams: BTreeMap<String, Offset>,
+}
+record!(Position {
+    applied,
+    time,
+    digest,
+    streams
+});
+
+/// Everything that is decided by the log, as of one index. Tables lie outside, behind [`StateTxn`].
+#[derive(Debug, Default)]
+pub struct Machine {
+    pub(crate) position: Position,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) sessions: Sessions,
+    catalog_dirty: bool,
+    /// Bytes to chain into the digest at the end of the entry; kept to spare the allocation.
+    pub(crate) trail: Vec<u8>,
+}
+
+impl Machine {
+    /// As it was saved, or new where nothing was.
+    ///
+    /// # Errors
+    /// The disk failed, or the rows cannot be read.
+    pub fn load(rows: &dyn StateRead) -> Result<Machine, StateError> {
+        let mut machine = Machine {
+            sessions: Sessions::load(rows)?,
+            ..Machine::default()
+        };
+        if let Some(position) = system_row(rows, POSITION_KEY)? {
+            machine.position = position;
+        }
+        if let Some(catalog) = system_row(rows, CATALOG_KEY)? {
+            machine.catalog = Arc::new(catalog);
+        }
+        Ok(machine)
+    }
+
+    /// Writes the machine's own rows, so that they become durable with the tables at the next checkpoint.
+    pub fn save(&mut self, txn: &mut dyn StateTxn) {
+        if std::mem::take(&mut self.catalog_dirty) {
+            put_system(txn, CATALOG_KEY, self.catalog.to_bytes());
+        }
+        for (id, session) in self.sessions.take_dirty() {
+            let key = [SESSION_PREFIX, &id.0.to_be_bytes()].concat();
+            match session {
+                Some(bytes) => put_system(txn, &key, bytes),
+                None => txn.delete(SYSTEM_TABLE, &key),
+            }
+        }
+        put_system(txn, POSITION_KEY, self.position.to_bytes());
+    }
+
+    /// The last index applied.
+    #[must_use]
+    pub fn applied(&self) -> Index {
+        self.position.applied
+    }
+
+    /// Log time as of the last entry.
+    #[must_use]
+    pub fn time(&self) -> TimeMs {
+        self.position.time
+    }
+
+    /// The digest as of the last entry.
+    #[must_use]
+    pub fn digest(&self) -> StateDigest {
+        self.position.digest
+    }
+
+    /// Each stream's end.
+    #[must_use]
+    pub fn streams(&self) -> &BTreeMap<String, Offset> {
+        &self.position.streams
+    }
+
+    /// Applications, changes, nodes.
+    #[must_use]
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// How many sessions are open.
+    #[must_use]
+    pub fn sessions_open(&self) -> usize {
+        self.sessions.count()
+    }
+
+    /// An entry of the Raft library's own that says nothing to the machine.
+    pub fn apply_blank(&mut self, index: Index) {
+        self.position.applied = index;
+    }
+
+    /// The members as of `index`, as the Raft library logged them.
+    pub fn apply_members(&mut self, index: Index, voters: BTreeSet<NodeId>, learners: BTreeSet<NodeId>) {
+        let catalog = self.catalog_mut();
+        catalog.voters = voters;
+        catalog.learners = learners;
+        let time = self.position.time;
+        crate::change::settle_readiness(self.catalog_mut(), index, time);
+        self.position.applied = index;
+    }
+
+    pub(crate) fn catalog_mut(&mut self) -> &mut Catalog {
+        self.catalog_dirty = true;
+        Arc::make_mut(&mut self.catalog)
+    }
+
+    /// The bytes of a module that is all here.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn module_bytes(rows: &dyn StateRead, module: crate::Digest) -> Result<Vec<u8>, StateError> {
+        let mut bytes = Vec::new();
+        let mut end = module.0.to_vec();
+        end.extend_from_slice(&[0xff; 9]);
+        rows.scan(MODULE_TABLE, &module.0, Some(&end), false, &mut |_, row| {
+            bytes.extend_from_slice(&row.document);
+            true
+        })?;
+        Ok(bytes)
+    }
+}
+
+fn put_system(txn: &mut dyn StateTxn, key: &[u8], bytes: Vec<u8>) {
+    txn.put(
+        SYSTEM_TABLE,
+        key,
+        Row {
+            shape: Shape(0),
+            document: Bytes::from(bytes),
+        },
+    );
+}
+
+fn system_row<T: Codec>(rows: &dyn StateRead, key: &[u8]) -> Result<Option<T>, StateError> {
+    match rows.get(SYSTEM_TABLE, key)? {
+        Some(row) => decode(key, &row.document).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Rows of the system table under a prefix, by the number that follows it.
+pub(crate) fn system_rows<T: Codec>(rows: &dyn StateRead, prefix: &[u8]) -> Result<Vec<(u64, T)>, StateError> {
+    let mut found = Vec::new();
+    let mut failed = None;
+    rows.scan(SYSTEM_TABLE, prefix, None, false, &mut |key, row| {
+        let Some(number) = key.strip_prefix(prefix).and_then(|rest| rest.try_into().ok()) else {
+            return false;
+        };
+        match decode(key, &row.document) {
+            Ok(value) => found.push((u64::from_be_bytes(number), value)),
+            Err(error) => failed = Some(error),
+        }
+        failed.is_none()
+    })?;
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(found),
+    }
+}
+
+fn decode<T: Codec>(key: &[u8], bytes: &[u8]) -> Result<T, StateError> {
+    T::from_bytes(bytes).map_err(|error| {
+        StateError(format!(
+            "the machine's own row {:?} cannot be read: {error}",
+            String::from_utf8_lossy(key)
+        ))
+    })
+}

@@ -1,0 +1,262 @@
+//! Sessions: how a repeated request is known, and answered as the first one was.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{Claim, Reply, Sequence, SessionId, StateError, StateRead, TimeMs, limits, record};
+
+/// One client's requests, as far as they are remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Session {
+    used: TimeMs,
+    /// Replies below are forgotten: a request below is never applied.
+    floor: Sequence,
+    highest: Sequence,
+    replies: BTreeMap<Sequence, Reply>,
+}
+record!(Session {
+    used,
+    floor,
+    highest,
+    replies
+});
+
+/// What is known of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Never seen: apply it, and [`Sessions::remember`] the reply.
+    New,
+    /// Applied before, with this reply.
+    Repeat(Reply),
+    /// It cannot be known whether it was applied: it must not be now.
+    Expired,
+}
+
+/// All sessions of a cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    open: BTreeMap<SessionId, Session>,
+    dirty: BTreeSet<SessionId>,
+}
+
+impl Sessions {
+    /// Opens a session and forgets those that have been idle for too long, or are too many.
+    pub(crate) fn open(&mut self, id: SessionId, now: TimeMs) {
+        let idle: Vec<SessionId> = self
+            .open
+            .iter()
+            .filter(|(_, session)| is_idle(session, now))
+            .map(|(id, _)| *id)
+            .collect();
+        idle.into_iter().for_each(|id| self.forget(id));
+        while self.open.len() >= limits::SESSIONS_MAX {
+            let oldest = self
+                .open
+                .iter()
+                .min_by_key(|(id, session)| (session.used, **id))
+                .map(|(id, _)| *id);
+            match oldest {
+                Some(id) => self.forget(id),
+                None => break,
+            }
+        }
+        let session = Session {
+            used: now,
+            floor: Sequence(1),
+            highest: Sequence(0),
+            replies: BTreeMap::new(),
+        };
+        self.open.insert(id, session);
+        self.dirty.insert(id);
+    }
+
+    /// What is known of the request that `claim` names.
+    pub(crate) fn look_up(&mut self, claim: &Claim, now: TimeMs) -> Known {
+        let Some(session) = self.open.get_mut(&claim.session) else {
+            return Known::Expired;
+        };
+        if is_idle(session, now) {
+            self.forget(claim.session);
+            return Known::Expired;
+        }
+        session.used = now;
+        self.dirty.insert(claim.session);
+        if claim.sequence < session.floor {
+            return Known::Expired;
+        }
+        match session.replies.get(&claim.sequence) {
+            Some(reply) => Known::Repeat(reply.clone()),
+            None => Known::New,
+        }
+    }
+
+    /// Keeps the reply to a request that was [`Known::New`], and lets go of those that nobody will ask for again.
+    pub(crate) fn remember(&mut self, claim: &Claim, reply: Reply) {
+        let Some(session) = self.open.get_mut(&claim.session) else {
+            return;
+        };
+        session.highest = session.highest.max(claim.sequence);
+        session.replies.insert(claim.sequence, reply);
+        let window = Sequence(session.highest.0.saturating_sub(limits::SESSION_WINDOW - 1));
+        // What the client calls settled can at most be what it has asked for.
+        let settled = claim.settled.min(claim.sequence);
+        session.floor = session.floor.max(window).max(settled);
+        while let Some(first) = session.replies.first_entry() {
+            if *first.key() >= session.floor {
+                break;
+            }
+            first.remove();
+        }
+        session.shrink();
+    }
+
+    /// How many are open.
+    pub(crate) fn count(&self) -> usize {
+        self.open.len()
+    }
+
+    fn forget(&mut self, id: SessionId) {
+        self.open.remove(&id);
+        self.dirty.insert(id);
+    }
+
+    /// The rows that have changed since they were last taken: none for a session that is gone.
+    pub(crate) fn take_dirty(&mut self) -> Vec<(SessionId, Option<Vec<u8>>)> {
+        use crate::codec::Codec;
+        std::mem::take(&mut self.dirty)
+            .into_iter()
+            .map(|id| (id, self.open.get(&id).map(Codec::to_bytes)))
+            .collect()
+    }
+
+    /// Reads all rows back.
+    pub(crate) fn load(rows: &dyn StateRead) -> Result<Sessions, StateError> {
+        let mut sessions = Sessions::default();
+        for (id, session) in crate::machine::system_rows::<Session>(rows, crate::machine::SESSION_PREFIX)? {
+            sessions.open.insert(SessionId(id), session);
+        }
+        Ok(sessions)
+    }
+}
+
+impl Session {
+    /// Keeps the replies within their bytes by forgetting the oldest, and with them the right to repeat those requests.
+    fn shrink(&mut self) {
+        if self.replies.len() < 64 {
+            return;
+        }
+        let mut bytes: usize = self.replies.values().map(reply_bytes).sum();
+        while bytes > limits::SESSION_REPLY_BYTES_MAX {
+            let Some((sequence, reply)) = self.replies.pop_first() else {
+                break;
+            };
+            bytes -= reply_bytes(&reply);
+            self.floor = Sequence(sequence.0 + 1);
+        }
+    }
+}
+
+fn is_idle(session: &Session, now: TimeMs) -> bool {
+    now.0.saturating_sub(session.used.0) > limits::SESSION_IDLE_MS_MAX
+}
+
+fn reply_bytes(reply: &Reply) -> usize {
+    match &reply.outcome {
+        crate::Outcome::Applied(bytes) | crate::Outcome::Refused(bytes) => bytes.len() + 32,
+        crate::Outcome::Failed(failure) => failure.detail.len() + 32,
+        crate::Outcome::SessionExpired => 32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Index, Outcome};
+
+    fn reply(index: u64) -> Reply {
+        Reply {
+            index: Index(index),
+            outcome: Outcome::Applied(bytes::Bytes::from_static(b"{}")),
+        }
+    }
+
+    fn claim(sequence: u64, settled: u64) -> Claim {
+        Claim {
+            session: SessionId(7),
+            sequence: Sequence(sequence),
+            settled: Sequence(settled),
+        }
+    }
+
+    #[test]
+    fn a_repeat_gets_the_first_reply() {
+        let mut sessions = Sessions::default();
+        sessions.open(SessionId(7), TimeMs(0));
+        assert_eq!(sessions.look_up(&claim(2, 1), TimeMs(1)), Known::New);
+        sessions.remember(&claim(2, 1), reply(20));
+        assert_eq!(sessions.look_up(&claim(2, 1), TimeMs(2)), Known::Repeat(reply(20)));
+        // An earlier one that was overtaken is still new.
+        assert_eq!(sessions.look_up(&claim(1, 1), TimeMs(3)), Known::New);
+    }
+
+    #[test]
+    fn what_is_settled_or_below_the_window_is_expired_and_never_new() {
+        let mut sessions = Sessions::default();
+        sessions.open(SessionId(7), TimeMs(0));
+        for sequence in 1..=3 {
+            sessions.remember(&claim(sequence, 1), reply(sequence));
+        }
+        sessions.remember(&claim(4, 3), reply(4));
+        assert_eq!(sessions.look_up(&claim(2, 1), TimeMs(1)), Known::Expired);
+        assert_eq!(sessions.look_up(&claim(3, 1), TimeMs(1)), Known::Repeat(reply(3)));
+        sessions.remember(&claim(4 + limits::SESSION_WINDOW, 1), reply(9));
+        assert_eq!(sessions.look_up(&claim(4, 1), TimeMs(1)), Known::Expired);
+        assert_eq!(sessions.look_up(&claim(5, 1), TimeMs(1)), Known::New);
+    }
+
+    #[test]
+    fn an_idle_session_expires_by_log_time() {
+        let mut sessions = Sessions::default();
+        sessions.open(SessionId(7), TimeMs(0));
+        let late = TimeMs(limits::SESSION_IDLE_MS_MAX + 1);
+        assert_eq!(sessions.look_up(&claim(1, 1), late), Known::Expired);
+        assert_eq!(
+            sessions.look_up(&claim(1, 1), TimeMs(1)),
+            Known::Expired,
+            "it is forgotten"
+        );
+    }
+
+    #[test]
+    fn a_settled_claim_cannot_reach_past_its_own_sequence() {
+        let mut sessions = Sessions::default();
+        sessions.open(SessionId(7), TimeMs(0));
+        sessions.remember(&claim(1, 900), reply(1));
+        assert_eq!(sessions.look_up(&claim(1, 1), TimeMs(1)), Known::Repeat(reply(1)));
+    }
+
+    #[test]
+    fn replies_are_bounded_by_bytes() {
+        let mut sessions = Sessions::default();
+        sessions.open(SessionId(7), TimeMs(0));
+        let large = bytes::Bytes::from(vec![b'x'; limits::SESSION_REPLY_BYTES_MAX / 80]);
+        for sequence in 1..=100 {
+            let reply = Reply {
+                index: Index(sequence),
+                outcome: Outcome::Applied(large.clone()),
+            };
+            sessions.remember(&claim(sequence, 1), reply);
+        }
+        assert_eq!(sessions.look_up(&claim(1, 1), TimeMs(1)), Known::Expired);
+        assert!(matches!(sessions.look_up(&claim(100, 1), TimeMs(1)), Known::Repeat(_)));
+    }
+
+    #[test]
+    fn too_many_sessions_push_out_the_one_unused_for_longest() {
+        let mut sessions = Sessions::default();
+        for id in 0..=limits::SESSIONS_MAX as u64 {
+            sessions.open(SessionId(id), TimeMs(id / 1000));
+        }
+        assert_eq!(sessions.count(), limits::SESSIONS_MAX);
+        assert!(!sessions.open.contains_key(&SessionId(0)));
+    }
+}
