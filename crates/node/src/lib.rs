@@ -1,1 +1,22 @@
-//! placeholder
+//! One running node: it takes part in a Raft group, applies the log, and carries out what changes ask of it.
+//!
+//! The way of a command: [`driver`] packs and proposes, `raft` replicates, [`applier`] applies, [`replies`] answers.
+//! It never knows HTTP or the client protocol: whoever serves the world talks to it as a [`machine::Cluster`].
+
+mod applier;
+mod calls;
+mod checkpoint;
+mod driver;
+mod executors;
+mod handle;
+mod identity;
+mod limits;
+mod node;
+mod peer;
+mod progress;
+mod published;
+mod raft;
+mod reads;
+mod replies;
+
+pub use node::{Config, Node, StartError};

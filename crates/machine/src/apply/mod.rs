@@ -3,6 +3,8 @@
 mod context;
 mod control;
 mod requests;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use context::{CommandContext, Tables};
 pub(crate) use control::refused;

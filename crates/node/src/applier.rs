@@ -1,0 +1,374 @@
+//! Applies committed entries in order, on a thread of its own, and answers those who proposed them.
+
+use std::sync::Arc;
+
+use environment::channel::{mpsc, oneshot};
+use environment::{Environment, Moment};
+use host::Host;
+use machine::{Event, Index, Machine, Output, Row, StateError, StateRead, StateTxn, Stop, TableId, World};
+use parking_lot::RwLock;
+use store::log::Log;
+use store::state::{State, Written};
+use store::streams::Streams;
+use tracing::{info, warn};
+
+use crate::checkpoint::{self, MembersRow};
+use crate::limits::{APPLY_BATCH_MAX, CHECKPOINT_BYTES, CHECKPOINT_INTERVAL, PARK_RETRY};
+use crate::progress::Progress;
+use crate::published::{Facts, Published};
+use crate::raft::{Applied, Committed, QueueBytes, Responder, What};
+
+/// The machine with its tables: written by the applier, read by many.
+pub struct Held {
+    /// The machine.
+    pub machine: Machine,
+    /// Its tables.
+    pub state: State,
+}
+
+/// All that the applier works with.
+pub struct Applier {
+    /// The world.
+    pub environment: Environment,
+    /// The machine with its tables.
+    pub held: Arc<RwLock<Held>>,
+    /// Streams.
+    pub streams: Streams,
+    /// The log, for entries that the queue had no room for.
+    pub log: Log,
+    /// How far the log is durable here.
+    pub flushed: Arc<Progress>,
+    /// Where the results are shown.
+    pub published: Arc<Published>,
+    /// Bytes in the queue.
+    pub queue_bytes: QueueBytes,
+    /// Runs commands.
+    pub applications: Host,
+    /// Converts documents.
+    pub converter: Host,
+    /// The members as of the last entry that set them.
+    pub members: Option<MembersRow>,
+}
+
+/// What the applier is told beside entries.
+pub enum Order {
+    /// A checkpoint is written; or it failed.
+    Checkpointed(Result<Written, String>),
+    /// Write a checkpoint and stop.
+    Stop(oneshot::Sender<()>),
+}
+
+/// The tables and streams of one entry.
+struct EntryTxn<'a> {
+    state: &'a mut State,
+    events: &'a mut Vec<(String, Vec<Event>)>,
+}
+
+impl StateRead for EntryTxn<'_> {
+    fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Row>, StateError> {
+        self.state.get(table, key)
+    }
+
+    fn scan(
+        &self,
+        table: TableId,
+        start: &[u8],
+        end: Option<&[u8]>,
+        reverse: bool,
+        visit: &mut dyn FnMut(&[u8], &Row) -> bool,
+    ) -> Result<(), StateError> {
+        self.state.scan(table, start, end, reverse, visit)
+    }
+}
+
+impl StateTxn for EntryTxn<'_> {
+    fn put(&mut self, table: TableId, key: &[u8], row: Row) {
+        self.state.put(table, key, row);
+    }
+
+    fn delete(&mut self, table: TableId, key: &[u8]) {
+        self.state.delete(table, key);
+    }
+
+    fn emit(&mut self, stream: &str, event: Event) {
+        match self.events.iter_mut().find(|(name, _)| name == stream) {
+            Some((_, events)) => events.push(event),
+            None => self.events.push((stream.to_owned(), vec![event])),
+        }
+    }
+}
+
+/// Why the applier's loop ended.
+enum End {
+    Stopped,
+    Halted(String),
+}
+
+impl Applier {
+    /// Works until told to stop, or until this node is broken; then says why.
+    pub async fn run(
+        mut self,
+        mut queue: mpsc::UnboundedReceiver<Committed>,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+        orders_back: mpsc::UnboundedSender<Order>,
+    ) -> Result<(), String> {
+        let mut checkpoints = Checkpoints {
+            running: false,
+            last: self.environment.clock.now(),
+            orders: orders_back,
+        };
+        let mut batch: Vec<Committed> = Vec::new();
+        loop {
+            let end = futures::select_biased! {
+                order = futures::FutureExt::fuse(orders.recv()) => match order {
+                    Some(order) => self.obey(order, &mut checkpoints).await,
+                    None => Some(End::Stopped),
+                },
+                first = futures::FutureExt::fuse(queue.recv()) => match first {
+                    Some(first) => {
+                        batch.push(first);
+                        while batch.len() < APPLY_BATCH_MAX && let Ok(next) = queue.try_recv() {
+                            batch.push(next);
+                        }
+                        self.apply_batch(&mut batch, &mut orders, &mut checkpoints).await
+                    }
+                    None => Some(End::Stopped),
+                },
+            };
+            match end {
+                None => {}
+                Some(End::Stopped) => return Ok(()),
+                Some(End::Halted(reason)) => return Err(reason),
+            }
+            if let Err(reason) = self.checkpoint_if_due(&mut checkpoints) {
+                return Err(reason);
+            }
+        }
+    }
+
+    /// Applies a batch; parks in the middle of it for as long as an entry needs.
+    async fn apply_batch(
+        &mut self,
+        batch: &mut Vec<Committed>,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+        checkpoints: &mut Checkpoints,
+    ) -> Option<End> {
+        if let Some(last) = batch.last() {
+            // Nothing is applied that this node could lose: its own log must hold it first.
+            self.flushed.reach(last.index).await;
+        }
+        let mut rest = std::mem::take(batch);
+        loop {
+            match self.apply_some(&mut rest) {
+                Ok(()) => return None,
+                Err(Stop::Halt(reason)) => return Some(End::Halted(reason)),
+                Err(Stop::Park(reason)) => {
+                    if let Some(end) = self.park(reason, orders, checkpoints).await {
+                        return Some(end);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Applies entries from the front of `rest` under one hold of the state; leaves the one that did not go.
+    fn apply_some(&mut self, rest: &mut Vec<Committed>) -> Result<(), Stop> {
+        let mut answers: Vec<(Responder, Applied)> = Vec::with_capacity(rest.len());
+        let mut applied = 0;
+        let held = self.held.clone();
+        let mut guard = held.write();
+        let mut stopped = Ok(());
+        for committed in rest.iter_mut() {
+            match self.apply_one(&mut guard, committed) {
+                Ok(answer) => {
+                    answers.push((std::mem::replace(&mut committed.responder, Responder::nobody()), answer));
+                    applied += 1;
+                }
+                Err(stop) => {
+                    stopped = Err(stop);
+                    break;
+                }
+            }
+        }
+        rest.drain(..applied);
+        // Events are there for readers before anybody hears that their commands were applied.
+        if let Err(error) = self.streams.flush() {
+            stopped = Err(Stop::Halt(error.to_string()));
+        }
+        let parked = match &stopped {
+            Err(Stop::Park(reason)) => Some(reason.clone()),
+            Ok(()) | Err(Stop::Halt(_)) => None,
+        };
+        let machine = &guard.machine;
+        let facts = Facts {
+            applied: machine.applied(),
+            time: machine.time(),
+            digest: machine.digest(),
+            catalog: machine.catalog().clone(),
+            parked,
+        };
+        drop(guard);
+        if !matches!(stopped, Err(Stop::Halt(_))) {
+            self.published.publish(facts);
+            for (responder, answer) in answers {
+                responder.send(|| answer);
+            }
+        }
+        stopped
+    }
+
+    fn apply_one(&mut self, held: &mut Held, committed: &mut Committed) -> Result<Applied, Stop> {
+        let (index, term) = (committed.index, committed.term);
+        let machine = &mut held.machine;
+        if index <= machine.applied() {
+            // Committed again after a restart from an older saved position.
+            self.release(&committed.what);
+            return Ok(Applied::Unknown(format!("entry {index} was applied before")));
+        }
+        match &committed.what {
+            What::Blank => {
+                machine.apply_blank(index);
+                Ok(Applied::Nothing)
+            }
+            What::Members(membership) => {
+                let row = checkpoint::members_row(index, term, membership.clone());
+                let (voters, learners) = checkpoint::members_of(membership);
+                machine.apply_members(index, voters, learners);
+                self.members = row;
+                Ok(Applied::Nothing)
+            }
+            What::Machine(payload) => {
+                let payload = payload.clone();
+                let output = self.apply_machine(held, index, &payload)?;
+                self.release(&committed.what);
+                Ok(Applied::Output(output))
+            }
+            What::MachineInLog => {
+                let records = self
+                    .log
+                    .read(index, index.next(), 1)
+                    .map_err(|error| Stop::Halt(error.to_string()))?;
+                let Some(record) = records.into_iter().next() else {
+                    return Err(Stop::Halt(format!("entry {index} is committed and not in the log")));
+                };
+                self.apply_machine(held, index, &record.payload).map(Applied::Output)
+            }
+        }
+    }
+
+    fn apply_machine(&mut self, held: &mut Held, index: Index, payload: &[u8]) -> Result<Output, Stop> {
+        let mut events = Vec::new();
+        let mut txn = EntryTxn {
+            state: &mut held.state,
+            events: &mut events,
+        };
+        let mut world = World {
+            txn: &mut txn,
+            applications: &mut self.applications,
+            converter: &mut self.converter,
+        };
+        let output = held.machine.apply(index, payload, &mut world)?;
+        let time = held.machine.time();
+        for (stream, events) in events {
+            self.streams
+                .append(&stream, time, &events)
+                .map_err(|error| Stop::Halt(error.to_string()))?;
+        }
+        Ok(output)
+    }
+
+    fn release(&self, what: &What) {
+        match what {
+            What::Machine(payload) => self.queue_bytes.release(payload.len()),
+            What::Blank | What::MachineInLog | What::Members(_) => {}
+        }
+    }
+
+    /// Waits until it is worth trying again; obeys orders meanwhile.
+    async fn park(
+        &mut self,
+        reason: String,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+        checkpoints: &mut Checkpoints,
+    ) -> Option<End> {
+        warn!(reason, "parked: not applying, still replicating");
+        let published = self.published.clone();
+        let seen = published.changed.get();
+        let woken = published.changed.until(|| published.changed.get() != seen);
+        let retry = self.environment.clone();
+        let waited = async move {
+            let sleep = retry.sleep(PARK_RETRY);
+            futures::pin_mut!(woken, sleep);
+            futures::future::select(woken, sleep).await;
+        };
+        futures::pin_mut!(waited);
+        let order = orders.recv();
+        futures::pin_mut!(order);
+        match futures::future::select(waited, order).await {
+            futures::future::Either::Left(_) => None,
+            futures::future::Either::Right((Some(order), _)) => self.obey(order, checkpoints).await,
+            futures::future::Either::Right((None, _)) => Some(End::Stopped),
+        }
+    }
+
+    async fn obey(&mut self, order: Order, checkpoints: &mut Checkpoints) -> Option<End> {
+        match order {
+            Order::Checkpointed(Ok(written)) => {
+                let retired = self.held.write().state.finish(written);
+                // Giving back the memory of a large checkpoint takes time that apply does not have.
+                self.environment.spawn_worker("retire", async move { drop(retired) });
+                checkpoints.running = false;
+                checkpoints.last = self.environment.clock.now();
+                None
+            }
+            Order::Checkpointed(Err(reason)) => Some(End::Halted(reason)),
+            Order::Stop(done) => {
+                let end = match self.last_checkpoint(checkpoints) {
+                    Ok(()) => End::Stopped,
+                    Err(reason) => End::Halted(reason),
+                };
+                done.send(()).ok();
+                Some(end)
+            }
+        }
+    }
+
+    fn checkpoint_if_due(&mut self, checkpoints: &mut Checkpoints) -> Result<(), String> {
+        if checkpoints.running {
+            return Ok(());
+        }
+        let bytes = self.held.read().state.dirty_bytes();
+        let waited = self.environment.clock.now() - checkpoints.last;
+        if bytes < CHECKPOINT_BYTES && (bytes == 0 || waited < CHECKPOINT_INTERVAL) {
+            return Ok(());
+        }
+        let Some(job) = checkpoint::begin(&self.held, &mut self.streams, self.members.as_ref()) else {
+            return Ok(());
+        };
+        checkpoints.running = true;
+        let orders = checkpoints.orders.clone();
+        self.environment.spawn_worker("checkpoint", async move {
+            // The applier may have stopped meanwhile: then nobody needs to know.
+            orders.send(Order::Checkpointed(job.write())).ok();
+        });
+        Ok(())
+    }
+
+    /// At a stop the thread may as well wait for the disk.
+    fn last_checkpoint(&mut self, checkpoints: &Checkpoints) -> Result<(), String> {
+        if checkpoints.running {
+            info!("a checkpoint is under way: what came after it will be replayed from the log");
+            return Ok(());
+        }
+        match checkpoint::begin(&self.held, &mut self.streams, self.members.as_ref()) {
+            Some(job) => job.write().map(|written| drop(self.held.write().state.finish(written))),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Checkpoints {
+    running: bool,
+    last: Moment,
+    orders: mpsc::UnboundedSender<Order>,
+}

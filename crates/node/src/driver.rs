@@ -1,0 +1,223 @@
+//! One loop that packs what clients send into entries and proposes them.
+//!
+//! Packing is where throughput comes from: all that has arrived since the last round goes into one entry, and a round
+//! begins whenever fewer than a few entries are under way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use environment::Environment;
+use environment::channel::{mpsc, oneshot};
+use machine::codec::Codec;
+use machine::{Body, Decision, Entry, Output, PackedRequest, Reply, SubmitError, TimeMs, limits as log_limits, pack};
+
+use crate::limits::{ENTRIES_IN_FLIGHT_MAX, ENTRY_PACK_BYTES, REQUESTS_WAITING_BYTES_MAX, REQUESTS_WAITING_MAX};
+use crate::raft::{Applied, Group, GroupError, Proposal};
+
+/// Everything that can wake the driver.
+pub enum Event {
+    /// A client's request.
+    Submit(Submission),
+    /// A control entry.
+    Propose(Body, oneshot::Sender<Result<Decision, SubmitError>>),
+    /// An entry under way has ended.
+    Settled,
+}
+
+/// A request that waits for its reply.
+pub struct Submission {
+    request: PackedRequest,
+    reply: oneshot::Sender<Result<Reply, SubmitError>>,
+    _place: Place,
+}
+
+/// Counts what waits, so that it stays bounded.
+#[derive(Clone, Default)]
+pub struct Admission(Arc<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    requests: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// A place among what waits; given back when dropped.
+struct Place {
+    admission: Admission,
+    bytes: usize,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.admission.0.requests.fetch_sub(1, Ordering::Relaxed);
+        self.admission.0.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Admission {
+    /// Lets a request in, with where its reply will come.
+    ///
+    /// # Errors
+    /// [`SubmitError::Overloaded`] when too much waits.
+    pub fn admit(
+        &self,
+        request: PackedRequest,
+    ) -> Result<(Submission, oneshot::Receiver<Result<Reply, SubmitError>>), SubmitError> {
+        let bytes = request.0.len();
+        let requests = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        let total = self.0.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let place = Place {
+            admission: self.clone(),
+            bytes,
+        };
+        if requests > REQUESTS_WAITING_MAX || total > REQUESTS_WAITING_BYTES_MAX {
+            let text = format!("{requests} requests of {total} bytes wait: send fewer at once, or try again");
+            return Err(SubmitError::Overloaded(text));
+        }
+        let (reply, wait) = oneshot::channel();
+        Ok((
+            Submission {
+                request,
+                reply,
+                _place: place,
+            },
+            wait,
+        ))
+    }
+}
+
+/// Packs and proposes.
+pub struct Driver {
+    environment: Environment,
+    group: Group,
+    events: mpsc::UnboundedReceiver<Event>,
+    events_back: mpsc::UnboundedSender<Event>,
+    waiting: Vec<Submission>,
+    in_flight: usize,
+    stamp: TimeMs,
+}
+
+impl Driver {
+    /// Over a group.
+    pub fn new(
+        environment: Environment,
+        group: Group,
+        events: mpsc::UnboundedReceiver<Event>,
+        events_back: mpsc::UnboundedSender<Event>,
+    ) -> Driver {
+        Driver {
+            environment,
+            group,
+            events,
+            events_back,
+            waiting: Vec::new(),
+            in_flight: 0,
+            stamp: TimeMs(0),
+        }
+    }
+
+    /// Works for as long as the node lives.
+    pub async fn run(mut self) {
+        while let Some(event) = self.events.recv().await {
+            self.take(event).await;
+            while self.waiting.len() < log_limits::ENTRY_COMMANDS_MAX
+                && let Ok(event) = self.events.try_recv()
+            {
+                self.take(event).await;
+            }
+            while self.in_flight < ENTRIES_IN_FLIGHT_MAX && !self.waiting.is_empty() {
+                self.propose_waiting().await;
+            }
+        }
+    }
+
+    async fn take(&mut self, event: Event) {
+        match event {
+            Event::Submit(submission) => self.waiting.push(submission),
+            Event::Propose(body, decision) => self.propose_control(body, decision).await,
+            Event::Settled => self.in_flight = self.in_flight.saturating_sub(1),
+        }
+    }
+
+    /// The leader's stamp: its wall clock, but never back.
+    fn stamp(&mut self) -> TimeMs {
+        self.stamp = self.stamp.max(TimeMs(self.environment.clock.wall_ms()));
+        self.stamp
+    }
+
+    async fn propose_waiting(&mut self) {
+        let mut bytes = 0;
+        let fits = |submission: &Submission| {
+            bytes += submission.request.0.len();
+            bytes <= ENTRY_PACK_BYTES
+        };
+        let count = self.waiting.iter().take(log_limits::ENTRY_COMMANDS_MAX).take_while({
+            let mut fits = fits;
+            move |submission| fits(submission)
+        });
+        let count = count.count().max(1);
+        let rest = self.waiting.split_off(count.min(self.waiting.len()));
+        let now = std::mem::replace(&mut self.waiting, rest);
+        let requests: Vec<PackedRequest> = now.iter().map(|submission| submission.request.clone()).collect();
+        let payload = pack(self.stamp(), &requests);
+        match self.group.propose(payload.into()).await {
+            Ok(proposal) => {
+                self.in_flight += 1;
+                let (group, settled) = (self.group.clone(), self.events_back.clone());
+                self.environment.spawn("replies", async move {
+                    crate::replies::deliver(proposal, now.into_iter().map(|waiting| waiting.reply), &group).await;
+                    settled.send(Event::Settled).ok();
+                });
+            }
+            Err(error) => {
+                let error = submit_error(error, &self.group);
+                for submission in now {
+                    submission.reply.send(Err(error.clone())).ok();
+                }
+            }
+        }
+    }
+
+    /// Control entries stand alone, behind what was submitted before them.
+    async fn propose_control(&mut self, body: Body, decision: oneshot::Sender<Result<Decision, SubmitError>>) {
+        while !self.waiting.is_empty() {
+            self.propose_waiting().await;
+        }
+        let payload: Bytes = Entry {
+            time: self.stamp(),
+            body,
+        }
+        .to_bytes()
+        .into();
+        match self.group.propose(payload).await {
+            Ok(proposal) => {
+                let group = self.group.clone();
+                self.environment.spawn("decision", async move {
+                    let decided = decided(proposal, &group).await;
+                    decision.send(decided).ok();
+                });
+            }
+            Err(error) => drop(decision.send(Err(submit_error(error, &self.group)))),
+        }
+    }
+}
+
+async fn decided(proposal: Proposal, group: &Group) -> Result<Decision, SubmitError> {
+    match proposal.outcome().await {
+        Ok(Applied::Output(Output::Decision(decision))) => Ok(decision),
+        Ok(Applied::Output(Output::Replies(_)) | Applied::Nothing | Applied::Unknown(_)) => Err(
+            SubmitError::OutcomeUnknown("the entry was answered as one of another kind".to_owned()),
+        ),
+        Err(error) => Err(submit_error(error, group)),
+    }
+}
+
+/// The group's word as the port's.
+pub fn submit_error(error: GroupError, group: &Group) -> SubmitError {
+    match error {
+        GroupError::NotLeader => SubmitError::NotLeader { leader: group.leader() },
+        GroupError::Unknown(reason) => SubmitError::OutcomeUnknown(reason),
+        GroupError::Refused(reason) => SubmitError::Unavailable(reason),
+    }
+}

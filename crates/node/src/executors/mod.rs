@@ -1,0 +1,67 @@
+//! The hands of each kind of change: they act on what the log says, and what they find goes back into the log.
+
+mod announce;
+mod changes;
+mod members;
+mod modules;
+
+use std::sync::Arc;
+
+use environment::Environment;
+use host::Registry;
+use machine::{Cluster, RegisterNode};
+use parking_lot::RwLock;
+
+use crate::applier::Held;
+use crate::calls::LeaderCalls;
+use crate::limits::EXECUTOR_INTERVAL;
+use crate::progress::Progress;
+use crate::published::Published;
+use crate::raft::Group;
+
+pub use members::successor;
+
+/// What executors work with.
+#[derive(Clone)]
+pub struct Hands {
+    /// The world.
+    pub environment: Environment,
+    /// This node.
+    pub node: machine::NodeId,
+    /// The group.
+    pub group: Group,
+    /// This node as a place to propose at.
+    pub cluster: Arc<dyn Cluster>,
+    /// The way to the leader.
+    pub leader: LeaderCalls,
+    /// What the applier shows.
+    pub published: Arc<Published>,
+    /// The tables, for modules.
+    pub held: Arc<RwLock<Held>>,
+    /// What this node can run.
+    pub registry: Registry,
+    /// Moves when the group changes.
+    pub group_changed: Arc<Progress>,
+}
+
+impl Hands {
+    /// Starts all of them.
+    pub fn start(&self, register: RegisterNode) {
+        self.environment
+            .spawn("announce", announce::run(self.clone(), register));
+        self.environment.spawn("modules", modules::run(self.clone()));
+        self.environment.spawn("changes", changes::run(self.clone()));
+        self.environment.spawn("members", members::run(self.clone()));
+    }
+
+    /// Ends when something may have changed that an executor looks at, or after a while.
+    async fn news(&self, seen: &mut machine::Index) {
+        let published = self.published.clone();
+        let before = *seen;
+        let changed = published.changed.until(|| published.changed.get() != before);
+        let sleep = self.environment.sleep(EXECUTOR_INTERVAL);
+        futures::pin_mut!(changed, sleep);
+        futures::future::select(changed, sleep).await;
+        *seen = self.published.changed.get();
+    }
+}

@@ -1,0 +1,125 @@
+//! Makes the code of every version ready that this node runs or will run, and reports on changes.
+
+use std::collections::BTreeMap;
+
+use environment::channel::oneshot;
+use machine::{ApplicationVersion, Body, Catalog, ChangeId, Code, Digest, Index, Machine, NodeReady, Readiness};
+use tracing::{info, warn};
+
+use super::Hands;
+
+/// What came of preparing a version, by its code and manifest.
+type Found = BTreeMap<(Code, String, u32), Readiness>;
+
+pub async fn run(hands: Hands) {
+    let mut seen = Index::default();
+    let mut found = Found::new();
+    loop {
+        let catalog = hands.published.catalog();
+        for version in wanted(&catalog) {
+            let key = key_of(version);
+            let ready = hands.registry.is_ready(&version.code, &version.manifest);
+            if matches!(found.get(&key), Some(Readiness::Ready { .. })) && ready {
+                continue;
+            }
+            if !found.contains_key(&key) || !ready {
+                let readiness = prepare(&hands, version.clone()).await;
+                if found.get(&key) != Some(&readiness) {
+                    tell(version, &readiness);
+                }
+                found.insert(key, readiness);
+                // Whoever is parked for it can go on.
+                hands.published.changed.set(hands.published.changed.get().next());
+            }
+        }
+        report(&hands, &catalog, &found).await;
+        hands.news(&mut seen).await;
+    }
+}
+
+fn key_of(version: &ApplicationVersion) -> (Code, String, u32) {
+    (
+        version.code.clone(),
+        version.manifest.application.clone(),
+        version.manifest.version.0,
+    )
+}
+
+/// Every kept version may be needed: to run, to go back to, or to read a row that it wrote.
+fn wanted(catalog: &Catalog) -> impl Iterator<Item = &ApplicationVersion> {
+    catalog
+        .applications
+        .values()
+        .flat_map(|application| application.versions.values())
+}
+
+fn tell(version: &ApplicationVersion, readiness: &Readiness) {
+    let (application, number) = (&version.manifest.application, version.manifest.version);
+    match readiness {
+        Readiness::Ready { .. } => info!(application, version = %number, "ready to run"),
+        Readiness::Failed { reason } => warn!(application, version = %number, reason, "cannot run"),
+    }
+}
+
+/// Compiles on a thread of its own.
+async fn prepare(hands: &Hands, version: ApplicationVersion) -> Readiness {
+    let (done, wait) = oneshot::channel();
+    let (held, registry) = (hands.held.clone(), hands.registry.clone());
+    hands.environment.spawn_worker("compile", async move {
+        let module = match &version.code {
+            Code::Wasm { module, .. } => match Machine::module_bytes(&held.read().state, *module) {
+                Ok(bytes) => Some(bytes),
+                Err(error) => {
+                    done.send(Readiness::Failed {
+                        reason: error.to_string(),
+                    })
+                    .ok();
+                    return;
+                }
+            },
+            Code::Native => None,
+        };
+        let prepared = registry.prepare(&version.manifest, &version.code, module.as_deref());
+        let readiness = match prepared {
+            Ok(instrumented) => Readiness::Ready {
+                instrumented: Digest(instrumented.0),
+            },
+            Err(error) => Readiness::Failed {
+                reason: error.to_string(),
+            },
+        };
+        done.send(readiness).ok();
+    });
+    let lost = || Readiness::Failed {
+        reason: "the compiler's thread ended without a result".to_owned(),
+    };
+    wait.await.unwrap_or_else(|_| lost())
+}
+
+/// Says in the log what was found, for every change that waits for it and does not know it.
+async fn report(hands: &Hands, catalog: &Catalog, found: &Found) {
+    for (id, change) in catalog.changes.iter().filter(|(_, change)| !change.stage.is_final()) {
+        let version = catalog
+            .applications
+            .get(&change.application)
+            .and_then(|application| application.versions.get(&change.to));
+        let Some(readiness) = version.and_then(|version| found.get(&key_of(version))) else {
+            continue;
+        };
+        if change.readiness.get(&hands.node) == Some(readiness) {
+            continue;
+        }
+        send_report(hands, *id, readiness.clone()).await;
+    }
+}
+
+async fn send_report(hands: &Hands, change: ChangeId, readiness: Readiness) {
+    let body = Body::NodeReady(NodeReady {
+        node: hands.node,
+        change,
+        readiness,
+    });
+    if let Err(error) = hands.leader.propose(&*hands.cluster, body).await {
+        warn!(%change, %error, "could not report; trying again");
+    }
+}

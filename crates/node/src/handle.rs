@@ -1,0 +1,174 @@
+//! The node as a [`Cluster`]: what whoever serves the world talks to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use environment::channel::{mpsc, oneshot};
+use machine::{
+    Body, Catalog, Cluster, ClusterId, Consistency, Decision, EventPage, Index, MemberStatus, NodeId, Offset,
+    PackedRequest, Pending, Read, ReadAnswer, ReadError, Reply, Request, Status, SubmitError, limits as log_limits,
+};
+use store::streams::StreamReader;
+
+use crate::driver::{Admission, Event};
+use crate::progress::Progress;
+use crate::published::Published;
+use crate::raft::Group;
+use crate::reads::{Freshness, Readers};
+
+/// The node as its own process sees it.
+pub struct Handle {
+    /// This node.
+    pub node: NodeId,
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// Its group.
+    pub group: Group,
+    /// To the driver.
+    pub events: mpsc::UnboundedSender<Event>,
+    /// Bounds what waits.
+    pub admission: Admission,
+    /// What the applier shows.
+    pub published: Arc<Published>,
+    /// Moves when the group changes.
+    pub group_changed: Arc<Progress>,
+    /// Threads for reads.
+    pub readers: Readers,
+    /// Makes reads fresh.
+    pub freshness: Freshness,
+    /// Streams.
+    pub streams: StreamReader,
+    /// Set when the node is on its way out: nothing new is taken.
+    pub stopping: AtomicBool,
+}
+
+impl Handle {
+    fn require_leader(&self) -> Result<(), SubmitError> {
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(SubmitError::Unavailable("the node is stopping".to_owned()));
+        }
+        if self.group.is_leader() {
+            return Ok(());
+        }
+        let leader = self.group.leader().filter(|leader| *leader != self.node);
+        Err(SubmitError::NotLeader { leader })
+    }
+
+    async fn submit_here(&self, request: Request) -> Result<Reply, SubmitError> {
+        self.require_leader()?;
+        check_size(&request)?;
+        let (submission, reply) = self.admission.admit(PackedRequest::from(&request))?;
+        self.events.send(Event::Submit(submission)).map_err(|_| stopped())?;
+        reply.await.unwrap_or_else(|_| Err(unknown()))
+    }
+
+    async fn propose_here(&self, body: Body) -> Result<Decision, SubmitError> {
+        self.require_leader()?;
+        let (decision, decided) = oneshot::channel();
+        self.events
+            .send(Event::Propose(body, decision))
+            .map_err(|_| stopped())?;
+        decided.await.unwrap_or_else(|_| Err(unknown()))
+    }
+
+    async fn read_here(&self, read: Read, consistency: Consistency) -> Result<ReadAnswer, ReadError> {
+        match consistency {
+            Consistency::Linearizable => {
+                let index = self.freshness.index().await?;
+                // The Raft crate's idea of what is applied is not ours: only our own applier's counts.
+                self.published.applied.reach(index).await;
+            }
+            Consistency::Stale => {}
+        }
+        self.readers.read(read).await
+    }
+}
+
+fn check_size(request: &Request) -> Result<(), SubmitError> {
+    let too_large = |what: &str, bytes: usize, most: usize| {
+        Err(SubmitError::TooLarge(format!(
+            "the {what} has {bytes} bytes: {most} are the most"
+        )))
+    };
+    for (what, name) in [
+        ("application's name", &request.application),
+        ("command's name", &request.command),
+    ] {
+        if name.len() > log_limits::NAME_BYTES_MAX {
+            return too_large(what, name.len(), log_limits::NAME_BYTES_MAX);
+        }
+    }
+    match request.payload.len() {
+        bytes if bytes > log_limits::COMMAND_BYTES_MAX => too_large("payload", bytes, log_limits::COMMAND_BYTES_MAX),
+        _ => Ok(()),
+    }
+}
+
+fn stopped() -> SubmitError {
+    SubmitError::Unavailable("the node is stopping".to_owned())
+}
+
+fn unknown() -> SubmitError {
+    SubmitError::OutcomeUnknown("the node stopped before the reply was known".to_owned())
+}
+
+impl Cluster for Handle {
+    fn submit(&self, request: Request) -> Pending<'_, Result<Reply, SubmitError>> {
+        Box::pin(self.submit_here(request))
+    }
+
+    fn propose(&self, body: Body) -> Pending<'_, Result<Decision, SubmitError>> {
+        Box::pin(self.propose_here(body))
+    }
+
+    fn read(&self, read: Read, consistency: Consistency) -> Pending<'_, Result<ReadAnswer, ReadError>> {
+        Box::pin(self.read_here(read, consistency))
+    }
+
+    fn events(&self, stream: String, from: Offset, bytes_max: usize) -> Pending<'_, Result<EventPage, ReadError>> {
+        Box::pin(self.readers.events(stream, from, bytes_max))
+    }
+
+    fn events_beyond(&self, stream: String, beyond: Offset) -> Pending<'_, ()> {
+        Box::pin(async move { self.streams.wait_beyond(&stream, beyond).await })
+    }
+
+    fn status(&self) -> Status {
+        let view = self.group.view();
+        let facts = self.published.facts();
+        let members = view.members.iter().map(|member| MemberStatus {
+            node: member.node,
+            voter: member.voter,
+            matched: member.matched,
+        });
+        Status {
+            node: self.node,
+            cluster: self.cluster,
+            role: view.role,
+            term: view.term,
+            leader: view.leader,
+            last: view.last,
+            committed: view.committed,
+            applied: facts.applied,
+            digest: facts.digest,
+            level: facts.catalog.level,
+            members: members.collect(),
+            parked: facts.parked,
+        }
+    }
+
+    fn catalog(&self) -> Arc<Catalog> {
+        self.published.catalog()
+    }
+
+    fn applied(&self, index: Index) -> Pending<'_, ()> {
+        Box::pin(self.published.applied.reach(index))
+    }
+
+    fn leader_known(&self, other_than: Option<NodeId>) -> Pending<'_, ()> {
+        Box::pin(self.group_changed.until(move || {
+            let leader = self.group.leader();
+            leader.is_some() && leader != other_than
+        }))
+    }
+}

@@ -1,0 +1,59 @@
+//! Every limit of a node that is its own affair: none of them changes what the log means.
+
+use std::time::Duration;
+
+/// Bytes of one frame between peers: the largest entry, and room for what is sent with it.
+pub const PEER_FRAME_BYTES_MAX: usize = 32 << 20;
+/// Connections from peers at once.
+pub const PEER_CONNECTIONS_MAX: usize = 256;
+/// Answers that one connection between peers may have to wait for.
+pub const PEER_CALLS_MAX: usize = 1024;
+/// How long a peer may take for its hello.
+pub const PEER_HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection to a peer may take.
+pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a call to a peer other than of Raft may take.
+pub const PEER_CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Requests that wait for their turn or their reply; past it the node answers that it is overloaded.
+pub const REQUESTS_WAITING_MAX: usize = 65_536;
+/// Bytes of those.
+pub const REQUESTS_WAITING_BYTES_MAX: usize = 256 << 20;
+/// Entries proposed and not yet applied.
+pub const ENTRIES_IN_FLIGHT_MAX: usize = 4;
+/// Bytes of requests packed into one entry, about.
+pub const ENTRY_PACK_BYTES: usize = 1 << 20;
+
+/// Entries sent to a follower in one frame.
+pub const APPEND_ENTRIES_MAX: u64 = 512;
+/// Bytes of entries read from the log at once.
+pub const APPEND_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of entries that wait for the applier in memory; those past it are read from the log again.
+pub const APPLY_QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Entries applied under one hold of the state.
+pub const APPLY_BATCH_MAX: usize = 64;
+/// How long a parked applier waits before it looks again, unless something wakes it.
+pub const PARK_RETRY: Duration = Duration::from_millis(200);
+/// Bytes of written rows after which a checkpoint is due.
+pub const CHECKPOINT_BYTES: usize = 32 << 20;
+/// Time after which a checkpoint is due, if anything was written.
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Threads that answer reads.
+pub const READERS: usize = 2;
+/// Reads that wait for a thread.
+pub const READS_WAITING_MAX: usize = 4096;
+
+/// Milliseconds between a leader's heartbeats.
+pub const HEARTBEAT_MS: u64 = 60;
+/// Milliseconds without one after which a follower seeks votes: from.
+pub const ELECTION_MS_MIN: u64 = 250;
+/// To.
+pub const ELECTION_MS_MAX: u64 = 500;
+/// How often the leader looks whether a change or a member has a step due, beside being woken.
+pub const EXECUTOR_INTERVAL: Duration = Duration::from_millis(200);
+/// Entries by which a learner may lag behind when it is made a voter.
+pub const PROMOTE_LAG_MAX: u64 = 64;
+/// How long leadership may take to be handed over at shutdown.
+pub const HANDOVER_TIMEOUT: Duration = Duration::from_secs(3);

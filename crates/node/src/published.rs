@@ -1,0 +1,66 @@
+//! What the applier shows to everybody else on this node.
+
+use std::sync::Arc;
+
+use machine::{Catalog, Index, StateDigest, TimeMs};
+use parking_lot::RwLock;
+
+use crate::progress::Progress;
+
+/// The machine as of its last entry, without its tables.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Applied so far.
+    pub applied: Index,
+    /// Log time.
+    pub time: TimeMs,
+    /// The digest.
+    pub digest: StateDigest,
+    /// Applications, changes, nodes.
+    pub catalog: Arc<Catalog>,
+    /// Why nothing is applied, if so.
+    pub parked: Option<String>,
+}
+
+/// What the applier shows.
+#[derive(Debug, Default)]
+pub struct Published {
+    facts: RwLock<Facts>,
+    /// Moves with the applied index.
+    pub applied: Progress,
+    /// Woken when the catalog changes or the applier parks or goes on; its index means nothing.
+    pub changed: Progress,
+}
+
+impl Published {
+    /// Shows the facts as they are now.
+    pub fn publish(&self, facts: Facts) {
+        let news = {
+            let mut shown = self.facts.write();
+            let news = !Arc::ptr_eq(&shown.catalog, &facts.catalog) || shown.parked != facts.parked;
+            *shown = facts;
+            news
+        };
+        self.applied.set(self.facts.read().applied);
+        if news {
+            let count = self.changed.get().next();
+            self.changed.set(count);
+        }
+    }
+
+    /// All of them, as of one index.
+    pub fn facts(&self) -> Facts {
+        self.facts.read().clone()
+    }
+
+    /// The catalog.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.facts.read().catalog.clone()
+    }
+
+    /// Ends all waits.
+    pub fn close(&self) {
+        self.applied.close();
+        self.changed.close();
+    }
+}

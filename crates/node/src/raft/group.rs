@@ -1,0 +1,324 @@
+//! This node's place in the Raft group, in our own words.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use environment::channel::mpsc;
+use machine::{Index, NodeId, Role, Term};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
+use openraft::impls::{BasicNode, ProgressResponder};
+use openraft::raft::ClientWriteResult;
+use openraft::{ChangeMembers, Precondition, Raft, ReadPolicy, ServerState, SnapshotPolicy};
+use store::log::{Log, Record};
+
+use super::codec;
+use super::log_store::LogStore;
+use super::network::NetworkFactory;
+use super::state_machine::{Committed, QueueBytes, StateMachine};
+use super::types::{Applied, Payload, StoredMembership, Types, from_index, to_index, to_log_id};
+use crate::limits::{APPEND_ENTRIES_MAX, ELECTION_MS_MAX, ELECTION_MS_MIN, HEARTBEAT_MS};
+use crate::peer::Peers;
+use crate::progress::Progress;
+
+pub(super) type Handle = Raft<Types, StateMachine>;
+
+/// What a group is started from.
+pub struct Parts {
+    /// To reach the others.
+    pub peers: Peers,
+    /// The log.
+    pub log: Log,
+    /// Moved as the log becomes durable.
+    pub flushed: Arc<Progress>,
+    /// To the applier.
+    pub queue: mpsc::UnboundedSender<Committed>,
+    /// Bytes in that queue.
+    pub queue_bytes: QueueBytes,
+    /// Applied as of the checkpoint, and its term.
+    pub applied: Option<(Index, Term)>,
+    /// The members as of the checkpoint: the record of the entry that set them.
+    pub members: Option<Record>,
+}
+
+/// This node's place in the Raft group.
+#[derive(Clone)]
+pub struct Group {
+    raft: Handle,
+}
+
+/// Why the group did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum GroupError {
+    /// This node does not lead; nothing was done.
+    #[error("this node does not lead")]
+    NotLeader,
+    /// It may have been done, or may still be.
+    #[error("the outcome is unknown: {0}")]
+    Unknown(String),
+    /// It was not done.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// An entry on its way: ends with what came of it.
+pub struct Proposal(openraft::type_config::alias::OneshotReceiverOf<Types, ClientWriteResult<Types>>);
+
+/// One member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberView {
+    /// Its id.
+    pub node: NodeId,
+    /// Whether it votes.
+    pub voter: bool,
+    /// The last index known to be in its log; only the leader knows.
+    pub matched: Option<Index>,
+}
+
+/// The group as this node sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// This node's role.
+    pub role: Role,
+    /// The term.
+    pub term: Term,
+    /// Who leads.
+    pub leader: Option<NodeId>,
+    /// Last index in the log.
+    pub last: Index,
+    /// Last index known to be committed.
+    pub committed: Index,
+    /// Members, by id.
+    pub members: Vec<MemberView>,
+    /// Set when the Raft crate stopped for good.
+    pub stopped: Option<String>,
+}
+
+impl Group {
+    /// Starts taking part.
+    ///
+    /// # Errors
+    /// A text that says what could not be read.
+    pub async fn start(parts: Parts) -> Result<Group, String> {
+        let config = openraft::Config {
+            cluster_name: parts.peers.cluster().to_string(),
+            heartbeat_interval: HEARTBEAT_MS,
+            election_timeout_min: ELECTION_MS_MIN,
+            election_timeout_max: ELECTION_MS_MAX,
+            enable_pre_vote: Some(true),
+            max_payload_entries: APPEND_ENTRIES_MAX,
+            snapshot_policy: SnapshotPolicy::Never,
+            quorum_loss_probe_interval: Some(2 * ELECTION_MS_MAX + HEARTBEAT_MS),
+            backoff: "50ms".to_owned(),
+            ..openraft::Config::default()
+        };
+        let config = Arc::new(config.validate().map_err(|error| error.to_string())?);
+        let applied = parts.applied.and_then(|(index, term)| to_log_id(index, term));
+        let membership = match parts.members {
+            Some(record) => stored_membership(record)?,
+            None => StoredMembership::default(),
+        };
+        let machine = StateMachine::new(parts.queue, parts.queue_bytes, applied, membership);
+        let store = LogStore::new(parts.log, parts.flushed);
+        let node = parts.peers.node().0;
+        let raft = Raft::new(node, config, NetworkFactory(parts.peers), store, machine)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(Group { raft })
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        &self.raft
+    }
+
+    /// Founds the group with this node as its only member. Does nothing when it exists.
+    pub async fn found(&self, node: NodeId, address: &str) -> Result<(), String> {
+        if self.raft.is_initialized().await.map_err(|error| error.to_string())? {
+            return Ok(());
+        }
+        let members = std::collections::BTreeMap::from([(node.0, BasicNode::new(address))]);
+        self.raft.initialize(members).await.map_err(|error| error.to_string())
+    }
+
+    /// Whether this node leads, as far as it knows.
+    pub fn is_leader(&self) -> bool {
+        self.raft.is_leader()
+    }
+
+    /// Who leads, as far as this node knows.
+    pub fn leader(&self) -> Option<NodeId> {
+        self.raft.server_metrics().borrow_watched().current_leader.map(NodeId)
+    }
+
+    /// Proposes an entry. Its place in the log follows those proposed before by the same caller.
+    ///
+    /// # Errors
+    /// The Raft crate has stopped.
+    pub async fn propose(&self, payload: Bytes) -> Result<Proposal, GroupError> {
+        let (responder, completed) = ProgressResponder::complete_only();
+        self.raft
+            .client_write_ff(Payload(payload), Some(responder))
+            .await
+            .map_err(|error| GroupError::Refused(error.to_string()))?;
+        Ok(Proposal(completed))
+    }
+
+    /// The index that a read which begins now must wait for, confirmed by a majority.
+    ///
+    /// # Errors
+    /// This node does not lead, or cannot tell.
+    pub async fn read_index(&self) -> Result<Index, GroupError> {
+        match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+            Ok(linearizer) => Ok(to_index(linearizer.read_log_id().index())),
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_))) => Err(GroupError::NotLeader),
+            Err(error) => Err(GroupError::Refused(error.to_string())),
+        }
+    }
+
+    /// The group as this node sees it now.
+    pub fn view(&self) -> View {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let role = match metrics.state {
+            ServerState::Leader => Role::Leader,
+            ServerState::Candidate => Role::Candidate,
+            ServerState::Follower => Role::Follower,
+            ServerState::Learner | ServerState::Shutdown => Role::Learner,
+        };
+        let membership = metrics.membership_config.membership();
+        let voters: BTreeSet<u64> = membership.voter_ids().collect();
+        let matched = |node: &u64| {
+            let replication = metrics.replication.as_ref()?;
+            replication.get(node)?.as_ref().map(|id| to_index(id.index))
+        };
+        let members = membership
+            .nodes()
+            .map(|(node, _)| MemberView {
+                node: NodeId(*node),
+                voter: voters.contains(node),
+                matched: matched(node),
+            })
+            .collect();
+        View {
+            role,
+            term: Term(metrics.current_term),
+            leader: metrics.current_leader.map(NodeId),
+            last: metrics.last_log_index.map(to_index).unwrap_or_default(),
+            committed: metrics
+                .local_committed
+                .as_ref()
+                .map(|id| to_index(id.index))
+                .unwrap_or_default(),
+            members,
+            stopped: metrics.running_state.err().map(|error| error.to_string()),
+        }
+    }
+
+    /// Ends when the role, the leader, or the members may have changed.
+    pub async fn changed(&self) {
+        let mut metrics = self.raft.server_metrics();
+        // An error means that the crate has stopped: then there is nothing more to wait for.
+        metrics.changed().await.ok();
+    }
+
+    /// Takes a node in as a learner, without waiting for it to catch up.
+    ///
+    /// # Errors
+    /// See [`GroupError`].
+    pub async fn add_learner(&self, node: NodeId, address: &str) -> Result<(), GroupError> {
+        let added = self.raft.add_learner(node.0, BasicNode::new(address), false).await;
+        added.map(drop).map_err(write_error)
+    }
+
+    /// Makes a learner a voter, if the membership is still the one that this node saw.
+    ///
+    /// # Errors
+    /// See [`GroupError`].
+    pub async fn promote(&self, node: NodeId) -> Result<(), GroupError> {
+        let seen = *self.raft.metrics().borrow_watched().membership_config.log_id();
+        let unchanged = Precondition::LastMembershipLogId {
+            last_membership_log_id: seen,
+        };
+        let change = ChangeMembers::AddVoterIds(BTreeSet::from([node.0]));
+        self.raft
+            .change_membership_if(change, true, [unchanged])
+            .await
+            .map(drop)
+            .map_err(write_error)
+    }
+
+    /// Asks another voter to lead.
+    pub async fn hand_over(&self, to: NodeId) {
+        // Whether it took over shows in the view.
+        self.raft.trigger().transfer_leader(to.0).await.ok();
+    }
+
+    /// Stops taking part.
+    pub async fn shutdown(&self) {
+        self.raft.shutdown().await.ok();
+    }
+
+    /// How long an election may take when all goes well.
+    #[must_use]
+    pub fn election_limit() -> Duration {
+        Duration::from_millis(2 * ELECTION_MS_MAX)
+    }
+}
+
+impl Proposal {
+    /// What came of it.
+    ///
+    /// # Errors
+    /// See [`GroupError`].
+    pub async fn outcome(self) -> Result<Applied, GroupError> {
+        match self.0.await {
+            Ok(Ok(response)) => match response.data {
+                Applied::Unknown(reason) => Err(GroupError::Unknown(reason)),
+                known @ (Applied::Output(_) | Applied::Nothing) => Ok(known),
+            },
+            Ok(Err(error)) => Err(client_write_error(error)),
+            Err(_) => Err(GroupError::Unknown(
+                "the node stopped before the entry was applied".to_owned(),
+            )),
+        }
+    }
+}
+
+fn write_error(error: RaftError<Types, ClientWriteError<Types>>) -> GroupError {
+    match error {
+        RaftError::APIError(error) => client_write_error(error),
+        RaftError::Fatal(fatal) => GroupError::Unknown(fatal.to_string()),
+    }
+}
+
+fn client_write_error(error: ClientWriteError<Types>) -> GroupError {
+    match error {
+        // Told before anything was appended.
+        ClientWriteError::ForwardToLeader(_) => GroupError::NotLeader,
+        ClientWriteError::LogEntryDiscarded(_) => {
+            GroupError::Unknown("the leader changed before the entry was known to be committed".to_owned())
+        }
+        other => GroupError::Refused(other.to_string()),
+    }
+}
+
+fn stored_membership(record: Record) -> Result<StoredMembership, String> {
+    let entry = codec::from_record(record).map_err(|error| error.to_string())?;
+    match entry.payload {
+        openraft::EntryPayload::Membership(membership) => Ok(StoredMembership::new(Some(entry.log_id), membership)),
+        openraft::EntryPayload::Blank | openraft::EntryPayload::Normal(_) => {
+            Err("the members of the checkpoint are not a membership".to_owned())
+        }
+    }
+}
+
+/// The record under which the applier keeps the members with its checkpoint.
+pub fn members_record(index: Index, term: Term, membership: super::types::Membership) -> Option<Record> {
+    from_index(index)?;
+    let log_id = to_log_id(index, term)?;
+    Some(codec::to_record(super::types::Entry {
+        log_id,
+        payload: openraft::EntryPayload::Membership(membership),
+    }))
+}

@@ -1,0 +1,159 @@
+//! Our log as the Raft crate's storage.
+
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+use machine::{Index, NodeId, Term};
+use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
+use openraft::{OptionalSend, RaftLogReader};
+use store::log::{Log, Vote as StoredVote};
+
+use super::codec;
+use super::types::{Entry, LogId, Types, Vote, from_log_id, to_index, to_log_id};
+use crate::limits::APPEND_BYTES_MAX;
+use crate::progress::Progress;
+
+/// Our log as the Raft crate's storage.
+#[derive(Clone)]
+pub struct LogStore {
+    log: Log,
+    /// Told how far the log is durable here, so that nothing beyond it is applied.
+    flushed: Arc<Progress>,
+}
+
+impl LogStore {
+    /// Over an open log.
+    pub fn new(log: Log, flushed: Arc<Progress>) -> LogStore {
+        flushed.advance(log.flushed().unwrap_or_default());
+        LogStore { log, flushed }
+    }
+
+    fn entries(&self, from: Index, to: Index, bytes_max: usize) -> io::Result<Vec<Entry>> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let records = self.log.read(from, to, bytes_max).map_err(io::Error::other)?;
+        records
+            .into_iter()
+            .map(|record| codec::from_record(record).map_err(io::Error::other))
+            .collect()
+    }
+}
+
+impl RaftLogReader<Types> for LogStore {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<Entry>, io::Error> {
+        let from = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(start) => start + 1,
+            Bound::Unbounded => 0,
+        };
+        let to = match range.end_bound() {
+            Bound::Included(end) => end + 1,
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => self.log.last().map_or(0, |(index, _)| index.0),
+        };
+        let (mut next, end) = (to_index(from), to_index(to));
+        let mut entries = Vec::new();
+        while next < end {
+            let some = self.entries(next, end, APPEND_BYTES_MAX)?;
+            if some.is_empty() {
+                break;
+            }
+            next.0 += some.len() as u64;
+            entries.extend(some);
+        }
+        Ok(entries)
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
+        self.entries(to_index(start), to_index(end), APPEND_BYTES_MAX)
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
+        let stored = self.log.read_vote();
+        Ok(stored.map(|vote| {
+            let node = vote.node.map_or(0, |node| node.0);
+            let mut read = Vote::new(vote.term.0, node);
+            read.committed = vote.committed;
+            read
+        }))
+    }
+}
+
+impl RaftLogStorage<Types> for LogStore {
+    type LogReader = LogStore;
+
+    async fn get_log_state(&mut self) -> Result<LogState<Types>, io::Error> {
+        let last_log_id = self.log.last().and_then(|(index, term)| to_log_id(index, term));
+        Ok(LogState {
+            last_purged_log_id: None,
+            last_log_id,
+        })
+    }
+
+    async fn get_log_reader(&mut self) -> Self::LogReader {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        let stored = StoredVote {
+            term: Term(vote.leader_id.term),
+            node: Some(NodeId(vote.leader_id.voted_for)),
+            committed: vote.committed,
+        };
+        self.log.save_vote(stored).map_err(io::Error::other)
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
+        let committed = committed.as_ref().map(from_log_id);
+        self.log.save_committed(committed).map_err(io::Error::other)
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
+        // The store gives it no further than its log reaches: a saved index past a lost tail would be fatal.
+        let stored = self.log.read_committed();
+        Ok(stored.and_then(|(index, term)| to_log_id(index, term)))
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> Result<(), io::Error>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let records: Vec<_> = entries.into_iter().map(codec::to_record).collect();
+        let last = records.last().map(|record| record.index);
+        let flushed = self.flushed.clone();
+        let done = move |result: io::Result<()>| {
+            if let (Ok(()), Some(last)) = (&result, last) {
+                flushed.set(last);
+            }
+            callback.io_completed(result);
+        };
+        self.log.append(records, Box::new(done));
+        Ok(())
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
+        let last = last.map(|id| to_index(id.index));
+        let (done, wait) = environment::channel::oneshot::channel();
+        let flushed = self.flushed.clone();
+        let result = move |result: io::Result<()>| {
+            flushed.set(last.unwrap_or_default());
+            // Nobody waits any more when the node is stopping.
+            done.send(result).ok();
+        };
+        self.log.truncate_after(last, Box::new(result));
+        wait.await
+            .unwrap_or_else(|_| Err(io::Error::other("the log has stopped")))
+    }
+
+    async fn purge(&mut self, _through: LogId) -> Result<(), io::Error> {
+        // Never asked for: without snapshots the log is the only way for a node to catch up.
+        Err(io::Error::other("this binary does not purge its log"))
+    }
+}

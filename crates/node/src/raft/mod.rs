@@ -1,0 +1,18 @@
+//! The Raft crate, and nothing of it outside this folder.
+//!
+//! See the design's "Raft engine" for the traps that this folder steps around: apply never waits inside the crate, no
+//! read trusts its applied index, nothing is applied that is not flushed here.
+
+mod codec;
+mod log_store;
+mod network;
+mod state_machine;
+mod types;
+
+mod group;
+mod serve;
+
+pub use group::{Group, GroupError, Parts, Proposal, View, members_record};
+pub use serve::PeerService;
+pub use state_machine::{Committed, QueueBytes, Responder, What};
+pub use types::{Applied, Membership, members};

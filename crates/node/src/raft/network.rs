@@ -1,0 +1,238 @@
+//! The Raft crate's network over our peer protocol.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use environment::channel::{mpsc, oneshot};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use machine::NodeId;
+use machine::codec::Error as CodecError;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
+use openraft::impls::BasicNode;
+use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderError,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::type_config::alias::{SnapshotOf, VoteOf};
+use openraft::{AnyError, OptionalSend};
+use tokio::io::AsyncWriteExt;
+
+use super::codec;
+use super::types::{LogId, Types};
+use crate::peer::Peers;
+use crate::peer::caller::{self, Caller};
+use crate::peer::frames::{self, Frame, Kind};
+
+type Rpc<T> = Result<T, RPCError<Types>>;
+type Appended = Rpc<StreamAppendResult<Types>>;
+
+/// Makes the connections to other members.
+pub struct NetworkFactory(pub Peers);
+
+impl RaftNetworkFactory<Types> for NetworkFactory {
+    type Network = Network;
+
+    async fn new_client(&mut self, target: u64, node: &BasicNode) -> Network {
+        Network::new(&self.0, target, node, true)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &BasicNode) -> Network {
+        Network::new(&self.0, target, node, false)
+    }
+}
+
+/// Talks to one member, for one use: entries and heartbeats never wait for each other.
+pub struct Network {
+    peers: Peers,
+    target: NodeId,
+    address: String,
+    caller: Caller,
+    /// Entries go one behind the other on a connection of their own.
+    pipelined: bool,
+}
+
+impl Network {
+    fn new(peers: &Peers, target: u64, node: &BasicNode, pipelined: bool) -> Network {
+        let (target, address) = (NodeId(target), node.addr.clone());
+        let caller = Caller::new(peers.clone(), target, address.clone());
+        Network {
+            peers: peers.clone(),
+            target,
+            address,
+            caller,
+            pipelined,
+        }
+    }
+
+    async fn call(&self, rpc: RPCTypes, kind: Kind, body: Vec<u8>, limit: Duration) -> Rpc<bytes::Bytes> {
+        self.caller.call(kind, body, limit).await.map_err(|error| match error {
+            caller::Error::Unreachable(error) => Unreachable::new(&error).into(),
+            caller::Error::Lost | caller::Error::Failed(_) => NetworkError::new(&error).into(),
+            caller::Error::Slow(timeout) => {
+                let (id, target) = (self.peers.node().0, self.target.0);
+                Timeout {
+                    action: rpc,
+                    id,
+                    target,
+                    timeout,
+                }
+                .into()
+            }
+        })
+    }
+
+    /// Sends requests as they come and gives the answers as they come, in the same order.
+    async fn pipeline<'s, S>(&'s self, input: S) -> Rpc<BoxStream<'s, Appended>>
+    where
+        S: futures::Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
+    {
+        let stream = self
+            .peers
+            .connect(self.target, &self.address)
+            .await
+            .map_err(|error| Unreachable::new(&error))?;
+        let (read, mut write) = tokio::io::split(stream);
+        let (sent, ranges) = mpsc::unbounded_channel();
+        // Dropped with the answers: then nothing more is sent.
+        let (answers_wanted, mut nobody_wants) = oneshot::channel::<()>();
+        self.peers.environment().spawn("append stream, out", async move {
+            let mut input = input.fuse();
+            let mut out = BytesMut::new();
+            loop {
+                let request = match futures::future::select(input.next(), &mut nobody_wants).await {
+                    futures::future::Either::Left((Some(request), _)) => request,
+                    futures::future::Either::Left((None, _)) | futures::future::Either::Right(_) => break,
+                };
+                let range = range_of(&request);
+                let frame = Frame {
+                    kind: Kind::AppendStream,
+                    id: 0,
+                    body: codec::encode_append(request).into(),
+                };
+                frames::put(&frame, &mut out);
+                if sent.send(range).is_err() || write.write_all(&out).await.is_err() || write.flush().await.is_err() {
+                    break;
+                }
+                out.clear();
+            }
+            // Dropping `input` and the writing half tells both sides that nothing more comes.
+            write.shutdown().await.ok();
+        });
+        let state = (read, ranges, answers_wanted, false);
+        let answers = futures::stream::unfold(state, |(mut read, mut ranges, wanted, ended)| async move {
+            if ended {
+                return None;
+            }
+            let range = ranges.recv().await?;
+            let answer = match frames::read(&mut read).await {
+                Ok(Some(frame)) if frame.kind == Kind::Answer => {
+                    codec::decode_append_answer(&frame.body).map_err(|error| garbled(&error))
+                }
+                Ok(Some(frame)) => Err(NetworkError::from_string(String::from_utf8_lossy(&frame.body)).into()),
+                Ok(None) => Err(NetworkError::from_string("the peer closed the append stream").into()),
+                Err(error) => Err(NetworkError::new(&error).into()),
+            };
+            let answer = answer.and_then(|answer| in_range(answer, range));
+            let ended = !matches!(answer, Ok(Ok(_)));
+            Some((answer, (read, ranges, wanted, ended)))
+        });
+        Ok(Box::pin(answers))
+    }
+}
+
+fn range_of(request: &AppendEntriesRequest<Types>) -> (Option<LogId>, Option<LogId>) {
+    let last = request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id);
+    (request.prev_log_id, last)
+}
+
+/// An answer as the Raft crate wants it. A conflict with nothing before is no answer that a sound peer gives.
+fn in_range(answer: AppendEntriesResponse<Types>, range: (Option<LogId>, Option<LogId>)) -> Appended {
+    if answer.is_conflict() && range.0.is_none() {
+        return Err(NetworkError::from_string("the peer reports a conflict with nothing").into());
+    }
+    Ok(answer.into_stream_result(range.0, range.1))
+}
+
+fn garbled(error: &CodecError) -> RPCError<Types> {
+    NetworkError::new(error).into()
+}
+
+impl RaftNetworkV2<Types> for Network {
+    type SnapshotData = Vec<u8>;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Rpc<AppendEntriesResponse<Types>> {
+        let body = codec::encode_append(rpc);
+        let answer = self
+            .call(RPCTypes::AppendEntries, Kind::Append, body, option.hard_ttl())
+            .await?;
+        codec::decode_append_answer(&answer).map_err(|error| garbled(&error))
+    }
+
+    fn stream_append<'s, S>(&'s mut self, input: S, option: RPCOption) -> BoxFuture<'s, Rpc<BoxStream<'s, Appended>>>
+    where
+        S: futures::Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
+    {
+        if self.pipelined {
+            Box::pin(self.pipeline(input))
+        } else {
+            stream_append_sequential(self, input, option)
+        }
+    }
+
+    async fn vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Rpc<VoteResponse<Types>> {
+        let answer = self
+            .call(RPCTypes::Vote, Kind::Vote, codec::encode_vote(&rpc), option.hard_ttl())
+            .await?;
+        codec::decode_vote_answer(&answer).map_err(|error| garbled(&error))
+    }
+
+    async fn pre_vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Rpc<VoteResponse<Types>> {
+        let answer = self
+            .call(
+                RPCTypes::Vote,
+                Kind::PreVote,
+                codec::encode_vote(&rpc),
+                option.hard_ttl(),
+            )
+            .await?;
+        codec::decode_vote_answer(&answer).map_err(|error| garbled(&error))
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        _vote: VoteOf<Types>,
+        _snapshot: SnapshotOf<Types, Vec<u8>>,
+        _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        // None is ever made, so none can be sent.
+        Err(Unreachable::new(&AnyError::error("this binary sends no snapshots")).into())
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        req: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Rpc<TransferLeaderResponse<Types>> {
+        let body = codec::encode_transfer(&req);
+        let answer = self
+            .call(RPCTypes::TransferLeader, Kind::TransferLeader, body, option.hard_ttl())
+            .await?;
+        // 1: accepted; 0: the peer's log or vote has moved on.
+        Ok(match answer.first() {
+            Some(1) => Ok(()),
+            Some(_) | None => {
+                let expected = req.last_log_id().copied();
+                Err(TransferLeaderError::LogNotFlushed { expected, actual: None })
+            }
+        })
+    }
+}

@@ -1,0 +1,31 @@
+//! Gives each request of an entry its own reply. A reply can only be made from an applied entry.
+
+use environment::channel::oneshot;
+use machine::{Output, Reply, SubmitError};
+
+use crate::driver::submit_error;
+use crate::raft::{Applied, Group, Proposal};
+
+/// Waits for the entry and answers everybody in it, in order.
+pub async fn deliver(
+    proposal: Proposal,
+    waiting: impl Iterator<Item = oneshot::Sender<Result<Reply, SubmitError>>> + Send,
+    group: &Group,
+) {
+    let error = match proposal.outcome().await {
+        Ok(Applied::Output(Output::Replies(replies))) => {
+            for (reply, client) in replies.into_iter().zip(waiting) {
+                // A client that has gone asks again under its session, or does not care.
+                client.send(Ok(reply)).ok();
+            }
+            return;
+        }
+        Ok(Applied::Output(Output::Decision(_)) | Applied::Nothing | Applied::Unknown(_)) => {
+            SubmitError::OutcomeUnknown("the entry was answered as one of another kind".to_owned())
+        }
+        Err(error) => submit_error(error, group),
+    };
+    for client in waiting {
+        client.send(Err(error.clone())).ok();
+    }
+}
