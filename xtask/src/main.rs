@@ -1,1 +1,53 @@
-fn main() {}
+//! The project's own chores: `cargo xtask ci | arrows | tidy | guests`.
+//!
+//! `ci` is all of CI and runs locally. It never looks at anything outside the repository, and needs nothing but the Rust
+//! toolchain (the guests are built and compared only where a WASM target can be had).
+
+mod arrows;
+mod ci;
+mod guests;
+mod repository;
+mod source;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+const USAGE: &str = "\
+usage: cargo xtask CHORE
+
+  ci        formatting, arrows, tidiness, clippy, guests, tests: all of CI
+  arrows    which crate and which file may use what
+  tidy      lengths of files and functions, names, paths
+  guests    builds the kept WASM modules of apps/ (--check: compares them with what their sources build to)";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> anyhow::Result<()> {
+    let root = repository::root();
+    let (chore, rest) = match arguments.split_first() {
+        Some((chore, rest)) => (chore.as_str(), rest),
+        None => bail!("no chore is named\n{USAGE}"),
+    };
+    match chore {
+        "ci" => ci::run(&root),
+        "arrows" => repository::report("arrows", &arrows::check(&root)?),
+        "tidy" => repository::report("tidy", &tidy::check(&root)?),
+        "guests" => guests::run(rest),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => bail!("there is no chore {other:?}\n{USAGE}"),
+    }
+}

@@ -1,1 +1,25 @@
-//! placeholder
+//! The Rust client of Seachange and, in [`wire`], the types of its public API.
+//!
+//! [`Client`] submits commands over the framed protocol: it opens its session, follows the leader, keeps many requests
+//! in flight on one connection, repeats with the same session and sequence, and says so when an outcome could not be
+//! learnt. [`Admin`] does everything else over HTTP, by [`Http`]. This crate never knows the deterministic half or a
+//! node: it sees the cluster as any program outside does, and it reaches the world through an
+//! [`environment::Environment`] only.
+
+mod addresses;
+mod admin;
+mod client;
+mod counters;
+mod driver;
+mod error;
+mod http;
+pub mod limits;
+mod options;
+pub mod wire;
+
+pub use admin::{Admin, ChangeWatch, Events};
+pub use client::{Client, Traced};
+pub use counters::Counts;
+pub use error::Error;
+pub use http::{Http, HttpRequest, HttpResponse, Lines, Repeat};
+pub use options::Options;

@@ -1,1 +1,20 @@
-//! placeholder
+//! What the world sees of a node: the HTTP API, the framed client protocol, and the router, on one port.
+//!
+//! [`Edge::serve`] takes a listener and a [`machine::Cluster`]. It knows the deterministic half's words and the public
+//! API's types and turns the ones into the others. It never decides what a command means, never touches the log, the
+//! state or a disk, and does not know what stands behind the cluster it speaks to: a node, or a test.
+
+mod codes;
+mod connection;
+mod edge;
+mod forward;
+mod frames;
+mod http;
+mod limits;
+mod router;
+mod sniff;
+mod stop;
+mod timer;
+
+pub use edge::{Drained, Edge, EdgeHandle, EdgeOptions, ModuleCheck};
+pub use limits::Limits;

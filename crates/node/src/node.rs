@@ -171,7 +171,7 @@ impl Node {
             events,
             admission: Admission::default(),
             published: published.clone(),
-            group_changed: group_changed.clone(),
+            group_changed,
             readers,
             freshness,
             streams: stream_reader,
@@ -214,7 +214,6 @@ impl Node {
             published,
             held,
             registry,
-            group_changed,
         };
         hands.start(register);
         Ok(Node {

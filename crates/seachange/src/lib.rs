@@ -1,1 +1,20 @@
-//! placeholder
+//! The one binary of Seachange, as a library: the parts put together, and the commands around them.
+
+pub mod acknowledgements;
+pub mod assemble;
+pub mod bench;
+pub mod commands;
+pub mod config;
+pub mod connection;
+pub mod demo;
+pub mod exit;
+pub mod interrupt;
+pub mod local_cluster;
+pub mod output;
+pub mod package;
+pub mod server;
+pub mod watch;
+
+pub use host::NativeApplication;
+pub use machine::Version;
+pub use server::{Server, ServerBuilder};

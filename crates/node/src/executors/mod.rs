@@ -15,7 +15,6 @@ use parking_lot::RwLock;
 use crate::applier::Held;
 use crate::calls::LeaderCalls;
 use crate::limits::EXECUTOR_INTERVAL;
-use crate::progress::Progress;
 use crate::published::Published;
 use crate::raft::Group;
 
@@ -40,8 +39,6 @@ pub struct Hands {
     pub held: Arc<RwLock<Held>>,
     /// What this node can run.
     pub registry: Registry,
-    /// Moves when the group changes.
-    pub group_changed: Arc<Progress>,
 }
 
 impl Hands {

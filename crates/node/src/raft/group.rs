@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use environment::channel::mpsc;
@@ -257,12 +256,6 @@ impl Group {
     /// Stops taking part.
     pub async fn shutdown(&self) {
         self.raft.shutdown().await.ok();
-    }
-
-    /// How long an election may take when all goes well.
-    #[must_use]
-    pub fn election_limit() -> Duration {
-        Duration::from_millis(2 * ELECTION_MS_MAX)
     }
 }
 

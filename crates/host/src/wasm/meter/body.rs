@@ -4,11 +4,16 @@ use wasm_encoder::reencode::Reencode;
 use wasm_encoder::{BlockType, Encode, Function, Instruction, ValType};
 use wasmparser::{FunctionBody, Operator};
 
+use super::Error;
 use super::cost::{self, Rate};
 use super::emit::Layout;
 use super::guest::{Guest, at_most};
 use super::policy::Policy;
-use super::Error;
+
+/// The locals of one function that an engine takes beside those of the meter.
+const ENGINE_LOCALS_MAX: u32 = 50_000 - 3;
+/// The bytes of one function's body that an engine takes.
+const ENGINE_FUNCTION_BYTES_MAX: u64 = 7_654_321;
 
 /// Writes the meter into the body of a function of type `type_index`.
 pub(super) fn function(
@@ -26,7 +31,8 @@ pub(super) fn function(
         locals += u64::from(count);
         declared.push((count, Layout::val_type(&mut layout.clone(), ty)?));
     }
-    at_most("locals in one function", locals + u64::from(params), policy.locals_max.into())?;
+    let limit = policy.locals_max.min(ENGINE_LOCALS_MAX);
+    at_most("locals in one function", locals + u64::from(params), limit.into())?;
     let locals = locals as u32;
     declared.extend(Body::LOCALS);
 
@@ -37,6 +43,11 @@ pub(super) fn function(
     }
     let mut function = Function::new(declared);
     function.raw(metered.finish());
+    at_most(
+        "bytes in one function once it is metered",
+        function.byte_len() as u64,
+        ENGINE_FUNCTION_BYTES_MAX,
+    )?;
     Ok(function)
 }
 
@@ -108,7 +119,9 @@ impl<'g> Body<'g> {
         if !reached && self.skips(&operator) {
             return Ok(());
         }
-        let unknown = || Error::Defect { reason: format!("the meter has no price for {operator:?}") };
+        let unknown = || Error::Defect {
+            reason: format!("the meter has no price for {operator:?}"),
+        };
         self.cost += cost::fixed(&operator).ok_or_else(unknown)?;
         self.values += self.values_of(&operator)?;
         match operator {
@@ -194,17 +207,27 @@ impl<'g> Body<'g> {
     fn call(&mut self, operator: Operator, deepens: bool) -> Result<(), Error> {
         self.flush();
         if deepens {
-            self.put(&[Instruction::LocalGet(self.depth), Instruction::GlobalSet(self.layout.depth)]);
+            self.put(&[
+                Instruction::LocalGet(self.depth),
+                Instruction::GlobalSet(self.layout.depth),
+            ]);
         }
         self.copy(operator)?;
-        self.put(&[Instruction::GlobalGet(self.layout.budget), Instruction::LocalSet(self.fuel)]);
+        self.put(&[
+            Instruction::GlobalGet(self.layout.budget),
+            Instruction::LocalSet(self.fuel),
+        ]);
         Ok(())
     }
 
     /// Charges for the length on top of the stack, and checks, before the instruction runs.
     fn charge_operand(&mut self, rate: Rate) {
         let shift = rate.shift_left();
-        let scale = if shift < 0 { Instruction::I64ShrU } else { Instruction::I64Shl };
+        let scale = if shift < 0 {
+            Instruction::I64ShrU
+        } else {
+            Instruction::I64Shl
+        };
         self.put(&[
             Instruction::LocalTee(self.scratch),
             Instruction::LocalGet(self.fuel),
@@ -223,7 +246,10 @@ impl<'g> Body<'g> {
     /// Makes the global hold what the local holds.
     fn flush(&mut self) {
         if !self.flushed {
-            self.put(&[Instruction::LocalGet(self.fuel), Instruction::GlobalSet(self.layout.budget)]);
+            self.put(&[
+                Instruction::LocalGet(self.fuel),
+                Instruction::GlobalSet(self.layout.budget),
+            ]);
             self.flushed = true;
         }
     }
@@ -254,7 +280,9 @@ impl<'g> Body<'g> {
     }
 
     fn put(&mut self, instructions: &[Instruction]) {
-        instructions.iter().for_each(|instruction| instruction.encode(&mut self.block));
+        instructions
+            .iter()
+            .for_each(|instruction| instruction.encode(&mut self.block));
     }
 
     /// Ends the current block: its charge is now known and goes before its instructions.
@@ -317,7 +345,10 @@ impl<'g> Body<'g> {
             Instruction::LocalTee(self.fuel),
         ];
         let parts = [&depth_check[..], &charge[..], &self.out_of_fuel_check()[..]];
-        parts.concat().iter().for_each(|instruction| instruction.encode(&mut out));
+        parts
+            .concat()
+            .iter()
+            .for_each(|instruction| instruction.encode(&mut out));
         out.extend(self.done);
         out
     }

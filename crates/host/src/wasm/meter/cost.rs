@@ -28,7 +28,9 @@ pub const FRAME_VALUE_UNITS: u64 = 8;
 
 /// The depth cost of a frame of so many values. A frame too large for an `i32` can never be entered, which is sound.
 pub(super) fn frame(values: u64) -> i32 {
-    let units = values.saturating_mul(FRAME_VALUE_UNITS).saturating_add(FRAME_BASE_UNITS);
+    let units = values
+        .saturating_mul(FRAME_VALUE_UNITS)
+        .saturating_add(FRAME_BASE_UNITS);
     i32::try_from(units).unwrap_or(i32::MAX)
 }
 

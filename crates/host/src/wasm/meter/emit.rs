@@ -4,9 +4,9 @@ use std::convert::Infallible;
 
 use wasm_encoder::reencode::{self, Reencode, utils};
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, DataCountSection, DataSection, ElementSection, EntityType, ExportKind, ExportSection,
-    Function, FunctionSection, GlobalSection, GlobalType, ImportSection, MemorySection, Module, TableSection,
-    TypeSection, ValType,
+    BlockType, CodeSection, ConstExpr, DataCountSection, DataSection, ElementSection, EntityType, ExportKind,
+    ExportSection, Function, FunctionSection, GlobalSection, GlobalType, ImportSection, MemorySection, Module,
+    TableSection, TypeSection, ValType,
 };
 
 use super::guest::{Guest, Import};
@@ -31,7 +31,12 @@ impl Layout {
     fn of(guest: &Guest) -> Self {
         let imports = guest.imports.len() as u32;
         let globals = guest.globals.as_ref().map_or(0, |section| section.count());
-        Self { imports, wrappers: imports + guest.functions.len() as u32, budget: globals, depth: globals + 1 }
+        Self {
+            imports,
+            wrappers: imports + guest.functions.len() as u32,
+            budget: globals,
+            depth: globals + 1,
+        }
     }
 
     /// Whether the guest's function is an import.
@@ -44,7 +49,11 @@ impl Reencode for Layout {
     type Error = Infallible;
 
     fn function_index(&mut self, function: u32) -> Result<u32, reencode::Error> {
-        Ok(if self.is_import(function) { self.wrappers + function } else { function })
+        Ok(if self.is_import(function) {
+            self.wrappers + function
+        } else {
+            function
+        })
     }
 }
 
@@ -130,7 +139,11 @@ fn globals(guest: &Guest, layout: &mut Layout) -> Result<GlobalSection, Error> {
     if let Some(globals) = &guest.globals {
         utils::parse_global_section(layout, &mut section, globals.clone())?;
     }
-    let mutable = |val_type| GlobalType { val_type, mutable: true, shared: false };
+    let mutable = |val_type| GlobalType {
+        val_type,
+        mutable: true,
+        shared: false,
+    };
     section.global(mutable(ValType::I64), &ConstExpr::i64_const(0));
     section.global(mutable(ValType::I32), &ConstExpr::i32_const(0));
     Ok(section)
@@ -166,7 +179,9 @@ fn wrapper(layout: &Layout, import: &Import, index: u32) -> Function {
     let fuel = params;
     let mut function = Function::new([(1, ValType::I64)]);
     let mut sink = function.instructions();
-    sink.global_get(layout.budget).i64_const(import.allowed.base_cost as i64).i64_sub();
+    sink.global_get(layout.budget)
+        .i64_const(import.allowed.base_cost as i64)
+        .i64_sub();
     if import.allowed.byte_cost > 0 {
         for &param in import.allowed.byte_params {
             sink.local_get(param as u32).i64_extend_i32_u();
@@ -174,7 +189,12 @@ fn wrapper(layout: &Layout, import: &Import, index: u32) -> Function {
         }
     }
     sink.local_tee(fuel).global_set(layout.budget);
-    sink.local_get(fuel).i64_const(0).i64_lt_s().if_(BlockType::Empty).unreachable().end();
+    sink.local_get(fuel)
+        .i64_const(0)
+        .i64_lt_s()
+        .if_(BlockType::Empty)
+        .unreachable()
+        .end();
     for param in 0..params {
         sink.local_get(param);
     }

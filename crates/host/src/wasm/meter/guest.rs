@@ -1,25 +1,15 @@
 //! A guest module as it was uploaded, read and found to be within the rules.
 
 use wasmparser::{
-    CompositeInnerType, DataSectionReader, ElementSectionReader, ExportSectionReader, ExternalKind, FuncType, FunctionBody,
-    GlobalSectionReader, ImportSectionReader, Imports, MemorySectionReader, Parser, Payload, TableSectionReader, TypeRef,
-    TypeSectionReader, ValType, Validator, WasmFeatures,
+    CompositeInnerType, DataSectionReader, ElementSectionReader, ExportSectionReader, ExternalKind, FuncType,
+    FunctionBody, GlobalSectionReader, ImportSectionReader, Imports, MemorySectionReader, Parser, Payload,
+    TableSectionReader, TypeRef, TypeSectionReader, ValType, Validator, WasmFeatures,
 };
 
 use super::error::quoted;
+use super::features::{FEATURES, describe};
 use super::policy::{AllowedImport, Policy, RequiredExport};
 use super::{Error, RESERVED_PREFIX};
-
-/// What a guest may use: what compilers emit by default, and nothing whose result or cost could differ.
-///
-/// Of reference types only the long form of a table's index, which LLVM writes in every `call_indirect`.
-pub(super) const FEATURES: WasmFeatures = WasmFeatures::FLOATS
-    .union(WasmFeatures::MUTABLE_GLOBAL)
-    .union(WasmFeatures::SIGN_EXTENSION)
-    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
-    .union(WasmFeatures::BULK_MEMORY)
-    .union(WasmFeatures::MULTI_VALUE)
-    .union(WasmFeatures::CALL_INDIRECT_OVERLONG);
 
 /// One imported function.
 pub(super) struct Import<'a> {
@@ -52,7 +42,10 @@ impl<'a> Guest<'a> {
     /// Validates the module and reads it, refusing whatever is above a limit of `policy` or not among `imports`.
     pub(super) fn read(module: &'a [u8], policy: &Policy, imports: &[AllowedImport]) -> Result<Self, Error> {
         if module.len() > policy.module_bytes_max {
-            return Err(Error::ModuleTooLarge { bytes: module.len(), limit: policy.module_bytes_max });
+            return Err(Error::ModuleTooLarge {
+                bytes: module.len(),
+                limit: policy.module_bytes_max,
+            });
         }
         check_header(module)?;
         validate(module)?;
@@ -69,7 +62,10 @@ impl<'a> Guest<'a> {
     fn section(&mut self, payload: Payload<'a>, policy: &Policy, imports: &[AllowedImport]) -> Result<(), Error> {
         match payload {
             Payload::TypeSection(section) => self.read_types(section, policy)?,
-            Payload::ImportSection(section) => self.read_imports(section, imports)?,
+            Payload::ImportSection(section) => {
+                at_most("imports", section.count().into(), policy.imports_max.into())?;
+                self.read_imports(section, imports)?;
+            }
             Payload::FunctionSection(section) => {
                 at_most("functions", section.count().into(), policy.functions_max.into())?;
                 self.functions = section.into_iter().collect::<Result<_, _>>()?;
@@ -86,12 +82,19 @@ impl<'a> Guest<'a> {
                 at_most("globals", section.count().into(), policy.globals_max.into())?;
                 self.globals = Some(section);
             }
-            Payload::ExportSection(section) => self.exports = Some(section),
+            Payload::ExportSection(section) => {
+                at_most("exports", section.count().into(), policy.exports_max.into())?;
+                self.exports = Some(section);
+            }
             Payload::StartSection { func, .. } => self.start = Some(func),
             Payload::ElementSection(section) => self.elements = Some(section),
             Payload::DataCountSection { count, .. } => self.data_count = Some(count),
             Payload::CodeSectionEntry(body) => {
-                at_most("bytes in one function", body.as_bytes().len() as u64, policy.function_bytes_max as u64)?;
+                at_most(
+                    "bytes in one function",
+                    body.as_bytes().len() as u64,
+                    policy.function_bytes_max as u64,
+                )?;
                 self.bodies.push(body);
             }
             Payload::DataSection(section) => self.data = Some(section),
@@ -106,10 +109,20 @@ impl<'a> Guest<'a> {
         for group in section.clone() {
             for sub_type in group?.into_types() {
                 let CompositeInnerType::Func(func) = sub_type.composite_type.inner else {
-                    return Err(Error::Defect { reason: "a type that is no function's got through validation".into() });
+                    return Err(Error::Defect {
+                        reason: "a type that is no function's got through validation".into(),
+                    });
                 };
-                at_most("parameters in one type", func.params().len() as u64, policy.arity_max as u64)?;
-                at_most("results in one type", func.results().len() as u64, policy.arity_max as u64)?;
+                at_most(
+                    "parameters in one type",
+                    func.params().len() as u64,
+                    policy.arity_max as u64,
+                )?;
+                at_most(
+                    "results in one type",
+                    func.results().len() as u64,
+                    policy.arity_max as u64,
+                )?;
                 self.types.push(func);
             }
         }
@@ -120,7 +133,9 @@ impl<'a> Guest<'a> {
     fn read_imports(&mut self, section: ImportSectionReader<'a>, allowed: &[AllowedImport]) -> Result<(), Error> {
         for group in section {
             let Imports::Single(_, import) = group? else {
-                return Err(Error::Defect { reason: "a compact import got through validation".into() });
+                return Err(Error::Defect {
+                    reason: "a compact import got through validation".into(),
+                });
             };
             let import = self.allowed_import(import, allowed)?;
             self.imports.push(import);
@@ -131,10 +146,17 @@ impl<'a> Guest<'a> {
     fn allowed_import(&self, import: wasmparser::Import<'a>, allowed: &[AllowedImport]) -> Result<Import<'a>, Error> {
         let wasmparser::Import { module, name, ty } = import;
         let TypeRef::Func(type_index) = ty else {
-            return Err(Error::ImportNotFunction { module: quoted(module), name: quoted(name), kind: kind_of(ty) });
+            return Err(Error::ImportNotFunction {
+                module: quoted(module),
+                name: quoted(name),
+                kind: kind_of(ty),
+            });
         };
         let Some(&allowed) = allowed.iter().find(|it| it.module == module && it.name == name) else {
-            return Err(Error::ImportNotAllowed { module: quoted(module), name: quoted(name) });
+            return Err(Error::ImportNotAllowed {
+                module: quoted(module),
+                name: quoted(name),
+            });
         };
         let found = self.func_type(type_index)?;
         if !same(found, allowed.params, allowed.results) {
@@ -145,7 +167,12 @@ impl<'a> Guest<'a> {
                 found: signature(found.params(), found.results()),
             });
         }
-        Ok(Import { module, name, type_index, allowed })
+        Ok(Import {
+            module,
+            name,
+            type_index,
+            allowed,
+        })
     }
 
     /// Refuses a module that lacks a required export, has one with another type, or takes a name of the meter's.
@@ -155,26 +182,44 @@ impl<'a> Guest<'a> {
             None => Vec::new(),
         };
         if let Some(export) = exports.iter().find(|export| export.name.starts_with(RESERVED_PREFIX)) {
-            return Err(Error::ReservedExport { name: quoted(export.name) });
+            return Err(Error::ReservedExport {
+                name: quoted(export.name),
+            });
         }
-        if !exports.iter().any(|export| export.name == "memory" && export.kind == ExternalKind::Memory) {
+        if !exports
+            .iter()
+            .any(|export| export.name == "memory" && export.kind == ExternalKind::Memory)
+        {
             return Err(Error::MemoryNotExported);
         }
-        required.iter().try_for_each(|required| self.check_export(required, &exports))
+        required
+            .iter()
+            .try_for_each(|required| self.check_export(required, &exports))
     }
 
     fn check_export(&self, required: &RequiredExport, exports: &[wasmparser::Export]) -> Result<(), Error> {
         let name = required.name;
         let expected = || signature(required.params, required.results);
         let Some(export) = exports.iter().find(|export| export.name == name) else {
-            return Err(Error::ExportMissing { name, expected: expected() });
+            return Err(Error::ExportMissing {
+                name,
+                expected: expected(),
+            });
         };
         if export.kind != ExternalKind::Func {
-            return Err(Error::ExportType { name, expected: expected(), found: format!("a {:?}", export.kind).to_lowercase() });
+            return Err(Error::ExportType {
+                name,
+                expected: expected(),
+                found: format!("a {:?}", export.kind).to_lowercase(),
+            });
         }
         let found = self.func_type(self.function_type_index(export.index)?)?;
         if !same(found, required.params, required.results) {
-            return Err(Error::ExportType { name, expected: expected(), found: signature(found.params(), found.results()) });
+            return Err(Error::ExportType {
+                name,
+                expected: expected(),
+                found: signature(found.params(), found.results()),
+            });
         }
         Ok(())
     }
@@ -186,14 +231,16 @@ impl<'a> Guest<'a> {
             None => Some(self.imports[index].type_index),
             Some(defined) => self.functions.get(defined).copied(),
         }
-        .ok_or_else(|| Error::Defect { reason: format!("function {function} is named and does not exist") })
+        .ok_or_else(|| Error::Defect {
+            reason: format!("function {function} is named and does not exist"),
+        })
     }
 
     /// The function type at an index.
     pub(super) fn func_type(&self, type_index: u32) -> Result<&FuncType, Error> {
-        self.types
-            .get(type_index as usize)
-            .ok_or_else(|| Error::Defect { reason: format!("type {type_index} is named and does not exist") })
+        self.types.get(type_index as usize).ok_or_else(|| Error::Defect {
+            reason: format!("type {type_index} is named and does not exist"),
+        })
     }
 }
 
@@ -201,7 +248,9 @@ impl<'a> Guest<'a> {
 pub(super) fn validate_output(module: &[u8]) -> Result<(), Error> {
     match Validator::new_with_features(FEATURES).validate_all(module) {
         Ok(_) => Ok(()),
-        Err(error) => Err(Error::Defect { reason: quoted(&error.to_string()) }),
+        Err(error) => Err(Error::Defect {
+            reason: quoted(&error.to_string()),
+        }),
     }
 }
 
@@ -220,43 +269,33 @@ fn validate(module: &[u8]) -> Result<(), Error> {
     // The parser does not name these two features when it misses them.
     let unnamed = [WasmFeatures::MULTI_MEMORY, WasmFeatures::REFERENCE_TYPES];
     let missing = error.missing_wasm_feature().or_else(|| {
-        let enough = |feature| Validator::new_with_features(FEATURES.union(feature)).validate_all(module).is_ok();
+        let enough = |feature| {
+            Validator::new_with_features(FEATURES.union(feature))
+                .validate_all(module)
+                .is_ok()
+        };
         unnamed.into_iter().find(|&feature| enough(feature))
     });
     let Some(missing) = missing else {
         return Err(error.into());
     };
     let (feature, advice) = describe(missing);
-    Err(Error::FeatureNotAllowed { feature, offset: error.offset(), reason: quoted(error.message()), advice })
-}
-
-/// A feature's name, and how to build without it.
-fn describe(feature: WasmFeatures) -> (&'static str, &'static str) {
-    const TABLE: &[(WasmFeatures, &str, &str)] = &[
-        (WasmFeatures::SIMD, "SIMD", "build without the target feature simd128"),
-        (WasmFeatures::RELAXED_SIMD, "relaxed SIMD", "build without the target feature relaxed-simd"),
-        (WasmFeatures::THREADS, "threads", "build without the target feature atomics, and with one unshared memory"),
-        (WasmFeatures::MEMORY64, "64-bit memory", "build for wasm32 instead of wasm64"),
-        (WasmFeatures::MULTI_MEMORY, "more than one memory", "build without the target feature multimemory"),
-        (WasmFeatures::TAIL_CALL, "tail calls", "build without the target feature tail-call"),
-        (WasmFeatures::EXCEPTIONS, "exceptions", "build without the target feature exception-handling (Rust: panic = \"abort\")"),
-        (WasmFeatures::LEGACY_EXCEPTIONS, "exceptions", "build without the target feature exception-handling (Rust: panic = \"abort\")"),
-        (WasmFeatures::GC, "garbage-collected types", "choose a compiler that keeps its objects in linear memory"),
-        (WasmFeatures::GC_TYPES, "garbage-collected types", "choose a compiler that keeps its objects in linear memory"),
-        (WasmFeatures::REFERENCE_TYPES, "reference types", "build without table instructions and externref values (no wasm-bindgen)"),
-        (WasmFeatures::FUNCTION_REFERENCES, "typed function references", "build without the target feature for them"),
-        (WasmFeatures::EXTENDED_CONST, "extended constant expressions", "build without the target feature extended-const"),
-        (WasmFeatures::WIDE_ARITHMETIC, "wide arithmetic", "build without the target feature wide-arithmetic"),
-    ];
-    let known = TABLE.iter().find(|(known, ..)| feature.intersects(*known));
-    known.map_or(("a proposal beyond the allowed ones", "build for the compiler's default features"), |&(_, name, advice)| (name, advice))
+    Err(Error::FeatureNotAllowed {
+        feature,
+        offset: error.offset(),
+        reason: quoted(error.message()),
+        advice,
+    })
 }
 
 fn check_tables(section: &TableSectionReader, policy: &Policy) -> Result<(), Error> {
     for table in section.clone() {
         let elements = table?.ty.initial;
         if elements > policy.table_elements_max.into() {
-            return Err(Error::TableTooLarge { elements, limit: policy.table_elements_max });
+            return Err(Error::TableTooLarge {
+                elements,
+                limit: policy.table_elements_max,
+            });
         }
     }
     Ok(())
@@ -266,7 +305,10 @@ fn check_memories(section: &MemorySectionReader, policy: &Policy) -> Result<(), 
     for memory in section.clone() {
         let pages = memory?.initial;
         if pages > policy.memory_pages_max.into() {
-            return Err(Error::MemoryTooLarge { pages, limit: policy.memory_pages_max });
+            return Err(Error::MemoryTooLarge {
+                pages,
+                limit: policy.memory_pages_max,
+            });
         }
     }
     Ok(())

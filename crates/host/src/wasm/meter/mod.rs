@@ -26,6 +26,7 @@ mod body;
 mod cost;
 mod emit;
 mod error;
+mod features;
 mod guest;
 mod policy;
 

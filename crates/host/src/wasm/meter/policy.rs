@@ -7,11 +7,16 @@ use wasmparser::ValType;
 pub struct Policy {
     /// Bytes of the module as it was uploaded, debug information included.
     pub module_bytes_max: usize,
-    /// Bytes of one function's body. Instrumented bodies grow up to some fourteenfold and engines refuse more than 7.6 MB.
+    /// Bytes of one function's body. The meter makes a body at most some sixteen times as large (a chain of `memory.grow`;
+    /// compilers' output less than double), and engines refuse more than 7.6 MB.
     pub function_bytes_max: usize,
+    /// Functions imported; each gets a wrapper.
+    pub imports_max: u32,
+    /// Things exported.
+    pub exports_max: u32,
     /// Functions defined in the module, imports not counted.
     pub functions_max: u32,
-    /// Locals of one function, parameters included.
+    /// Locals of one function, parameters included. Engines refuse more than 50,000, three of which are the meter's.
     pub locals_max: u32,
     /// Parameters, and results, of one function or block type.
     pub arity_max: usize,
@@ -27,7 +32,9 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             module_bytes_max: 8 << 20,
-            function_bytes_max: 512 << 10,
+            function_bytes_max: 384 << 10,
+            imports_max: 1_000,
+            exports_max: 10_000,
             functions_max: 50_000,
             locals_max: 10_000,
             arity_max: 128,
@@ -71,11 +78,24 @@ impl AllowedImport {
     /// Asserts what the host's own table of imports must keep to; a guest cannot influence any of it.
     pub(super) fn assert_sound(&self) {
         let Self { module, name, .. } = self;
-        assert!(self.base_cost <= Self::BASE_COST_MAX, "base cost of import {module}.{name}");
-        assert!(self.byte_cost <= Self::BYTE_COST_MAX, "byte cost of import {module}.{name}");
-        assert!(self.byte_params.len() <= Self::BYTE_PARAMS_MAX, "length parameters of import {module}.{name}");
+        assert!(
+            self.base_cost <= Self::BASE_COST_MAX,
+            "base cost of import {module}.{name}"
+        );
+        assert!(
+            self.byte_cost <= Self::BYTE_COST_MAX,
+            "byte cost of import {module}.{name}"
+        );
+        assert!(
+            self.byte_params.len() <= Self::BYTE_PARAMS_MAX,
+            "length parameters of import {module}.{name}"
+        );
         for &index in self.byte_params {
-            assert_eq!(self.params.get(index), Some(&ValType::I32), "length parameter {index} of import {module}.{name}");
+            assert_eq!(
+                self.params.get(index),
+                Some(&ValType::I32),
+                "length parameter {index} of import {module}.{name}"
+            );
         }
     }
 }

@@ -37,7 +37,11 @@ pub(super) const IMPORTS: &[AllowedImport] = &[
 
 /// The policy of the tests, small enough to be exceeded.
 pub(super) fn policy() -> Policy {
-    Policy { memory_pages_max: 64, table_elements_max: 100, ..Policy::default() }
+    Policy {
+        memory_pages_max: 64,
+        table_elements_max: 100,
+        ..Policy::default()
+    }
 }
 
 /// Instruments a module in text form.
@@ -74,6 +78,7 @@ struct Host {
 
 pub(super) const BUDGET: i64 = 1_000_000;
 pub(super) const DEPTH: i32 = 1 << 20;
+const ENGINE_FUEL: u64 = 100_000_000;
 
 /// One call of an exported function.
 pub(super) struct Call<'a> {
@@ -88,17 +93,43 @@ pub(super) struct Call<'a> {
 
 impl<'a> Call<'a> {
     pub(super) fn new(module: &'a [u8], export: &'a str, args: &'a [i32]) -> Self {
-        static ENGINE: LazyLock<Engine> =
-            LazyLock::new(|| engine(OptLevel::Speed, RegallocAlgorithm::Backtracking, DEPTH as usize + (256 << 10)));
-        Self { engine: ENGINE.clone(), module, export, args, budget: BUDGET, depth: DEPTH, twin: false }
+        static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+            let mut config = config(
+                OptLevel::Speed,
+                RegallocAlgorithm::Backtracking,
+                DEPTH as usize + (256 << 10),
+            );
+            Engine::new(config.consume_fuel(true)).expect("engine")
+        });
+        Self {
+            engine: ENGINE.clone(),
+            module,
+            export,
+            args,
+            budget: BUDGET,
+            depth: DEPTH,
+            twin: false,
+        }
     }
 
     /// Does around the call what a host must do, and reads the globals as their documentation says.
     pub(super) fn run(&self) -> Outcome {
         let module = Module::new(&self.engine, self.module).expect("the engine takes what the meter wrote");
-        let mut store = Store::new(&self.engine, Host { calls: 0, charges: self.twin });
+        let mut store = Store::new(
+            &self.engine,
+            Host {
+                calls: 0,
+                charges: self.twin,
+            },
+        );
+        // Only the ordinary engine counts fuel of its own, so that a broken meter fails a test instead of hanging it.
+        let _ = store.set_fuel(ENGINE_FUEL);
         let Ok(instance) = linker(&self.engine).instantiate(&mut store, &module) else {
-            return Outcome { ending: Ending::NotInstantiated, spent: self.budget, host_calls: 0 };
+            return Outcome {
+                ending: Ending::NotInstantiated,
+                spent: self.budget,
+                host_calls: 0,
+            };
         };
         let budget = instance.get_global(&mut store, BUDGET_GLOBAL).expect("exported");
         let depth = instance.get_global(&mut store, DEPTH_GLOBAL);
@@ -119,24 +150,41 @@ impl<'a> Call<'a> {
             Ok(()) => Ending::Returned(results.iter().map(|value| format!("{value:?}")).collect()),
             Err(error) => Ending::Trapped(*error.downcast_ref::<Trap>().expect("a trap")),
         };
-        let spent = if matches!(ending, Ending::Returned(_)) { self.budget - left } else { self.budget };
-        Outcome { ending, spent, host_calls: store.data().calls }
+        let spent = if matches!(ending, Ending::Returned(_)) {
+            self.budget - left
+        } else {
+            self.budget
+        };
+        Outcome {
+            ending,
+            spent,
+            host_calls: store.data().calls,
+        }
     }
 }
 
 /// An engine with so many bytes of native stack for guests.
 pub(super) fn engine(level: OptLevel, registers: RegallocAlgorithm, stack_bytes: usize) -> Engine {
+    Engine::new(&config(level, registers, stack_bytes)).expect("engine")
+}
+
+fn config(level: OptLevel, registers: RegallocAlgorithm, stack_bytes: usize) -> Config {
     let mut config = Config::new();
-    config.cranelift_opt_level(level).cranelift_regalloc_algorithm(registers).max_wasm_stack(stack_bytes);
-    // Never used here, but the engine compares the two.
-    config.async_stack_size(stack_bytes);
-    config.cranelift_nan_canonicalization(true);
-    Engine::new(&config).expect("engine")
+    config
+        .cranelift_opt_level(level)
+        .cranelift_regalloc_algorithm(registers)
+        .cranelift_nan_canonicalization(true);
+    // The second is never used here, but the engine compares the two.
+    config.max_wasm_stack(stack_bytes).async_stack_size(stack_bytes);
+    config
 }
 
 /// Runs a test on a thread with a large native stack.
 pub(super) fn on_large_stack(test: impl FnOnce() + Send + 'static) {
-    let thread = std::thread::Builder::new().stack_size(64 << 20).spawn(test).expect("thread");
+    let thread = std::thread::Builder::new()
+        .stack_size(64 << 20)
+        .spawn(test)
+        .expect("thread");
     if let Err(panic) = thread.join() {
         std::panic::resume_unwind(panic);
     }
@@ -145,13 +193,19 @@ pub(super) fn on_large_stack(test: impl FnOnce() + Send + 'static) {
 fn linker(engine: &Engine) -> Linker<Host> {
     let mut linker = Linker::new(engine);
     linker
-        .func_wrap("app_1", "put", |mut caller: Caller<Host>, _: i32, key: i32, _: i32, value: i32| {
-            let bytes = u64::from(key as u32) + u64::from(value as u32);
-            called(&mut caller, 100 + 3 * bytes as i64)
-        })
+        .func_wrap(
+            "app_1",
+            "put",
+            |mut caller: Caller<Host>, _: i32, key: i32, _: i32, value: i32| {
+                let bytes = u64::from(key as u32) + u64::from(value as u32);
+                called(&mut caller, 100 + 3 * bytes as i64)
+            },
+        )
         .expect("put");
     linker
-        .func_wrap("app_1", "tick", |mut caller: Caller<Host>| called(&mut caller, 50).map(|()| 7))
+        .func_wrap("app_1", "tick", |mut caller: Caller<Host>| {
+            called(&mut caller, 50).map(|()| 7)
+        })
         .expect("tick");
     linker
 }
@@ -159,7 +213,9 @@ fn linker(engine: &Engine) -> Linker<Host> {
 /// Counts a host call and, for a twin, charges for it.
 fn called(caller: &mut Caller<Host>, cost: i64) -> wasmtime::Result<()> {
     if caller.data().charges {
-        let Some(Extern::Global(budget)) = caller.get_export(BUDGET_GLOBAL) else { panic!("exported") };
+        let Some(Extern::Global(budget)) = caller.get_export(BUDGET_GLOBAL) else {
+            panic!("exported")
+        };
         let left = budget.get(&mut *caller).unwrap_i64() - cost;
         budget.set(&mut *caller, Val::I64(left)).expect("mutable i64");
         if left < 0 {

@@ -11,12 +11,19 @@ fn check(text: &str, calls: &[&[i32]], expected: Expect) {
     let mut seen = String::new();
     for args in calls {
         let outcome = Call::new(&module, "run", args).run();
-        let naive = Call { twin: true, ..Call::new(&twin, "run", args) }.run();
+        let naive = Call {
+            twin: true,
+            ..Call::new(&twin, "run", args)
+        }
+        .run();
         assert_eq!(outcome, naive, "{args:?} differs from the twin");
         if let Ending::Returned(_) = outcome.ending {
             check_edge(&module, &twin, args, outcome.spent);
         }
-        seen += &format!("{args:?}: {:?}, fuel {}, host calls {}\n", outcome.ending, outcome.spent, outcome.host_calls);
+        seen += &format!(
+            "{args:?}: {:?}, fuel {}, host calls {}\n",
+            outcome.ending, outcome.spent, outcome.host_calls
+        );
     }
     expected.assert_eq(&seen);
 }
@@ -24,10 +31,23 @@ fn check(text: &str, calls: &[&[i32]], expected: Expect) {
 /// Exactly the total is enough, and one unit less is not.
 fn check_edge(module: &[u8], twin: &[u8], args: &[i32], total: i64) {
     for (budget, enough) in [(total, true), (total - 1, false), (total / 2, false), (0, false)] {
-        let outcome = Call { budget, ..Call::new(module, "run", args) }.run();
-        let naive = Call { budget, twin: true, ..Call::new(twin, "run", args) }.run();
+        let outcome = Call {
+            budget,
+            ..Call::new(module, "run", args)
+        }
+        .run();
+        let naive = Call {
+            budget,
+            twin: true,
+            ..Call::new(twin, "run", args)
+        }
+        .run();
         assert_eq!(outcome.ending, naive.ending, "budget {budget} of {total}");
-        assert_eq!(matches!(outcome.ending, Ending::Returned(_)), enough, "budget {budget} of {total}");
+        assert_eq!(
+            matches!(outcome.ending, Ending::Returned(_)),
+            enough,
+            "budget {budget} of {total}"
+        );
     }
 }
 
@@ -116,15 +136,18 @@ fn branch_tables_that_stay_and_that_leave() {
                 (block $a (result i32)
                     (br_table $a 1 1 (i32.const 9) (local.get 0)))
                 (i32.const 1) (i32.add))
+            (func $perhaps (param i32)
+                (block $a (br_table 1 $a $a (local.get 0))))
             (func (export "run") (param i32) (result i32)
+                (call $perhaps (local.get 0))
                 (i32.add (call $pick (local.get 0)) (call $leave (local.get 0)))))"#,
         &[&[0], &[1], &[2], &[7], &[-1]],
         expect![[r#"
-            [0]: Returned(["I32(11)"]), fuel 32, host calls 0
-            [1]: Returned(["I32(12)"]), fuel 30, host calls 0
-            [2]: Returned(["I32(12)"]), fuel 29, host calls 0
-            [7]: Returned(["I32(12)"]), fuel 29, host calls 0
-            [-1]: Returned(["I32(12)"]), fuel 29, host calls 0
+            [0]: Returned(["I32(11)"]), fuel 44, host calls 0
+            [1]: Returned(["I32(12)"]), fuel 42, host calls 0
+            [2]: Returned(["I32(12)"]), fuel 41, host calls 0
+            [7]: Returned(["I32(12)"]), fuel 41, host calls 0
+            [-1]: Returned(["I32(12)"]), fuel 41, host calls 0
         "#]],
     );
 }
@@ -236,13 +259,15 @@ fn bulk_instructions() {
                 (table.copy (i32.const 2) (i32.const 0) (i32.const 2))
                 (elem.drop $e)
                 (drop (memory.grow (i32.const 1)))
+                (call $f)
+                (memory.fill (i32.const 0) (i32.const 1) (local.get 0))
                 (memory.size)))"#,
         &[&[0], &[7], &[8], &[1000], &[100_000]],
         expect![[r#"
-            [0]: Returned(["I32(2)"]), fuel 8374, host calls 0
-            [7]: Returned(["I32(2)"]), fuel 8374, host calls 0
-            [8]: Returned(["I32(2)"]), fuel 8376, host calls 0
-            [1000]: Returned(["I32(2)"]), fuel 8624, host calls 0
+            [0]: Returned(["I32(2)"]), fuel 8399, host calls 0
+            [7]: Returned(["I32(2)"]), fuel 8399, host calls 0
+            [8]: Returned(["I32(2)"]), fuel 8402, host calls 0
+            [1000]: Returned(["I32(2)"]), fuel 8774, host calls 0
             [100000]: Trapped(MemoryOutOfBounds), fuel 1000000, host calls 0
         "#]],
     );

@@ -44,16 +44,32 @@ fn answers(bytes: &[u8]) -> Option<Vec<u8>> {
 /// If the mutant still exports `run(i32)`, it ends like its twin, as far as the coarser checks allow.
 fn counts_like_its_twin(bytes: &[u8], metered: &[u8]) {
     let guest = Guest::read(bytes, &policy(), IMPORTS).expect("accepted");
-    let run = RequiredExport { name: "run", params: &[ValType::I32], results: &[ValType::I32] };
+    let run = RequiredExport {
+        name: "run",
+        params: &[ValType::I32],
+        results: &[ValType::I32],
+    };
     if guest.check_exports(&[run]).is_err() || guest.start.is_some() {
         return;
     }
     let budget = 50_000;
-    let outcome = Call { budget, ..Call::new(metered, "run", &[5]) }.run();
-    let naive = Call { budget, twin: true, ..Call::new(&twin(bytes), "run", &[5]) }.run();
+    let outcome = Call {
+        budget,
+        ..Call::new(metered, "run", &[5])
+    }
+    .run();
+    let naive = Call {
+        budget,
+        twin: true,
+        ..Call::new(&twin(bytes), "run", &[5])
+    }
+    .run();
     match &outcome.ending {
         Ending::Returned(_) | Ending::NotInstantiated => assert_eq!(outcome, naive),
-        Ending::OutOfFuel | Ending::Trapped(_) => assert!(!matches!(naive.ending, Ending::Returned(_)), "{outcome:?}, twin {naive:?}"),
+        Ending::OutOfFuel | Ending::Trapped(_) => assert!(
+            !matches!(naive.ending, Ending::Returned(_)),
+            "{outcome:?}, twin {naive:?}"
+        ),
         Ending::TooDeep => {}
     }
 }

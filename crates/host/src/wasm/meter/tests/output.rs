@@ -31,8 +31,12 @@ fn meter_1_writes_these_bytes() {
     assert_eq!(METER, 1);
     let bytes = metered(SAMPLE).expect("accepted");
     assert_eq!(bytes, metered(SAMPLE).expect("accepted"), "the same bytes each time");
-    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    expect!["409 bytes, sha256 c4fc815743bdfcce5c303f7d9b9abd665c99211b31336e831358cbc36c58257c"].assert_eq(&format!("{} bytes, sha256 {digest}", bytes.len()));
+    let digest: String = Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    expect!["409 bytes, sha256 c4fc815743bdfcce5c303f7d9b9abd665c99211b31336e831358cbc36c58257c"]
+        .assert_eq(&format!("{} bytes, sha256 {digest}", bytes.len()));
 }
 
 #[test]
@@ -45,11 +49,17 @@ fn sections_are_in_order_and_custom_sections_are_gone() {
             Payload::StartSection { .. } => panic!("the start section is still there"),
             Payload::MemorySection(section) => {
                 sections.push("memory");
-                assert_eq!(section.into_iter().next().expect("one").expect("valid").maximum, Some(64));
+                assert_eq!(
+                    section.into_iter().next().expect("one").expect("valid").maximum,
+                    Some(64)
+                );
             }
             Payload::TableSection(section) => {
                 sections.push("table");
-                assert_eq!(section.into_iter().next().expect("one").expect("valid").ty.maximum, Some(100));
+                assert_eq!(
+                    section.into_iter().next().expect("one").expect("valid").ty.maximum,
+                    Some(100)
+                );
             }
             Payload::DataCountSection { .. } => sections.push("data count"),
             Payload::CodeSectionStart { count, .. } => {
@@ -69,10 +79,16 @@ fn a_smaller_maximum_of_the_guests_own_stays() {
     for payload in Parser::new(0).parse_all(&bytes) {
         match payload.expect("valid") {
             Payload::MemorySection(section) => {
-                assert_eq!(section.into_iter().next().expect("one").expect("valid").maximum, Some(2));
+                assert_eq!(
+                    section.into_iter().next().expect("one").expect("valid").maximum,
+                    Some(2)
+                );
             }
             Payload::TableSection(section) => {
-                assert_eq!(section.into_iter().next().expect("one").expect("valid").ty.maximum, Some(3));
+                assert_eq!(
+                    section.into_iter().next().expect("one").expect("valid").ty.maximum,
+                    Some(3)
+                );
             }
             _ => {}
         }

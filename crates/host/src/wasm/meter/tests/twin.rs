@@ -4,25 +4,34 @@ use std::convert::Infallible;
 
 use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, ExportKind, ExportSection, Function, GlobalSection, GlobalType, Instruction, Module,
-    SectionId, ValType,
+    BlockType, CodeSection, ConstExpr, ExportKind, ExportSection, Function, GlobalSection, GlobalType, Instruction,
+    Module, SectionId, ValType,
 };
 
 use super::super::cost;
-use super::super::guest::{FEATURES, Guest};
+use super::super::features::FEATURES;
+use super::super::guest::Guest;
 use super::{BUDGET_GLOBAL, IMPORTS, policy};
 
 /// The twin of a module that the meter accepts. It has no wrappers: its host charges for imports. It has no depth limit.
 pub(super) fn twin(module: &[u8]) -> Vec<u8> {
     let guest = Guest::read(module, &policy(), IMPORTS).expect("the meter accepted it");
     let budget = guest.globals.as_ref().map_or(0, |section| section.count());
-    let params = guest.functions.iter().map(|&ty| guest.types[ty as usize].params().len() as u32).collect();
+    let params = guest
+        .functions
+        .iter()
+        .map(|&ty| guest.types[ty as usize].params().len() as u32)
+        .collect();
     let mut out = Module::new();
     let mut parser = wasmparser::Parser::new(0);
     parser.set_features(FEATURES);
-    Twin { budget, params, function: 0 }
-        .parse_core_module(&mut out, parser, module)
-        .expect("the meter accepted it");
+    Twin {
+        budget,
+        params,
+        function: 0,
+    }
+    .parse_core_module(&mut out, parser, module)
+    .expect("the meter accepted it");
     out.finish()
 }
 
@@ -34,7 +43,14 @@ struct Twin {
 
 impl Twin {
     fn global(&self, section: &mut GlobalSection) {
-        section.global(GlobalType { val_type: ValType::I64, mutable: true, shared: false }, &ConstExpr::i64_const(0));
+        section.global(
+            GlobalType {
+                val_type: ValType::I64,
+                mutable: true,
+                shared: false,
+            },
+            &ConstExpr::i64_const(0),
+        );
     }
 
     /// Takes the `i64` on the stack from the budget, and traps below zero.
@@ -45,7 +61,12 @@ impl Twin {
         });
         let mut sink = function.instructions();
         sink.i64_sub().global_set(self.budget);
-        sink.global_get(self.budget).i64_const(0).i64_lt_s().if_(BlockType::Empty).unreachable().end();
+        sink.global_get(self.budget)
+            .i64_const(0)
+            .i64_lt_s()
+            .if_(BlockType::Empty)
+            .unreachable()
+            .end();
     }
 }
 
@@ -87,6 +108,10 @@ impl Reencode for Twin {
         Ok(())
     }
 
+    fn parse_custom_section(&mut self, _: &mut Module, _: wasmparser::CustomSectionReader<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn parse_function_body(&mut self, code: &mut CodeSection, body: wasmparser::FunctionBody<'_>) -> Result<(), Error> {
         let mut locals = Vec::new();
         for group in body.get_locals_reader()? {
@@ -113,7 +138,12 @@ impl Reencode for Twin {
                     cost::Rate::Pages => (Instruction::I64Mul, 8192),
                     cost::Rate::Elements => (Instruction::I64Mul, 8),
                 };
-                let operand = [Instruction::LocalGet(scratch), Instruction::I64ExtendI32U, Instruction::I64Const(unit), amount];
+                let operand = [
+                    Instruction::LocalGet(scratch),
+                    Instruction::I64ExtendI32U,
+                    Instruction::I64Const(unit),
+                    amount,
+                ];
                 self.charge(&mut function, &operand);
             }
             function.instruction(&self.instruction(operator)?);

@@ -1,0 +1,366 @@
+use bytes::Bytes;
+use environment::{Environment, timeout};
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+
+use crate::http::{Http, HttpRequest, Lines, Repeat, escape, query_string};
+use crate::wire::{
+    ApplicationInfo, ApplicationList, ChangeList, ChangeRecord, Consistency, EventRecord, Health, ModuleStored,
+    PlanRequest, Planned, QueryReply, RowAnswer, Rows, RowsParameters, Status, StepRequest, StepTaken,
+};
+use crate::{Error, Options, limits};
+
+/// The operator's calls and all reads, over HTTP. Cloning shares what it knows of the addresses.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    http: Http,
+}
+
+impl Admin {
+    /// For the cluster at those addresses. Connects for each call.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], as [`Options::check`].
+    pub fn new(environment: Environment, options: Options) -> Result<Admin, Error> {
+        Ok(Admin {
+            http: Http::new(environment, options)?,
+        })
+    }
+
+    /// The same calls to that one node only.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when it is no address.
+    pub fn at(&self, address: impl Into<String>) -> Result<Admin, Error> {
+        Ok(Admin {
+            http: self.http.at(address)?,
+        })
+    }
+
+    /// What carries the calls.
+    #[must_use]
+    pub fn http(&self) -> &Http {
+        &self.http
+    }
+
+    /// A node's view of itself and its cluster. The members it names are asked too from then on.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn status(&self) -> Result<Status, Error> {
+        let status: Status = self.http.get_json("/v1/status").await?;
+        let members: Vec<String> = status
+            .members
+            .iter()
+            .map(|member| member.http_address.clone())
+            .collect();
+        self.http.learn(&members);
+        Ok(status)
+    }
+
+    /// Whether a node is ready to serve.
+    ///
+    /// # Errors
+    /// As [`Http::send`]; one that is not ready answers with a problem.
+    pub async fn ready(&self) -> Result<Health, Error> {
+        self.http.get_json("/readyz").await
+    }
+
+    /// All applications.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn apps(&self) -> Result<ApplicationList, Error> {
+        self.http.get_json("/v1/apps").await
+    }
+
+    /// One application.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn app(&self, name: &str) -> Result<ApplicationInfo, Error> {
+        self.http.get_json(&format!("/v1/apps/{}", escape(name))).await
+    }
+
+    /// Brings a module into the log.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn upload_module(&self, module: impl Into<Bytes>) -> Result<ModuleStored, Error> {
+        let module = module.into();
+        let digest: String = Sha256::digest(&module)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        self.http.put_bytes(&format!("/v1/modules/{digest}"), module).await
+    }
+
+    /// Plans a change.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn plan_change(&self, plan: &PlanRequest) -> Result<Planned, Error> {
+        self.http.post_json("/v1/changes", plan).await
+    }
+
+    /// All changes.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn changes(&self) -> Result<ChangeList, Error> {
+        self.http.get_json("/v1/changes").await
+    }
+
+    /// One change.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn change(&self, id: u64) -> Result<ChangeRecord, Error> {
+        self.http.get_json(&format!("/v1/changes/{id}")).await
+    }
+
+    /// The record of a change, each time it changes, until it is final. Connects with the first call of
+    /// [`ChangeWatch::next`], and again elsewhere when a connection breaks.
+    #[must_use]
+    pub fn watch_change(&self, id: u64) -> ChangeWatch {
+        ChangeWatch {
+            http: self.http.clone(),
+            id,
+            lines: None,
+            last: None,
+        }
+    }
+
+    /// Takes a change back.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn revert(&self, id: u64, reason: Option<String>) -> Result<StepTaken, Error> {
+        self.step(id, "revert", reason).await
+    }
+
+    /// Makes a change final.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn finalize(&self, id: u64, reason: Option<String>) -> Result<StepTaken, Error> {
+        self.step(id, "finalize", reason).await
+    }
+
+    /// Gives a change up before its switch.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn abort(&self, id: u64, reason: Option<String>) -> Result<StepTaken, Error> {
+        self.step(id, "abort", reason).await
+    }
+
+    async fn step(&self, id: u64, step: &str, reason: Option<String>) -> Result<StepTaken, Error> {
+        self.http
+            .post_json(&format!("/v1/changes/{id}/{step}"), &StepRequest { reason })
+            .await
+    }
+
+    /// One row.
+    ///
+    /// # Errors
+    /// As [`Http::send`]; a row that is not there is a problem of code `row_not_found`.
+    pub async fn get_row(
+        &self,
+        application: &str,
+        table: &str,
+        key: impl AsRef<[u8]>,
+        consistency: Consistency,
+    ) -> Result<RowAnswer, Error> {
+        let query = query_string(&[("consistency", Some(consistency.to_string()))]);
+        let (application, table, key) = (escape(application), escape(table), escape(key));
+        self.http
+            .get_json(&format!("/v1/apps/{application}/tables/{table}/rows/{key}{query}"))
+            .await
+    }
+
+    /// Rows in order of key.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn scan_rows(&self, application: &str, table: &str, parameters: &RowsParameters) -> Result<Rows, Error> {
+        let query = query_string(&[
+            ("prefix", parameters.prefix.clone()),
+            ("start", parameters.start.clone()),
+            ("end", parameters.end.clone()),
+            ("limit", parameters.limit.map(|limit| limit.to_string())),
+            ("reverse", parameters.reverse.then(|| "true".to_owned())),
+            ("consistency", Some(parameters.consistency.to_string())),
+        ]);
+        let (application, table) = (escape(application), escape(table));
+        self.http
+            .get_json(&format!("/v1/apps/{application}/tables/{table}/rows{query}"))
+            .await
+    }
+
+    /// Asks an application's query.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn query(
+        &self,
+        application: &str,
+        query: &str,
+        payload: impl Into<Bytes>,
+        consistency: Consistency,
+    ) -> Result<QueryReply, Error> {
+        let parameters = query_string(&[("consistency", Some(consistency.to_string()))]);
+        let path = format!("/v1/apps/{}/queries/{}{parameters}", escape(application), escape(query));
+        self.http
+            .send(&HttpRequest::post(path, payload).repeat(Repeat::Freely))
+            .await?
+            .json()
+    }
+
+    /// Events of a stream from an offset on; with `follow`, new ones as they come. Connects with the first call of
+    /// [`Events::next`], and again elsewhere, where it stopped, when a connection breaks.
+    #[must_use]
+    pub fn events(&self, stream: &str, from: u64, follow: bool) -> Events {
+        Events {
+            http: self.http.clone(),
+            stream: stream.to_owned(),
+            next: from,
+            follow,
+            lines: None,
+        }
+    }
+}
+
+/// Events of a stream, in order and without gaps, from whichever node answers.
+#[derive(Debug)]
+pub struct Events {
+    http: Http,
+    stream: String,
+    next: u64,
+    follow: bool,
+    lines: Option<Lines>,
+}
+
+impl Events {
+    /// The next event; none at the end of the stream, unless it is followed. May be dropped while it waits without
+    /// losing anything.
+    ///
+    /// # Errors
+    /// As [`Http::send`], and [`Error::Unreadable`] when the events that come are not those asked for.
+    pub async fn next(&mut self) -> Result<Option<EventRecord>, Error> {
+        loop {
+            let (stream, from, follow) = (escape(&self.stream), self.next, self.follow);
+            let path = format!(
+                "/v1/streams/{stream}?from={from}{}",
+                if follow { "&follow=true" } else { "" }
+            );
+            let event: EventRecord = match next_record(&self.http, &mut self.lines, &path).await? {
+                Record::Some(event) => event,
+                Record::End if !self.follow => return Ok(None),
+                // The node that served it is stopping.
+                Record::End | Record::Broken => continue,
+            };
+            if event.offset != self.next {
+                return Err(Error::Unreadable {
+                    address: self
+                        .lines
+                        .take()
+                        .map(|lines| lines.address().to_owned())
+                        .unwrap_or_default(),
+                    what: format!(
+                        "event {} of stream {} where {} was expected",
+                        event.offset, self.stream, self.next
+                    ),
+                });
+            }
+            self.next += 1;
+            return Ok(Some(event));
+        }
+    }
+
+    /// The offset of the event that comes next.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.next
+    }
+}
+
+/// The record of a change, each time it changes.
+#[derive(Debug)]
+pub struct ChangeWatch {
+    http: Http,
+    id: u64,
+    lines: Option<Lines>,
+    last: Option<ChangeRecord>,
+}
+
+impl ChangeWatch {
+    /// The next record that differs from the last; none after one that is final. May be dropped while it waits without
+    /// losing anything.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn next(&mut self) -> Result<Option<ChangeRecord>, Error> {
+        let path = format!("/v1/changes/{}/watch", self.id);
+        while !self.last.as_ref().is_some_and(|last| last.stage.is_final()) {
+            match next_record(&self.http, &mut self.lines, &path).await? {
+                // A node that is asked anew begins with what may be known already.
+                Record::Some(record) if self.last.as_ref() == Some(&record) => {}
+                Record::Some(record) => {
+                    self.last = Some(record.clone());
+                    return Ok(Some(record));
+                }
+                Record::End | Record::Broken => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+enum Record<T> {
+    Some(T),
+    /// The answer ended as answers do.
+    End,
+    /// The connection broke, or fell silent.
+    Broken,
+}
+
+/// The next line of `lines`, which are asked for first if there are none.
+async fn next_record<T: DeserializeOwned>(
+    http: &Http,
+    lines: &mut Option<Lines>,
+    path: &str,
+) -> Result<Record<T>, Error> {
+    let current = match lines {
+        Some(current) => current,
+        None => lines.insert(http.lines(path).await?),
+    };
+    let line = loop {
+        match timeout(http.environment(), limits::STREAM_SILENCE, current.next_or_empty()).await {
+            Ok(Ok(Some(line))) if line.is_empty() => {}
+            Ok(Ok(Some(line))) => break line,
+            Ok(Ok(None)) => {
+                *lines = None;
+                // An answer that ends at once would otherwise be asked for in a circle without a pause.
+                http.environment().sleep(limits::PAUSE_MIN).await;
+                return Ok(Record::End);
+            }
+            Ok(Err(Error::Unavailable(_))) | Err(_) => {
+                *lines = None;
+                return Ok(Record::Broken);
+            }
+            Ok(Err(error)) => return Err(error),
+        }
+    };
+    match serde_json::from_slice(&line) {
+        Ok(record) => Ok(Record::Some(record)),
+        Err(error) => {
+            let address = current.address().to_owned();
+            *lines = None;
+            Err(Error::Unreadable {
+                address,
+                what: format!("a record: {error}"),
+            })
+        }
+    }
+}

@@ -1,0 +1,275 @@
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use environment::channel::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use environment::{Environment, Moment, timeout};
+
+use crate::counters::Counters;
+use crate::driver::{Answer, Ask, Done, Driver, NewRequest};
+use crate::wire::frames::{Outcome, Reply, Submit};
+use crate::wire::{self, Code, CommandOutcome, CommandReply, Problem};
+use crate::{Counts, Error, Options};
+
+/// Submits commands to a cluster, exactly once each. Cloning shares connections, session and limits; the last clone
+/// that is dropped closes them.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    environment: Environment,
+    options: Options,
+    /// Bounded by `places`: whoever sends holds one.
+    requests: mpsc::UnboundedSender<NewRequest>,
+    places: Arc<Semaphore>,
+    counters: Arc<Counters>,
+}
+
+/// How a submitted command ended, and what it took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traced {
+    /// As [`Client::submit`] gives it.
+    pub result: Result<CommandReply, Error>,
+    /// Times that it was sent: 1 when nothing had to be repeated, 0 when it never left.
+    pub attempts: u32,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Client")
+            .field("options", &self.inner.options)
+            .field("counts", &self.counts())
+            .finish()
+    }
+}
+
+impl Client {
+    /// A client of the cluster at those addresses. Connects, and opens its session, when it is first used.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], as [`Options::check`].
+    pub fn connect(environment: Environment, options: Options) -> Result<Client, Error> {
+        options.check()?;
+        let (requests, callers) = mpsc::unbounded_channel();
+        let counters = Arc::new(Counters::default());
+        let driver = Driver::new(environment.clone(), options.clone(), counters.clone(), callers);
+        environment.spawn("client", driver.run());
+        let places = Arc::new(Semaphore::new(options.in_flight_max));
+        Ok(Client {
+            inner: Arc::new(Inner {
+                environment,
+                options,
+                requests,
+                places,
+                counters,
+            }),
+        })
+    }
+
+    /// Runs a command, repeating it with the same session and sequence until it is answered or the deadline passes.
+    /// A future that is dropped does not take the command back.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] when an attempt was left without an answer, [`Error::Unavailable`] when surely nothing
+    /// was done, [`Error::Problem`] for failures of the application (nothing was changed) and requests that nobody can
+    /// serve. A refusal by the application is a reply.
+    pub async fn submit(
+        &self,
+        application: &str,
+        command: &str,
+        version: u16,
+        payload: impl Into<Bytes>,
+    ) -> Result<CommandReply, Error> {
+        self.submit_traced(application, command, version, payload).await.result
+    }
+
+    /// As [`Client::submit`], and says how often it was sent.
+    pub async fn submit_traced(
+        &self,
+        application: &str,
+        command: &str,
+        version: u16,
+        payload: impl Into<Bytes>,
+    ) -> Traced {
+        let submit = Submit {
+            claim: None,
+            application: application.to_owned(),
+            command: command.to_owned(),
+            version,
+            payload: payload.into(),
+        };
+        let done = match check(&submit) {
+            Ok(()) => self.ask(Ask::Submit(submit)).await,
+            Err(error) => Done {
+                result: Err(error),
+                attempts: 0,
+            },
+        };
+        let result = done.result.and_then(|answer| match answer {
+            Answer::Reply(reply) => command_reply(reply),
+            Answer::Session(_) => Err(mismatch()),
+        });
+        self.count(&result);
+        Traced {
+            result,
+            attempts: done.attempts,
+        }
+    }
+
+    /// Brings somebody else's request to the leader as it is, with its claim. One that carries a claim is repeated as
+    /// it is; one without is never sent again once it may have been received. For nodes that hand requests on.
+    ///
+    /// # Errors
+    /// As [`Client::submit`], but every reply of the cluster is a reply here, an expired session too.
+    pub async fn forward(&self, submit: Submit) -> Result<Reply, Error> {
+        check(&submit)?;
+        let result = match self.ask(Ask::Forward(submit)).await.result {
+            Ok(Answer::Reply(reply)) => Ok(reply),
+            Ok(Answer::Session(_)) => Err(mismatch()),
+            Err(error) => Err(error),
+        };
+        self.count(&result);
+        result
+    }
+
+    /// Opens a session for somebody else; the client's own needs no call.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Problem`].
+    pub async fn open_session(&self) -> Result<u64, Error> {
+        let result = match self.ask(Ask::OpenSession).await.result {
+            Ok(Answer::Session(session)) => Ok(session),
+            Ok(Answer::Reply(_)) => Err(mismatch()),
+            Err(error) => Err(error),
+        };
+        self.count(&result);
+        result
+    }
+
+    /// What this client, with all its clones, has done so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.inner.counters.read()
+    }
+
+    /// How it reaches the cluster.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.inner.options
+    }
+
+    async fn ask(&self, ask: Ask) -> Done {
+        let inner = &self.inner;
+        inner.counters.requests.add();
+        let deadline = inner.environment.clock.now() + inner.options.deadline;
+        let permit = match self.place(deadline).await {
+            Ok(permit) => permit,
+            Err(error) => {
+                return Done {
+                    result: Err(error),
+                    attempts: 0,
+                };
+            }
+        };
+        let (answer, done) = oneshot::channel();
+        if inner
+            .requests
+            .send(NewRequest {
+                ask,
+                deadline,
+                permit,
+                answer,
+            })
+            .is_err()
+        {
+            let error = Error::Unavailable("the client's task has ended with its runtime".into());
+            return Done {
+                result: Err(error),
+                attempts: 0,
+            };
+        }
+        match done.await {
+            Ok(done) => done,
+            Err(_) => {
+                let error = Error::OutcomeUnknown("the client's task has ended with its runtime".into());
+                Done {
+                    result: Err(error),
+                    attempts: 0,
+                }
+            }
+        }
+    }
+
+    /// A place among the requests in flight.
+    async fn place(&self, deadline: Moment) -> Result<OwnedSemaphorePermit, Error> {
+        let inner = &self.inner;
+        if let Ok(permit) = inner.places.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        let left = deadline - inner.environment.clock.now();
+        match timeout(&inner.environment, left, inner.places.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(Error::Unavailable(format!(
+                "{} requests were in flight for the whole of {} ms: send fewer at once",
+                inner.options.in_flight_max,
+                inner.options.deadline.as_millis()
+            ))),
+        }
+    }
+
+    fn count<T>(&self, result: &Result<T, Error>) {
+        if let Err(error) = result {
+            self.inner.counters.failed.add();
+            if error.is_outcome_unknown() {
+                self.inner.counters.unknown.add();
+            }
+        }
+    }
+}
+
+/// What no cluster would take is not sent.
+fn check(submit: &Submit) -> Result<(), Error> {
+    let too_large = |text: String| Err(Error::problem(Code::TooLarge, text));
+    for (what, name) in [("application", &submit.application), ("command", &submit.command)] {
+        if name.len() > wire::limits::NAME_BYTES_MAX {
+            return too_large(format!(
+                "the name of the {what} has {} bytes: no name has that many",
+                name.len()
+            ));
+        }
+    }
+    if submit.payload.len() > wire::limits::COMMAND_BYTES_MAX {
+        return too_large(format!(
+            "the payload has {} bytes, more than the {} that a command may have: split it",
+            submit.payload.len(),
+            wire::limits::COMMAND_BYTES_MAX
+        ));
+    }
+    Ok(())
+}
+
+fn mismatch() -> Error {
+    Error::OutcomeUnknown("an answer of another kind than the request".into())
+}
+
+fn command_reply(reply: Reply) -> Result<CommandReply, Error> {
+    let (outcome, bytes) = match reply.outcome {
+        Outcome::Applied(bytes) => (CommandOutcome::Applied, bytes),
+        Outcome::Refused(bytes) => (CommandOutcome::Refused, bytes),
+        Outcome::Failed(failure) => {
+            return Err(Error::Problem(
+                Problem::new(failure.code, failure.detail).at(reply.index),
+            ));
+        }
+        Outcome::SessionExpired => return Err(Error::OutcomeUnknown("the session has expired".into())),
+    };
+    // A copy, since the bytes share a read buffer that is many times larger than most replies.
+    Ok(CommandReply {
+        index: reply.index,
+        outcome,
+        reply: Bytes::copy_from_slice(&bytes),
+    })
+}

@@ -1,0 +1,135 @@
+use environment::Moment;
+use environment::channel::{OwnedSemaphorePermit, oneshot};
+
+use super::link::LinkId;
+use super::sessions::Slot;
+use crate::Error;
+use crate::wire::frames::{FromClient, Reply, Submit};
+
+/// Number of a request, never used again by its client; its correlation id too.
+pub(super) type Ticket = u64;
+
+/// What a caller asks of the driver.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// A command, in the client's own session.
+    Submit(Submit),
+    /// A command with whatever claim it carries, or none.
+    Forward(Submit),
+    /// A session for somebody else.
+    OpenSession,
+}
+
+/// A request on its way to the driver.
+pub(crate) struct NewRequest {
+    pub(crate) ask: Ask,
+    pub(crate) deadline: Moment,
+    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) answer: oneshot::Sender<Done>,
+}
+
+/// How a request ended.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) result: Result<Answer, Error>,
+    pub(crate) attempts: u32,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Reply(Reply),
+    Session(u64),
+}
+
+/// Whose request it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A caller's, in our session.
+    Own,
+    /// A caller's, with a claim of its own or none.
+    Forwarded,
+    /// A session for a caller.
+    SessionForCaller,
+    /// The client's own session.
+    SessionForUs,
+}
+
+/// A request that is not finished.
+pub(super) struct Pending {
+    pub(super) kind: Kind,
+    pub(super) frame: FromClient,
+    pub(super) caller: Option<Caller>,
+    /// Its place in our session, once it has one.
+    pub(super) slot: Option<Slot>,
+    /// The link on which it waits for an answer.
+    pub(super) on: Option<LinkId>,
+    /// Until when it pauses.
+    pub(super) delayed: Option<Moment>,
+    /// An attempt ended without an answer that says what came of it.
+    pub(super) doubt: bool,
+    pub(super) attempts: u32,
+    pub(super) repeats: u32,
+}
+
+/// Who waits for a request.
+pub(super) struct Caller {
+    pub(super) deadline: Moment,
+    pub(super) answer: oneshot::Sender<Done>,
+    /// The place among the requests in flight; given back when the request ends.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Pending {
+    pub(super) fn new(request: NewRequest) -> Self {
+        let (kind, frame) = match request.ask {
+            Ask::Submit(submit) => (Kind::Own, FromClient::Submit(submit)),
+            Ask::Forward(submit) => (Kind::Forwarded, FromClient::Submit(submit)),
+            Ask::OpenSession => (Kind::SessionForCaller, FromClient::OpenSession),
+        };
+        let caller = Caller {
+            deadline: request.deadline,
+            answer: request.answer,
+            _permit: request.permit,
+        };
+        Pending {
+            caller: Some(caller),
+            ..Pending::bare(kind, frame)
+        }
+    }
+
+    pub(super) fn session_for_us() -> Self {
+        Pending::bare(Kind::SessionForUs, FromClient::OpenSession)
+    }
+
+    fn bare(kind: Kind, frame: FromClient) -> Self {
+        Pending {
+            kind,
+            frame,
+            caller: None,
+            slot: None,
+            on: None,
+            delayed: None,
+            doubt: false,
+            attempts: 0,
+            repeats: 0,
+        }
+    }
+
+    /// Whether sending it again can do no harm when an earlier attempt may have been applied.
+    pub(super) fn is_repeatable(&self) -> bool {
+        match (self.kind, &self.frame) {
+            (Kind::SessionForCaller | Kind::SessionForUs | Kind::Own, _) => true,
+            (Kind::Forwarded, FromClient::Submit(submit)) => submit.claim.is_some(),
+            (Kind::Forwarded, FromClient::Hello(_) | FromClient::OpenSession) => false,
+        }
+    }
+
+    /// Whether it may have taken effect, as far as is known now. A session that nobody uses is no effect.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        match self.kind {
+            Kind::Own | Kind::Forwarded => self.doubt || self.on.is_some(),
+            Kind::SessionForCaller | Kind::SessionForUs => false,
+        }
+    }
+}

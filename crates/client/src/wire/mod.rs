@@ -1,0 +1,21 @@
+//! The public API as bytes: JSON bodies ([`v1`], re-exported here), problems, and the framed protocol ([`frames`]).
+//!
+//! These types belong to the API and to nothing else: servers convert their own types into them, and what they look
+//! like as bytes is kept for as long as their version is served. Whoever reads an answer ignores fields it does not
+//! know; whoever is asked refuses them where guessing could do harm (manifests, plans).
+
+mod code;
+pub mod frames;
+pub mod limits;
+mod problem;
+pub mod v1;
+
+pub use code::{Code, Retry};
+pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
+pub use v1::{
+    ApplicationInfo, ApplicationList, Blocker, ChangeEvent, ChangeKind, ChangeList, ChangeRecord, CodeSource,
+    CommandOutcome, CommandReply, CommandSpec, Consistency, ConsistencyParameter, EventRecord, EventsParameters,
+    Health, InvalidConsistency, Manifest, ManifestError, Member, ModuleStored, Named, NodeReadiness, PlanRequest,
+    Planned, QueryOutcome, QueryReply, Role, Row, RowAnswer, Rows, RowsParameters, SEQUENCE_HEADER, SESSION_HEADER,
+    SessionOpened, Stage, Status, StepRequest, StepTaken, TableSpec, VersionInfo, VersionSwitch,
+};

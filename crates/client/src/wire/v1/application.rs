@@ -1,0 +1,125 @@
+use serde::{Deserialize, Serialize};
+
+use super::Manifest;
+
+/// Where a version's code is: `{"module":"<sha256>"}` or `{"native":true}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "CodeSourceJson", try_from = "CodeSourceJson")]
+pub enum CodeSource {
+    /// A WASM module.
+    Module {
+        /// Its SHA-256, 64 hexadecimal digits.
+        digest: String,
+        /// The meter it runs under; absent in a request, where the server chooses.
+        meter: Option<u16>,
+    },
+    /// Linked into the binary.
+    Native,
+}
+
+impl CodeSource {
+    /// A module by its digest.
+    #[must_use]
+    pub fn module(digest: impl Into<String>) -> Self {
+        CodeSource::Module {
+            digest: digest.into(),
+            meter: None,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CodeSourceJson {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    module: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    meter: Option<u16>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    native: bool,
+}
+
+impl From<CodeSource> for CodeSourceJson {
+    fn from(from: CodeSource) -> Self {
+        match from {
+            CodeSource::Module { digest, meter } => CodeSourceJson {
+                module: Some(digest),
+                meter,
+                native: false,
+            },
+            CodeSource::Native => CodeSourceJson {
+                module: None,
+                meter: None,
+                native: true,
+            },
+        }
+    }
+}
+
+impl TryFrom<CodeSourceJson> for CodeSource {
+    type Error = &'static str;
+    fn try_from(from: CodeSourceJson) -> Result<Self, &'static str> {
+        match (from.module, from.native) {
+            (Some(digest), false) => Ok(CodeSource::Module {
+                digest,
+                meter: from.meter,
+            }),
+            (None, true) => Ok(CodeSource::Native),
+            (Some(_), true) => Err("code is a module or native, not both: leave one of them out"),
+            (None, false) => Err(r#"code names no source: give {"module":"<sha256>"} or {"native":true}"#),
+        }
+    }
+}
+
+/// One version of an application whose code is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionInfo {
+    /// What it takes, keeps and emits.
+    pub manifest: Manifest,
+    /// Where its code is.
+    pub code: CodeSource,
+}
+
+/// From which entry on a version answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionSwitch {
+    /// The switch entry; the version answered from the next one on.
+    pub index: u64,
+    /// The version.
+    pub version: u32,
+}
+
+/// `GET /v1/apps/{app}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplicationInfo {
+    /// Its name.
+    pub name: String,
+    /// The version that answers now; none before the first switch.
+    pub in_force: Option<u32>,
+    /// Versions whose code is kept, by number.
+    pub versions: Vec<VersionInfo>,
+    /// The change that is under way.
+    pub change: Option<u64>,
+    /// The change that can still be taken back.
+    pub reversible: Option<u64>,
+    /// Which version took over where.
+    pub history: Vec<VersionSwitch>,
+}
+
+/// `GET /v1/apps`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplicationList {
+    /// The index that the answer shows.
+    pub index: u64,
+    /// By name.
+    pub apps: Vec<ApplicationInfo>,
+}
+
+/// `PUT /v1/modules/{sha256}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleStored {
+    /// The module's SHA-256.
+    pub module: String,
+    /// Its bytes.
+    pub bytes: u64,
+}

@@ -1,0 +1,194 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CodeSource, Manifest};
+
+/// What a change changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// The version of an application.
+    #[default]
+    Application,
+}
+
+/// Where a change stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Accepted; nodes make themselves ready.
+    Preparing,
+    /// Every voter is ready; the switch can come.
+    Ready,
+    /// The new version answers; there is a way back.
+    Switched,
+    /// Done for good.
+    Finalized,
+    /// Given up before the switch.
+    Aborted,
+    /// Taken back after the switch.
+    Reverted,
+}
+
+impl Stage {
+    /// Whether nothing more will happen.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        match self {
+            Stage::Finalized | Stage::Aborted | Stage::Reverted => true,
+            Stage::Preparing | Stage::Ready | Stage::Switched => false,
+        }
+    }
+
+    /// The name in the API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Preparing => "preparing",
+            Stage::Ready => "ready",
+            Stage::Switched => "switched",
+            Stage::Finalized => "finalized",
+            Stage::Aborted => "aborted",
+            Stage::Reverted => "reverted",
+        }
+    }
+
+    /// The stage of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Stage> {
+        match name {
+            "preparing" => Some(Stage::Preparing),
+            "ready" => Some(Stage::Ready),
+            "switched" => Some(Stage::Switched),
+            "finalized" => Some(Stage::Finalized),
+            "aborted" => Some(Stage::Aborted),
+            "reverted" => Some(Stage::Reverted),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// `POST /v1/changes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanRequest {
+    /// What the version is.
+    pub manifest: Manifest,
+    /// Where its code is.
+    pub code: CodeSource,
+    /// Finalize by itself once switched.
+    #[serde(default)]
+    pub finalize: bool,
+}
+
+/// The answer to [`PlanRequest`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// The change's id.
+    pub change: u64,
+}
+
+/// `POST /v1/changes/{id}/revert|finalize|abort`; the body may be left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepRequest {
+    /// For people: who or what asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The answer to [`StepRequest`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepTaken {
+    /// The change's id.
+    pub change: u64,
+    /// The entry of the step.
+    pub index: u64,
+}
+
+/// What a node found when it made itself ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReadiness {
+    /// The node's id.
+    pub node: u64,
+    /// The node's name.
+    pub name: String,
+    /// Whether it can run the new version.
+    pub ready: bool,
+    /// Digest of what it will run, if ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instrumented: Option<String>,
+    /// Why it cannot, if not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Something that a change waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocker {
+    /// On which node, if on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<u64>,
+    /// That node's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Log time since which it waits, milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// What it waits for and what to do about it.
+    pub what: String,
+}
+
+/// One thing that happened to a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeEvent {
+    /// At which entry.
+    pub index: u64,
+    /// At what log time, milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// For people.
+    pub what: String,
+}
+
+/// `GET /v1/changes/{id}`, and each record of `GET /v1/changes/{id}/watch`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeRecord {
+    /// Its id: the index of the entry that planned it.
+    pub id: u64,
+    /// What it changes.
+    #[serde(default)]
+    pub kind: ChangeKind,
+    /// The application.
+    pub application: String,
+    /// The version in force when it was planned; none for an installation.
+    pub from: Option<u32>,
+    /// The version to come.
+    pub to: u32,
+    /// Where it stands.
+    pub stage: Stage,
+    /// Whether it finalizes by itself once switched.
+    pub finalize: bool,
+    /// The switch entry; the new version answered from the next one on.
+    pub switch_index: Option<u64>,
+    /// What each node that has reported found, by id.
+    pub readiness: Vec<NodeReadiness>,
+    /// What it waits for now.
+    pub blockers: Vec<Blocker>,
+    /// What happened, in order.
+    pub history: Vec<ChangeEvent>,
+}
+
+/// `GET /v1/changes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeList {
+    /// The index that the answer shows.
+    pub index: u64,
+    /// By id.
+    pub changes: Vec<ChangeRecord>,
+}

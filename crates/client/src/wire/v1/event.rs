@@ -1,0 +1,102 @@
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::content;
+
+/// The query string of `GET /v1/streams/{stream}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EventsParameters {
+    /// First offset.
+    #[serde(default)]
+    pub from: u64,
+    /// At most so many events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// Go on with new events as they come.
+    #[serde(default)]
+    pub follow: bool,
+}
+
+/// An event: one line of NDJSON, or the data of one server-sent event. The key stands in `key` (or `key_base64`, or
+/// nowhere if there is none), the value in `value` (or `value_base64`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "EventJson", try_from = "EventJson")]
+pub struct EventRecord {
+    /// Its dense position in the stream.
+    pub offset: u64,
+    /// The time of its entry, milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// Its key, if the application gave one.
+    pub key: Option<Bytes>,
+    /// Its value.
+    pub value: Bytes,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EventJson {
+    offset: u64,
+    time_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_base64: Option<String>,
+    #[serde(
+        default,
+        deserialize_with = "content::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    value: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value_base64: Option<String>,
+}
+
+impl From<EventRecord> for EventJson {
+    fn from(from: EventRecord) -> Self {
+        let (key, key_base64) = from.key.as_ref().map(content::key_of).unwrap_or_default();
+        let (value, value_base64) = content::value_of(&from.value);
+        EventJson {
+            offset: from.offset,
+            time_ms: from.time_ms,
+            key,
+            key_base64,
+            value,
+            value_base64,
+        }
+    }
+}
+
+impl TryFrom<EventJson> for EventRecord {
+    type Error = String;
+    fn try_from(from: EventJson) -> Result<Self, String> {
+        Ok(EventRecord {
+            offset: from.offset,
+            time_ms: from.time_ms,
+            key: content::key_from((from.key, from.key_base64))?,
+            value: content::value_from("value", (from.value, from.value_base64))?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_as_json() {
+        let event = EventRecord {
+            offset: 3,
+            time_ms: 5,
+            key: Some(Bytes::from_static(b"k")),
+            value: "[1]".into(),
+        };
+        let text = serde_json::to_string(&event).unwrap();
+        expect_test::expect![[r#"{"offset":3,"time_ms":5,"key":"k","value":[1]}"#]].assert_eq(&text);
+        assert_eq!(serde_json::from_str::<EventRecord>(&text).unwrap(), event);
+        let bare = EventRecord { key: None, ..event };
+        assert_eq!(
+            serde_json::from_str::<EventRecord>(&serde_json::to_string(&bare).unwrap()).unwrap(),
+            bare
+        );
+    }
+}

@@ -1,0 +1,127 @@
+use serde::{Deserialize, Serialize};
+
+/// Why a manifest could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the manifest cannot be read: {0}")]
+pub struct ManifestError(String);
+
+/// What a version of an application accepts, keeps and emits: `manifest.toml`, and `manifest` in a plan. A field that
+/// is not known is refused: a misspelt one would otherwise be left out in silence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The application's name.
+    pub application: String,
+    /// The version's number, from 1.
+    pub version: u32,
+    /// One line for people.
+    #[serde(default)]
+    pub about: String,
+    /// Path of the module, relative to the manifest. For the command line only: servers ignore it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
+    /// Commands that it takes.
+    #[serde(default)]
+    pub commands: Vec<CommandSpec>,
+    /// Queries that it answers.
+    #[serde(default)]
+    pub queries: Vec<Named>,
+    /// Tables that it keeps.
+    #[serde(default)]
+    pub tables: Vec<TableSpec>,
+    /// Streams that it emits, each beginning with the application's name and a dot.
+    #[serde(default)]
+    pub streams: Vec<Named>,
+}
+
+/// A command that a version takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandSpec {
+    /// Its name.
+    pub name: String,
+    /// Versions of its payload that are taken.
+    #[serde(default = "first")]
+    pub versions: Vec<u16>,
+}
+
+/// A table that a version keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableSpec {
+    /// Its name.
+    pub name: String,
+    /// The shape in which the version writes and reads its documents.
+    #[serde(default = "one")]
+    pub shape: u16,
+    /// Other shapes that the version's `migrate` converts from and back to.
+    #[serde(default)]
+    pub converts: Vec<u16>,
+}
+
+/// A query or a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+}
+
+fn first() -> Vec<u16> {
+    vec![1]
+}
+
+fn one() -> u16 {
+    1
+}
+
+impl Manifest {
+    /// Reads `manifest.toml`.
+    ///
+    /// # Errors
+    /// With line and reason.
+    pub fn from_toml(text: &str) -> Result<Manifest, ManifestError> {
+        toml::from_str(text).map_err(|error| ManifestError(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn toml_and_json_say_the_same() {
+        let manifest = Manifest::from_toml(
+            r#"
+            application = "ledger"
+            version = 2
+            about = "Accounts and transfers"
+            module = "ledger.wasm"
+            [[commands]]
+            name = "transfer"
+            [[commands]]
+            name = "open"
+            versions = [1, 2]
+            [[queries]]
+            name = "total"
+            [[tables]]
+            name = "accounts"
+            shape = 2
+            converts = [1]
+            [[streams]]
+            name = "ledger.transfers"
+            "#,
+        )
+        .unwrap();
+        let json = serde_json::to_string(&manifest).unwrap();
+        expect_test::expect![[r#"{"application":"ledger","version":2,"about":"Accounts and transfers","module":"ledger.wasm","commands":[{"name":"transfer","versions":[1]},{"name":"open","versions":[1,2]}],"queries":[{"name":"total"}],"tables":[{"name":"accounts","shape":2,"converts":[1]}],"streams":[{"name":"ledger.transfers"}]}"#]]
+        .assert_eq(&json);
+        assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
+    }
+
+    #[test]
+    fn a_misspelt_field_is_refused_by_name() {
+        let error = Manifest::from_toml("application = \"a\"\nversion = 1\ntabels = []").unwrap_err();
+        assert!(error.to_string().contains("tabels"), "{error}");
+    }
+}

@@ -1,0 +1,23 @@
+//! Version 1 of the public API: the JSON bodies under `/v1`.
+
+mod application;
+mod change;
+mod command;
+mod content;
+mod event;
+mod manifest;
+mod row;
+mod status;
+
+pub use application::{ApplicationInfo, ApplicationList, CodeSource, ModuleStored, VersionInfo, VersionSwitch};
+pub use change::{
+    Blocker, ChangeEvent, ChangeKind, ChangeList, ChangeRecord, NodeReadiness, PlanRequest, Planned, Stage,
+    StepRequest, StepTaken,
+};
+pub use command::{
+    CommandOutcome, CommandReply, QueryOutcome, QueryReply, SEQUENCE_HEADER, SESSION_HEADER, SessionOpened,
+};
+pub use event::{EventRecord, EventsParameters};
+pub use manifest::{CommandSpec, Manifest, ManifestError, Named, TableSpec};
+pub use row::{Consistency, ConsistencyParameter, InvalidConsistency, Row, RowAnswer, Rows, RowsParameters};
+pub use status::{Health, Member, Role, Status};

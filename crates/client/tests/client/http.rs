@@ -1,0 +1,267 @@
+//! The operator's calls.
+
+use client::Error;
+use client::wire::{Code, Consistency, PlanRequest, Problem, RowsParameters, Stage};
+use environment::real::environment;
+
+use crate::fake::{deserted, play};
+use crate::fake_http::{FakeHttp, admin_of};
+
+const PLAN: &str = r#"{"manifest":{"application":"ledger","version":1},"code":{"native":true}}"#;
+
+fn problem(code: Code, leader: Option<String>) -> String {
+    serde_json::to_string(&Problem::new(code, "by the test").with_leader(leader)).unwrap()
+}
+
+fn status(code: Code) -> String {
+    format!("{} X", code.http_status())
+}
+
+#[tokio::test]
+async fn calls_are_what_the_api_says() {
+    let environment = environment();
+    let server = FakeHttp::start(&environment).await;
+    let admin = admin_of(&environment, &[&server.address()]);
+    let node = async {
+        let asked = server.asked().await;
+        assert_eq!(
+            asked.line,
+            "GET /v1/apps/ledger/tables/accounts/rows/a%2Fb?consistency=stale HTTP/1.1"
+        );
+        assert!(
+            asked.head.contains(&format!("host: {}", server.address())),
+            "{}",
+            asked.head
+        );
+        asked
+            .answer("200 OK", r#"{"index":4,"key":"a/b","document":{"n":1}}"#)
+            .await;
+        let asked = server.asked().await;
+        assert_eq!(
+            asked.line,
+            "GET /v1/apps/ledger/tables/accounts/rows?prefix=a%26&limit=2&reverse=true&consistency=linearizable HTTP/1.1"
+        );
+        asked.answer("200 OK", r#"{"index":4,"rows":[],"more":false}"#).await;
+        let asked = server.asked().await;
+        assert_eq!(
+            asked.line,
+            "POST /v1/apps/ledger/queries/total?consistency=linearizable HTTP/1.1"
+        );
+        assert_eq!(asked.body, b"{}");
+        asked
+            .answer("200 OK", r#"{"index":4,"outcome":"answered","answer":[7]}"#)
+            .await;
+        let asked = server.asked().await;
+        let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(asked.line, format!("PUT /v1/modules/{digest} HTTP/1.1"));
+        assert_eq!(asked.body, b"abc");
+        asked
+            .answer("200 OK", &format!(r#"{{"module":"{digest}","bytes":3}}"#))
+            .await;
+    };
+    let callers = async {
+        let row = admin
+            .get_row("ledger", "accounts", "a/b", Consistency::Stale)
+            .await
+            .unwrap();
+        assert_eq!(&row.row.document[..], br#"{"n":1}"#);
+        let parameters = RowsParameters {
+            prefix: Some("a&".into()),
+            limit: Some(2),
+            reverse: true,
+            ..RowsParameters::default()
+        };
+        assert!(!admin.scan_rows("ledger", "accounts", &parameters).await.unwrap().more);
+        assert_eq!(
+            &admin
+                .query("ledger", "total", "{}", Consistency::Linearizable)
+                .await
+                .unwrap()
+                .answer[..],
+            b"[7]"
+        );
+        admin.upload_module("abc").await.unwrap();
+    };
+    play(&environment, callers, node).await;
+}
+
+#[tokio::test]
+async fn another_address_answers_when_one_does_not() {
+    let environment = environment();
+    let gone = deserted(&environment).await;
+    let server = FakeHttp::start(&environment).await;
+    let admin = admin_of(&environment, &[&gone, &server.address()]);
+    let node = async {
+        // Cut without an answer: a read is asked again.
+        drop(server.asked().await);
+        server.asked().await.answer("200 OK", r#"{"index":4,"apps":[]}"#).await;
+        // The address that served is asked first from now on.
+        server.asked().await.answer("200 OK", r#"{"index":5,"apps":[]}"#).await;
+    };
+    let callers = async { (admin.apps().await, admin.apps().await) };
+    let (first, second) = play(&environment, callers, node).await;
+    assert_eq!((first.unwrap().index, second.unwrap().index), (4, 5));
+}
+
+#[tokio::test]
+async fn a_leader_named_by_a_problem_is_asked() {
+    let environment = environment();
+    let (follower, leader) = (FakeHttp::start(&environment).await, FakeHttp::start(&environment).await);
+    let admin = admin_of(&environment, &[&follower.address()]);
+    let node = async {
+        let refusal = problem(Code::NotLeader, Some(leader.address()));
+        follower.asked().await.answer(&status(Code::NotLeader), &refusal).await;
+        let asked = leader.asked().await;
+        assert_eq!(asked.line, "POST /v1/changes HTTP/1.1");
+        asked.answer("200 OK", r#"{"change":12}"#).await;
+    };
+    let plan: PlanRequest = serde_json::from_str(PLAN).unwrap();
+    assert_eq!(
+        play(&environment, admin.plan_change(&plan), node).await.unwrap().change,
+        12
+    );
+}
+
+#[tokio::test]
+async fn a_plan_that_may_have_been_received_is_not_sent_again() {
+    let environment = environment();
+    let server = FakeHttp::start(&environment).await;
+    let admin = admin_of(&environment, &[&server.address()]);
+    let plan: PlanRequest = serde_json::from_str(PLAN).unwrap();
+    let result = play(&environment, admin.plan_change(&plan), async {
+        drop(server.asked().await)
+    })
+    .await;
+    assert!(matches!(result, Err(Error::OutcomeUnknown(_))), "{result:?}");
+}
+
+#[tokio::test]
+async fn every_other_status_is_a_problem() {
+    let environment = environment();
+    let server = FakeHttp::start(&environment).await;
+    let admin = admin_of(&environment, &[&server.address()]);
+    let node = async {
+        let missing = problem(Code::RowNotFound, None);
+        server.asked().await.answer(&status(Code::RowNotFound), &missing).await;
+        server.asked().await.answer("418 I'm a teapot", "short and stout").await;
+        server.asked().await.answer("302 Found", "").await;
+        server.asked().await.answer("200 OK", "not json").await;
+    };
+    let callers = async {
+        let missing = admin
+            .get_row("ledger", "accounts", "x", Consistency::Stale)
+            .await
+            .unwrap_err();
+        assert_eq!(missing.code(), Code::RowNotFound);
+        match admin.apps().await {
+            Err(Error::Problem(problem)) => {
+                assert_eq!((problem.status, problem.code), (418, Code::Unrecognised));
+                assert!(problem.detail.contains("short and stout"), "{problem}");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(admin.apps().await, Err(Error::Problem(problem)) if problem.status == 302));
+        assert!(matches!(admin.apps().await, Err(Error::Unreadable { .. })));
+    };
+    play(&environment, callers, node).await;
+}
+
+#[tokio::test]
+async fn a_followed_stream_goes_on_where_it_broke() {
+    let environment = environment();
+    let (one, two) = (FakeHttp::start(&environment).await, FakeHttp::start(&environment).await);
+    let admin = admin_of(&environment, &[&one.address(), &two.address()]);
+    let node = async {
+        let mut asked = one.asked().await;
+        assert_eq!(
+            asked.line,
+            "GET /v1/streams/ledger.transfers?from=7&follow=true HTTP/1.1"
+        );
+        asked.begin().await;
+        asked
+            .chunk("{\"offset\":7,\"time_ms\":1,\"value\":1}\n\n\n{\"offset\":8,\"ti")
+            .await;
+        asked
+            .chunk("me_ms\":1,\"key\":\"k\",\"value\":2}\r\n{\"offset\":9,")
+            .await;
+        drop(asked);
+        drop(one);
+        let mut asked = two.asked().await;
+        assert_eq!(
+            asked.line,
+            "GET /v1/streams/ledger.transfers?from=9&follow=true HTTP/1.1"
+        );
+        asked.begin().await;
+        asked
+            .chunk("{\"offset\":9,\"time_ms\":1,\"value\":3}\n{\"offset\":11,\"time_ms\":1,\"value\":3}\n")
+            .await;
+        asked.end().await;
+    };
+    let callers = async {
+        let mut events = admin.events("ledger.transfers", 7, true);
+        for offset in 7..10 {
+            assert_eq!(events.next().await.unwrap().unwrap().offset, offset);
+        }
+        // A gap is never handed on.
+        assert!(matches!(events.next().await, Err(Error::Unreadable { .. })));
+    };
+    play(&environment, callers, node).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_followed_ends() {
+    let environment = environment();
+    let server = FakeHttp::start(&environment).await;
+    let admin = admin_of(&environment, &[&server.address()]);
+    let node = async {
+        let mut asked = server.asked().await;
+        asked.begin().await;
+        asked
+            .chunk("{\"offset\":0,\"time_ms\":1,\"value_base64\":\"/w==\"}")
+            .await;
+        asked.end().await;
+    };
+    let callers = async {
+        let mut events = admin.events("s", 0, false);
+        assert_eq!(&events.next().await.unwrap().unwrap().value[..], b"\xff");
+        assert_eq!(events.next().await.unwrap(), None);
+    };
+    play(&environment, callers, node).await;
+}
+
+#[tokio::test]
+async fn a_change_is_watched_to_its_end_across_nodes() {
+    let environment = environment();
+    let server = FakeHttp::start(&environment).await;
+    let admin = admin_of(&environment, &[&server.address()]);
+    let record = |stage: &str| {
+        format!(
+            r#"{{"id":3,"application":"l","from":null,"to":1,"stage":"{stage}","finalize":true,"switch_index":null,"readiness":[],"blockers":[],"history":[]}}"#
+        )
+    };
+    let node = async {
+        let mut asked = server.asked().await;
+        assert_eq!(asked.line, "GET /v1/changes/3/watch HTTP/1.1");
+        asked.begin().await;
+        asked
+            .chunk(&format!("{}\n{}\n", record("preparing"), record("ready")))
+            .await;
+        asked.end().await;
+        let mut asked = server.asked().await;
+        asked.begin().await;
+        asked
+            .chunk(&format!("{}\n{}\n", record("ready"), record("finalized")))
+            .await;
+        asked.end().await;
+    };
+    let callers = async {
+        let mut watch = admin.watch_change(3);
+        let mut stages = Vec::new();
+        while let Some(record) = watch.next().await.unwrap() {
+            stages.push(record.stage);
+        }
+        stages
+    };
+    let stages = play(&environment, callers, node).await;
+    assert_eq!(stages, [Stage::Preparing, Stage::Ready, Stage::Finalized]);
+}

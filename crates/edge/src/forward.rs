@@ -1,0 +1,127 @@
+//! A write on its way from this node to the leader, as the HTTP request that it came as.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use client::wire::{Code, Problem, SEQUENCE_HEADER, SESSION_HEADER};
+use client::{Error, Http, HttpRequest, HttpResponse, Options, Repeat};
+use environment::Environment;
+
+/// Says that a node passed the request on, so that the next one answers and does not pass it on again: two nodes that
+/// take each other for the leader would send it to and fro.
+pub(crate) const FORWARDED_HEADER: HeaderName = HeaderName::from_static("seachange-forwarded");
+
+/// A write as an HTTP request.
+pub(crate) struct Forward {
+    pub method: Method,
+    /// Path and parameters.
+    pub target: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// Another node passed it on to here.
+    pub from_peer: bool,
+}
+
+/// What came of passing a write on.
+pub(crate) enum Forwarded {
+    /// The leader's answer, whatever it is.
+    Answered(Response),
+    /// It did not take it, and nothing was done.
+    NothingDone(String),
+    /// It may have been applied.
+    Unknown(String),
+}
+
+/// Headers of a request that mean something to the leader.
+const HEADERS_PASSED: [HeaderName; 3] = [
+    HeaderName::from_static(SESSION_HEADER),
+    HeaderName::from_static(SEQUENCE_HEADER),
+    header::CONTENT_TYPE,
+];
+
+/// Headers of an answer that are not this connection's to repeat.
+const HEADERS_KEPT_BACK: [HeaderName; 4] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::DATE,
+];
+
+impl Forward {
+    pub fn new(parts: &Parts, body: Bytes) -> Self {
+        let mut headers = HeaderMap::new();
+        for name in HEADERS_PASSED {
+            if let Some(value) = parts.headers.get(&name) {
+                headers.insert(name, value.clone());
+            }
+        }
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        Forward {
+            method: parts.method.clone(),
+            target: target.to_owned(),
+            headers,
+            body,
+            from_peer: parts.headers.contains_key(FORWARDED_HEADER),
+        }
+    }
+
+    fn to_request(&self) -> HttpRequest {
+        let passed = self.headers.iter();
+        let as_text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        let mut headers: Vec<(String, String)> = passed
+            .map(|(name, value)| (name.as_str().to_owned(), as_text(value)))
+            .collect();
+        headers.push((FORWARDED_HEADER.as_str().to_owned(), "1".to_owned()));
+        HttpRequest {
+            method: self.method.clone(),
+            path: self.target.clone(),
+            headers,
+            body: self.body.clone(),
+            repeat: Repeat::IfNotDone,
+        }
+    }
+}
+
+/// Sends a write to the node that leads, once.
+pub(crate) async fn forward(environment: &Environment, limit: Duration, address: &str, request: &Forward) -> Forwarded {
+    let options = Options::new([address]).named("node").deadline(limit);
+    let http = match Http::new(environment.clone(), options) {
+        Ok(http) => http,
+        Err(error) => return Forwarded::NothingDone(error.to_string()),
+    };
+    match http.send_to(address, &request.to_request()).await {
+        Ok(response) => judge(response),
+        Err(Error::Unavailable(why) | Error::Invalid(why)) => Forwarded::NothingDone(why),
+        Err(error @ (Error::OutcomeUnknown(_) | Error::Problem(_) | Error::Unreadable { .. })) => {
+            Forwarded::Unknown(format!("the leader's answer was lost ({error})"))
+        }
+    }
+}
+
+/// Most answers are the client's. Those that say that the other node cannot answer after all are the router's.
+fn judge(response: HttpResponse) -> Forwarded {
+    if response.status < 400 {
+        return pass_on(response);
+    }
+    let Ok(problem) = serde_json::from_slice::<Problem>(&response.body) else {
+        return pass_on(response);
+    };
+    match problem.code {
+        Code::NotLeader | Code::NoLeader | Code::Unavailable => Forwarded::NothingDone(problem.detail),
+        Code::OutcomeUnknown => Forwarded::Unknown("the leader did not learn the outcome either".into()),
+        _ => pass_on(response),
+    }
+}
+
+fn pass_on(response: HttpResponse) -> Forwarded {
+    let mut headers = response.headers;
+    for name in HEADERS_KEPT_BACK {
+        headers.remove(name);
+    }
+    let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    Forwarded::Answered((status, headers, Body::from(response.body)).into_response())
+}

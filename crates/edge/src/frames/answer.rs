@@ -1,0 +1,102 @@
+//! One framed request and its answer.
+
+use std::time::Duration;
+
+use client::wire::Code;
+use client::wire::frames::{Failure, FromClient, FromServer, Outcome, Reply, Submit};
+use client::wire::limits::{COMMAND_BYTES_MAX, LEADER_WAIT_MS_MAX};
+use machine::{Body, Claim, Decision, NodeId, Request, Sequence, SessionId, SubmitError};
+
+use super::{Frames, error_answer};
+use crate::codes::{self, Refusal};
+
+impl Frames {
+    /// Gives the request to the cluster and waits for what came of it.
+    pub(super) async fn answer(&self, correlation: u64, request: FromClient) -> (u64, FromServer) {
+        let answered = match request {
+            FromClient::Submit(submit) => self.submit(submit).await,
+            FromClient::OpenSession => self.open_session().await,
+            FromClient::Hello(_) => Err(Refusal::malformed("a second Hello on one connection: say it once")),
+        };
+        (correlation, answered.unwrap_or_else(|refusal| error_answer(&refusal)))
+    }
+
+    async fn submit(&self, submit: Submit) -> Result<FromServer, Refusal> {
+        let request = request_of(submit)?;
+        let claimed = request.claim.is_some();
+        let bytes = request.encoded_bytes_max();
+        match self.cluster.submit(request).await {
+            Ok(reply) => Ok(FromServer::Reply(reply_of(reply))),
+            Err(error) => Err(Box::pin(self.redirect(error, claimed, bytes)).await),
+        }
+    }
+
+    async fn open_session(&self) -> Result<FromServer, Refusal> {
+        match self.cluster.propose(Body::OpenSession).await {
+            Ok(Decision::SessionOpened(session)) => Ok(FromServer::SessionOpened(session.0)),
+            Ok(Decision::Refused { code, reason }) => Err(codes::of_refused(code, &reason)),
+            Ok(decision @ (Decision::Done { .. } | Decision::Planned(_) | Decision::Registered(_))) => {
+                Err(codes::unexpected(&decision))
+            }
+            // A session that was opened and never heard of is forgotten by itself: opening another harms nobody.
+            Err(error) => Err(Box::pin(self.redirect(error, true, 0)).await),
+        }
+    }
+
+    /// What a client hears whose request was not answered: where to send it again, if it may do so. It waits a little
+    /// for a leader to be known, because a client that is told of none can only ask again.
+    async fn redirect(&self, error: SubmitError, repeatable: bool, bytes: usize) -> Refusal {
+        let leader: Option<NodeId> = match &error {
+            SubmitError::NotLeader { leader } => *leader,
+            SubmitError::OutcomeUnknown(_) if repeatable => None,
+            SubmitError::OutcomeUnknown(_)
+            | SubmitError::Overloaded(_)
+            | SubmitError::TooLarge(_)
+            | SubmitError::Unavailable(_) => return codes::of_submit(&error),
+        };
+        // An unknown outcome stays one, whatever is known of the leader: the client must not take it for undone.
+        let in_doubt = matches!(error, SubmitError::OutcomeUnknown(_));
+        let limit = self.limits.hold_max.min(Duration::from_millis(LEADER_WAIT_MS_MAX));
+        match self.router.leader_http(leader, bytes, limit).await {
+            Ok(address @ Some(_)) => codes::of_submit(&error).with_leader(address),
+            Ok(None) | Err(_) if in_doubt => codes::of_submit(&error),
+            Ok(None) => self.router.no_leader(),
+            Err(refusal) => refusal,
+        }
+    }
+}
+
+fn request_of(submit: Submit) -> Result<Request, Refusal> {
+    if submit.payload.len() > COMMAND_BYTES_MAX {
+        return Err(Refusal::new(
+            Code::TooLarge,
+            format!("a command's payload may have {COMMAND_BYTES_MAX} bytes and this one has more; nothing was done"),
+        ));
+    }
+    Ok(Request {
+        claim: submit.claim.map(|claim| Claim {
+            session: SessionId(claim.session),
+            sequence: Sequence(claim.sequence),
+            settled: Sequence(claim.settled),
+        }),
+        application: submit.application,
+        command: submit.command,
+        version: submit.version,
+        payload: submit.payload,
+    })
+}
+
+fn reply_of(reply: machine::Reply) -> Reply {
+    Reply {
+        index: reply.index.0,
+        outcome: match reply.outcome {
+            machine::Outcome::Applied(bytes) => Outcome::Applied(bytes),
+            machine::Outcome::Refused(bytes) => Outcome::Refused(bytes),
+            machine::Outcome::Failed(failure) => Outcome::Failed(Failure {
+                code: codes::of_failure_code(failure.code),
+                detail: failure.detail,
+            }),
+            machine::Outcome::SessionExpired => Outcome::SessionExpired,
+        },
+    }
+}

@@ -1,0 +1,132 @@
+//! `GET /v1/apps` and `GET /v1/apps/{app}`
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use client::wire;
+use client::wire::{ApplicationInfo, ApplicationList, CodeSource, Named, VersionInfo, VersionSwitch};
+use machine::manifest::{CommandSpec, TableSpec};
+use machine::{Application, Catalog, Manifest, Shape, Version};
+
+use super::Api;
+use super::extract::UrlPath;
+use crate::codes::{self, Refusal};
+
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<ApplicationList> {
+    // The status is taken first: what the catalog shows is then never older than the index says.
+    let index = api.cluster.status().applied.0;
+    let catalog = api.cluster.catalog();
+    let apps = catalog
+        .applications
+        .iter()
+        .map(|(name, application)| info(&catalog, name, application));
+    Json(ApplicationList {
+        index,
+        apps: apps.collect(),
+    })
+}
+
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    UrlPath(name): UrlPath<String>,
+) -> Result<Json<ApplicationInfo>, Refusal> {
+    let catalog = api.cluster.catalog();
+    match catalog.applications.get(&name) {
+        Some(application) => Ok(Json(info(&catalog, &name, application))),
+        None => Err(codes::of_read(&machine::ReadError::UnknownApplication(name))),
+    }
+}
+
+fn info(catalog: &Catalog, name: &str, application: &Application) -> ApplicationInfo {
+    ApplicationInfo {
+        name: name.to_owned(),
+        in_force: application.in_force.map(|version| version.0),
+        versions: application
+            .versions
+            .values()
+            .map(|version| VersionInfo {
+                manifest: show_manifest(&version.manifest),
+                code: show_code(&version.code),
+            })
+            .collect(),
+        change: catalog.running_change(name).map(|(id, _)| id.0),
+        reversible: application.reversible.map(|id| id.0),
+        history: application
+            .history
+            .iter()
+            .map(|(index, version)| VersionSwitch {
+                index: index.0,
+                version: version.0,
+            })
+            .collect(),
+    }
+}
+
+fn show_code(code: &machine::Code) -> CodeSource {
+    match code {
+        machine::Code::Wasm { module, meter } => CodeSource::Module {
+            digest: module.to_string(),
+            meter: Some(meter.0),
+        },
+        machine::Code::Native => CodeSource::Native,
+    }
+}
+
+fn show_manifest(manifest: &Manifest) -> wire::Manifest {
+    let named = |names: &[String]| names.iter().map(|name| Named { name: name.clone() }).collect();
+    wire::Manifest {
+        application: manifest.application.clone(),
+        version: manifest.version.0,
+        about: manifest.about.clone(),
+        module: None,
+        commands: manifest
+            .commands
+            .iter()
+            .map(|command| wire::CommandSpec {
+                name: command.name.clone(),
+                versions: command.versions.clone(),
+            })
+            .collect(),
+        queries: named(&manifest.queries),
+        tables: manifest
+            .tables
+            .iter()
+            .map(|table| wire::TableSpec {
+                name: table.name.clone(),
+                shape: table.shape.0,
+                converts: table.converts.iter().map(|shape| shape.0).collect(),
+            })
+            .collect(),
+        streams: named(&manifest.streams),
+    }
+}
+
+/// A manifest as the log has it. Whether it holds together is the machine's to say.
+pub(super) fn read_manifest(manifest: wire::Manifest) -> Manifest {
+    let names = |named: Vec<Named>| named.into_iter().map(|named| named.name).collect();
+    Manifest {
+        application: manifest.application,
+        version: Version(manifest.version),
+        about: manifest.about,
+        commands: manifest
+            .commands
+            .into_iter()
+            .map(|command| CommandSpec {
+                name: command.name,
+                versions: command.versions,
+            })
+            .collect(),
+        queries: names(manifest.queries),
+        tables: manifest
+            .tables
+            .into_iter()
+            .map(|table| TableSpec {
+                name: table.name,
+                shape: Shape(table.shape),
+                converts: table.converts.into_iter().map(Shape).collect(),
+            })
+            .collect(),
+        streams: names(manifest.streams),
+    }
+}

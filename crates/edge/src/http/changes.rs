@@ -1,0 +1,282 @@
+//! `GET|POST /v1/changes`, `GET /v1/changes/{id}`, `GET …/watch`, `POST …/revert|finalize|abort`
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use bytes::Bytes;
+use client::wire;
+use client::wire::{
+    ChangeKind, ChangeList, ChangeRecord, Code, CodeSource, NodeReadiness, PlanRequest, Planned, StepRequest, StepTaken,
+};
+use futures::FutureExt;
+use machine::{
+    Body, Catalog, Change, ChangeId, ChangeStep, Decision, Digest, Index, MeterNumber, NodeId, PlanApplication,
+    Readiness, Stage, Step, TimeMs,
+};
+
+use super::extract::UrlPath;
+use super::feed::{Feed, Form};
+use super::{Api, apps, decided, parse};
+use crate::codes::{self, Refusal};
+use crate::limits::{DOCUMENT_BODY_BYTES_MAX, FOLLOW_PAUSE};
+use crate::router::Routed;
+
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<ChangeList> {
+    // The status is taken first: what the catalog shows is then never older than the index says.
+    let index = api.cluster.status().applied.0;
+    let catalog = api.cluster.catalog();
+    let now = api.now();
+    let changes = catalog
+        .changes
+        .iter()
+        .map(|(id, change)| record(&catalog, *id, change, now));
+    Json(ChangeList {
+        index,
+        changes: changes.collect(),
+    })
+}
+
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    UrlPath(id): UrlPath<u64>,
+) -> Result<Json<ChangeRecord>, Refusal> {
+    let catalog = api.cluster.catalog();
+    match catalog.changes.get(&ChangeId(id)) {
+        Some(change) => Ok(Json(record(&catalog, ChangeId(id), change, api.now()))),
+        None => Err(unknown(id)),
+    }
+}
+
+pub(super) async fn plan(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refusal> {
+    let request = api.take(request, DOCUMENT_BODY_BYTES_MAX, "a plan").await?;
+    let plan: PlanRequest = parse(&request.body, "a plan, {\"manifest\", \"code\", \"finalize\"}")?;
+    let manifest = apps::read_manifest(plan.manifest);
+    // Every node checks it again in apply; checked here, a manifest that cannot hold costs no entry.
+    manifest
+        .check()
+        .map_err(|error| Refusal::new(Code::ManifestInvalid, format!("{error}; nothing was done")))?;
+    let body = Body::PlanApplication(PlanApplication {
+        manifest,
+        code: read_code(plan.code, api.meter)?,
+        finalize: plan.finalize,
+    });
+    // A second plan would be refused because of the first: not to be sent twice.
+    match api.propose(request, body, false).await? {
+        Routed::Here(Decision::Planned(change)) => {
+            api.caught_up(Index(change.0)).await;
+            Ok(decided(Index(change.0), Planned { change: change.0 }))
+        }
+        Routed::Here(decision) => Err(codes::unexpected(&decision)),
+        Routed::Elsewhere(response) => Ok(response),
+    }
+}
+
+pub(super) async fn step(
+    State(api): State<Arc<Api>>,
+    UrlPath((id, step)): UrlPath<(u64, String)>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let step = match step.as_str() {
+        "revert" => Step::Revert,
+        "finalize" => Step::Finalize,
+        "abort" => Step::Abort,
+        other => {
+            return Err(Refusal::new(
+                Code::NotFound,
+                format!("there is no step {other:?}: a change takes revert, finalize and abort"),
+            ));
+        }
+    };
+    let request = api.take(request, DOCUMENT_BODY_BYTES_MAX, "a step").await?;
+    let asked: StepRequest = match request.body.is_empty() {
+        true => StepRequest::default(),
+        false => parse(&request.body, "a step, {\"reason\"} or nothing")?,
+    };
+    let body = Body::ChangeStep(ChangeStep {
+        change: ChangeId(id),
+        step,
+        reason: asked.reason.unwrap_or_default(),
+    });
+    match api.propose(request, body, false).await? {
+        Routed::Here(Decision::Done { index }) => {
+            api.caught_up(index).await;
+            let taken = StepTaken {
+                change: id,
+                index: index.0,
+            };
+            Ok(decided(index, taken))
+        }
+        Routed::Here(decision) => Err(codes::unexpected(&decision)),
+        Routed::Elsewhere(response) => Ok(response),
+    }
+}
+
+pub(super) async fn watch(
+    State(api): State<Arc<Api>>,
+    UrlPath(id): UrlPath<u64>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    if !api.cluster.catalog().changes.contains_key(&ChangeId(id)) {
+        return Err(unknown(id));
+    }
+    let form = Form::of(&headers);
+    Ok(form.answer(Watch {
+        api,
+        form,
+        id: ChangeId(id),
+        shown: None,
+        ended: false,
+    }))
+}
+
+fn unknown(id: u64) -> Refusal {
+    Refusal::new(
+        Code::UnknownChange,
+        format!("there is no change {id}, or it is no longer kept: `GET /v1/changes` lists them"),
+    )
+}
+
+fn read_code(code: CodeSource, meter_default: MeterNumber) -> Result<machine::Code, Refusal> {
+    match code {
+        CodeSource::Native => Ok(machine::Code::Native),
+        CodeSource::Module { digest, meter } => Ok(machine::Code::Wasm {
+            module: Digest::parse(&digest).ok_or_else(|| {
+                Refusal::malformed(format!(
+                    "{digest:?} is no SHA-256: give 64 hexadecimal digits; nothing was done"
+                ))
+            })?,
+            meter: meter.map_or(meter_default, MeterNumber),
+        }),
+    }
+}
+
+/// The change as the API, the command line and the console show it, as of `now`.
+fn record(catalog: &Catalog, id: ChangeId, change: &Change, now: TimeMs) -> ChangeRecord {
+    let blockers = machine::change::report(catalog, id, now).blockers;
+    ChangeRecord {
+        id: id.0,
+        kind: ChangeKind::Application,
+        application: change.application.clone(),
+        from: change.from.map(|version| version.0),
+        to: change.to.0,
+        stage: show_stage(change.stage),
+        finalize: change.finalize,
+        switch_index: change.switch_index.map(|index| index.0),
+        readiness: change
+            .readiness
+            .iter()
+            .map(|(node, readiness)| show_readiness(catalog, *node, readiness))
+            .collect(),
+        blockers: blockers
+            .into_iter()
+            .map(|blocker| wire::Blocker {
+                node: blocker.node.map(|node| node.0),
+                name: blocker.node.map(|node| catalog.node_name(node)),
+                since_ms: blocker.since.0,
+                what: blocker.what,
+            })
+            .collect(),
+        history: change
+            .history
+            .iter()
+            .map(|event| wire::ChangeEvent {
+                index: event.index.0,
+                time_ms: event.time.0,
+                what: event.what.clone(),
+            })
+            .collect(),
+    }
+}
+
+fn show_stage(stage: Stage) -> wire::Stage {
+    match stage {
+        Stage::Preparing => wire::Stage::Preparing,
+        Stage::Ready => wire::Stage::Ready,
+        Stage::Switched => wire::Stage::Switched,
+        Stage::Finalized => wire::Stage::Finalized,
+        Stage::Aborted => wire::Stage::Aborted,
+        Stage::Reverted => wire::Stage::Reverted,
+    }
+}
+
+fn show_readiness(catalog: &Catalog, node: NodeId, readiness: &Readiness) -> NodeReadiness {
+    let (ready, instrumented, reason) = match readiness {
+        Readiness::Ready { instrumented } => (true, Some(instrumented.to_string()), None),
+        Readiness::Failed { reason } => (false, None, Some(reason.clone())),
+    };
+    NodeReadiness {
+        node: node.0,
+        name: catalog.node_name(node),
+        ready,
+        instrumented,
+        reason,
+    }
+}
+
+struct Watch {
+    api: Arc<Api>,
+    form: Form,
+    id: ChangeId,
+    shown: Option<ChangeRecord>,
+    ended: bool,
+}
+
+impl Feed for Watch {
+    async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        while !self.ended {
+            let index = self.api.cluster.status().applied;
+            let catalog = self.api.cluster.catalog();
+            let Some(change) = catalog.changes.get(&self.id) else {
+                return Ok(None);
+            };
+            // A blocker says how long it has lasted. That alone is no news: what is compared knows no time.
+            let timeless = record(&catalog, self.id, change, TimeMs(0));
+            if self.shown.as_ref() != Some(&timeless) {
+                self.shown = Some(timeless);
+                self.ended = change.stage.is_final();
+                let mut out = Vec::new();
+                let id = change.history.last().map_or(self.id.0, |event| event.index.0);
+                self.form
+                    .put(id, &record(&catalog, self.id, change, self.api.now()), &mut out)?;
+                return Ok(Some(out.into()));
+            }
+            drop(catalog);
+            match self.wait(index.next()).await {
+                Woken::Applied => {}
+                Woken::Stopped => return Ok(None),
+                Woken::Heartbeat => return Ok(Some(self.form.heartbeat())),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Why a wait for news ended.
+enum Woken {
+    Applied,
+    Heartbeat,
+    Stopped,
+}
+
+impl Watch {
+    async fn wait(&self, index: Index) -> Woken {
+        let environment = &self.api.environment;
+        let applied = async {
+            self.api.cluster.applied(index).await;
+            // A busy cluster applies thousands of entries a second, and hardly one of them is this change's.
+            environment.sleep(FOLLOW_PAUSE).await;
+        }
+        .fuse();
+        let heartbeat = environment.sleep(self.api.limits.heartbeat).fuse();
+        let stopped = self.api.stopping.said().fuse();
+        futures::pin_mut!(applied, heartbeat, stopped);
+        futures::select_biased! {
+            () = applied => Woken::Applied,
+            () = stopped => Woken::Stopped,
+            () = heartbeat => Woken::Heartbeat,
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The HTTP API under `/v1`: one file for each resource, errors as problem details.
+
+mod apps;
+mod body;
+mod changes;
+mod commands;
+mod extract;
+mod feed;
+mod modules;
+pub(crate) mod problem;
+mod queries;
+mod sessions;
+mod status;
+mod streams;
+mod tables;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use bytes::Bytes;
+use client::wire::Code;
+use environment::channel::Semaphore;
+use environment::{Environment, timeout};
+use machine::{Body, Cluster, Decision, Index, MeterNumber, ReadAnswer, ReadError, TimeMs};
+use serde::Serialize;
+
+use crate::codes::{self, Refusal};
+use crate::edge::{EdgeOptions, ModuleCheck};
+use crate::forward::Forward;
+use crate::limits::{self, Limits};
+use crate::router::{Routed, Router, Work};
+use crate::stop::Stop;
+
+/// In the answer to a write: the entry that decided it, so that a node that passes the answer on can wait until its own
+/// state shows it.
+const INDEX_HEADER: HeaderName = HeaderName::from_static("seachange-index");
+
+/// What the handlers share.
+pub(crate) struct Api {
+    environment: Environment,
+    cluster: Arc<dyn Cluster>,
+    router: Arc<Router>,
+    limits: Limits,
+    module_check: Option<ModuleCheck>,
+    uploads: Semaphore,
+    stopping: Stop,
+    binary: String,
+    meter: MeterNumber,
+}
+
+/// Every route there is.
+pub(crate) fn routes(api: Arc<Api>) -> axum::Router {
+    axum::Router::new()
+        .route("/v1/apps", get(apps::list))
+        .route("/v1/apps/{app}", get(apps::show))
+        .route("/v1/apps/{app}/commands/{command}", post(commands::submit))
+        .route("/v1/apps/{app}/queries/{query}", post(queries::ask))
+        .route("/v1/apps/{app}/tables/{table}/rows", get(tables::rows))
+        .route("/v1/apps/{app}/tables/{table}/rows/{key}", get(tables::row))
+        .route("/v1/changes", get(changes::list).post(changes::plan))
+        .route("/v1/changes/{change}", get(changes::show))
+        .route("/v1/changes/{change}/watch", get(changes::watch))
+        .route("/v1/changes/{change}/{step}", post(changes::step))
+        .route("/v1/modules/{module}", put(modules::store))
+        .route("/v1/sessions", post(sessions::open))
+        .route("/v1/status", get(status::show))
+        .route("/v1/streams/{stream}", get(streams::read))
+        .route("/healthz", get(status::alive))
+        .route("/readyz", get(status::ready))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .with_state(api)
+}
+
+async fn no_such_path(uri: Uri) -> Refusal {
+    Refusal::new(
+        Code::NotFound,
+        format!(
+            "there is nothing at {:?}: the API's paths begin with /v1, and /v1/status is one of them",
+            uri.path()
+        ),
+    )
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Refusal {
+    Refusal::new(
+        Code::MethodNotAllowed,
+        format!(
+            "{:?} does not take {method}: the header Allow names what it takes",
+            uri.path()
+        ),
+    )
+}
+
+impl Api {
+    pub fn new(
+        environment: Environment,
+        cluster: Arc<dyn Cluster>,
+        router: Arc<Router>,
+        options: &EdgeOptions,
+        stopping: Stop,
+    ) -> Self {
+        Api {
+            environment,
+            cluster,
+            router,
+            limits: options.limits.clone(),
+            module_check: options.module_check.clone(),
+            uploads: Semaphore::new(limits::MODULES_AT_ONCE),
+            stopping,
+            binary: options.binary.clone(),
+            meter: options.meter,
+        }
+    }
+
+    /// Reads a write whole, so that it can be done here or passed on.
+    async fn take(&self, request: Request, bytes_max: usize, what: &str) -> Result<Forward, Refusal> {
+        let (parts, body) = request.into_parts();
+        let body = body::read(&self.environment, &self.limits, &parts.headers, body, bytes_max, what).await?;
+        Ok(Forward::new(&parts, body))
+    }
+
+    /// Brings a control entry into the log, here or at the leader.
+    async fn propose(&self, request: Forward, body: Body, repeatable: bool) -> Result<Routed<Decision>, Refusal> {
+        let work = Work {
+            bytes: request.body.len(),
+            repeatable,
+            request,
+        };
+        let routed = self.router.route(&work, || self.cluster.propose(body.clone())).await?;
+        match routed {
+            Routed::Here(Decision::Refused { code, reason }) => Err(codes::of_refused(code, &reason)),
+            Routed::Here(decision) => Ok(Routed::Here(decision)),
+            Routed::Elsewhere(response) => {
+                self.show_here(index_of(response.headers())).await;
+                Ok(Routed::Elsewhere(response))
+            }
+        }
+    }
+
+    /// Waits a little until this node shows what the leader has answered.
+    async fn show_here(&self, decided: Option<Index>) {
+        if let Some(index) = decided {
+            self.caught_up(index).await;
+        }
+    }
+
+    /// Log time as near as a node can tell it without the log: for showing how long something has lasted.
+    fn now(&self) -> TimeMs {
+        TimeMs(self.environment.clock.wall_ms())
+    }
+
+    /// Waits a little until this node shows what was decided at `index`: whoever asks next is to see it. A node that is
+    /// far behind, or parked, does not hold the answer back for longer.
+    async fn caught_up(&self, index: Index) {
+        let _ = timeout(
+            &self.environment,
+            limits::CATCH_UP_TIME_MAX,
+            self.cluster.applied(index),
+        )
+        .await;
+    }
+
+    /// Reads, and reads again while no leader can confirm it and the time allows.
+    async fn read(&self, read: machine::Read, consistency: machine::Consistency) -> Result<ReadAnswer, Refusal> {
+        let deadline = self.environment.clock.now() + self.limits.hold_max;
+        let mut pause = limits::REROUTE_PAUSE;
+        loop {
+            let answer = self.cluster.read(read.clone(), consistency);
+            match timeout(&self.environment, self.limits.request_time_max, answer).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(ReadError::Unconfirmed(_))) if self.environment.clock.now() + pause < deadline => {
+                    self.environment.sleep(pause).await;
+                    pause = (pause * 2).min(limits::REROUTE_PAUSE_MAX);
+                    let left = deadline - self.environment.clock.now();
+                    let _ = timeout(&self.environment, left, self.cluster.leader_known(None)).await;
+                }
+                Ok(Err(error)) => return Err(codes::of_read(&error)),
+                Err(_) => {
+                    let waited = self.limits.request_time_max.as_secs();
+                    return Err(Refusal::new(
+                        Code::Timeout,
+                        format!("the read was not answered within {waited} s: ask again, or at another node"),
+                    ));
+                }
+            }
+        }
+    }
+}
+
+fn index_of(headers: &HeaderMap) -> Option<Index> {
+    headers.get(INDEX_HEADER)?.to_str().ok()?.parse().ok().map(Index)
+}
+
+/// The answer to a write that an entry decided.
+fn decided(index: Index, answer: impl Serialize) -> Response {
+    ([(INDEX_HEADER, HeaderValue::from(index.0))], Json(answer)).into_response()
+}
+
+fn consistency(wanted: client::wire::Consistency) -> machine::Consistency {
+    match wanted {
+        client::wire::Consistency::Linearizable => machine::Consistency::Linearizable,
+        client::wire::Consistency::Stale => machine::Consistency::Stale,
+    }
+}
+
+/// A value that does not belong to the read: a defect of the node.
+fn wrong_value() -> Refusal {
+    Refusal::new(
+        Code::Internal,
+        "the read was answered with a value of another kind: please report this",
+    )
+}
+
+/// A JSON body of a request, with its shape checked.
+fn parse<T: serde::de::DeserializeOwned>(body: &Bytes, what: &str) -> Result<T, Refusal> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal::malformed(format!("the body is not {what}: {error}; nothing was done")))
+}

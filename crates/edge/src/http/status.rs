@@ -1,0 +1,89 @@
+//! `GET /v1/status`, `GET /healthz`, `GET /readyz`
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use client::wire;
+use client::wire::{Health, Member};
+
+use super::Api;
+use crate::limits::READY_LAG_MAX;
+
+pub(super) async fn show(State(api): State<Arc<Api>>) -> Json<wire::Status> {
+    let status = api.cluster.status();
+    let catalog = api.cluster.catalog();
+    let members = status.members.iter().map(|member| {
+        let known = catalog.nodes.get(&member.node);
+        Member {
+            node: member.node.0,
+            name: catalog.node_name(member.node),
+            http_address: known.map(|node| node.http_address.clone()).unwrap_or_default(),
+            peer_address: known.map(|node| node.peer_address.clone()).unwrap_or_default(),
+            voter: member.voter,
+            leader: status.leader == Some(member.node),
+            matched: member.matched.map(|index| index.0),
+            binary: known.map(|node| node.binary.clone()).unwrap_or_default(),
+        }
+    });
+    Json(wire::Status {
+        node: status.node.0,
+        name: catalog.node_name(status.node),
+        cluster: format!("{:016x}", status.cluster.0),
+        binary: api.binary.clone(),
+        role: show_role(status.role),
+        term: status.term.0,
+        leader: status.leader.map(|leader| leader.0),
+        leader_http: status.leader.and_then(|leader| api.router.address(leader)),
+        last: status.last.0,
+        committed: status.committed.0,
+        applied: status.applied.0,
+        digest: status.digest.to_string(),
+        level: status.level.0,
+        members: members.collect(),
+        parked: status.parked,
+    })
+}
+
+fn show_role(role: machine::Role) -> wire::Role {
+    match role {
+        machine::Role::Leader => wire::Role::Leader,
+        machine::Role::Follower => wire::Role::Follower,
+        machine::Role::Candidate => wire::Role::Candidate,
+        machine::Role::Learner => wire::Role::Learner,
+    }
+}
+
+/// The process answers: whoever restarts what is dead need do nothing.
+pub(super) async fn alive() -> Json<Health> {
+    Json(Health { ok: true, reason: None })
+}
+
+/// The node can serve: whoever spreads requests may send some here.
+pub(super) async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, Json<Health>) {
+    let status = api.cluster.status();
+    let lag = status.committed.0.saturating_sub(status.applied.0);
+    let reason = if api.stopping.is_said() {
+        Some("the node stops".to_owned())
+    } else if let Some(parked) = status.parked {
+        Some(format!("the node is parked at index {}: {parked}", status.applied))
+    } else if status.leader.is_none() {
+        Some("no leader is known: a majority of the voters must be up and reach each other".to_owned())
+    } else if lag > READY_LAG_MAX {
+        Some(format!(
+            "the node is {lag} entries behind what is committed, and catches up"
+        ))
+    } else {
+        None
+    };
+    let code = match reason {
+        None => StatusCode::OK,
+        Some(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let health = Health {
+        ok: reason.is_none(),
+        reason,
+    };
+    (code, Json(health))
+}

@@ -1,0 +1,153 @@
+//! `GET /v1/streams/{stream}`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use bytes::Bytes;
+use client::wire::{EventRecord, EventsParameters};
+use futures::FutureExt;
+use machine::{Event, EventPage, Offset};
+
+use super::Api;
+use super::extract::{Parameters, UrlPath, UrlQuery};
+use super::feed::{Feed, Form};
+use crate::codes::{self, Refusal};
+use crate::limits::{EVENT_PAGE_BYTES, FOLLOW_PAUSE};
+
+/// The header with which a client of server-sent events resumes.
+const LAST_EVENT_HEADER: &str = "last-event-id";
+
+impl Parameters for EventsParameters {
+    const NAMES: &'static [&'static str] = &["from", "limit", "follow"];
+}
+
+pub(super) async fn read(
+    State(api): State<Arc<Api>>,
+    UrlPath(stream): UrlPath<String>,
+    UrlQuery(parameters): UrlQuery<EventsParameters>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let from = Offset(resumed(&headers)?.unwrap_or(parameters.from));
+    // The first page is read before the answer begins: an unknown stream is a problem and not an empty body.
+    let page = api.cluster.events(stream.clone(), from, EVENT_PAGE_BYTES).await;
+    let page = page.map_err(|error| codes::of_read(&error))?;
+    let form = Form::of(&headers);
+    Ok(form.answer(Reader {
+        form,
+        stream,
+        next: from,
+        left: parameters.limit.unwrap_or(u64::MAX),
+        // Without `follow` the answer ends where the stream ended when it was asked for, however fast it grows.
+        end: (!parameters.follow).then_some(page.end),
+        page: Some(page),
+        api,
+    }))
+}
+
+fn resumed(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let Some(value) = headers.get(LAST_EVENT_HEADER) else {
+        return Ok(None);
+    };
+    let last = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+    match last.and_then(|last| last.checked_add(1)) {
+        Some(next) => Ok(Some(next)),
+        None => Err(Refusal::malformed(format!(
+            "{LAST_EVENT_HEADER} {value:?} is no offset: send the id of the last event that came"
+        ))),
+    }
+}
+
+struct Reader {
+    api: Arc<Api>,
+    form: Form,
+    stream: String,
+    next: Offset,
+    left: u64,
+    end: Option<Offset>,
+    page: Option<EventPage>,
+}
+
+/// Why a wait for new events ended.
+enum Woken {
+    Grown,
+    Heartbeat,
+    Stopped,
+}
+
+impl Feed for Reader {
+    async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        loop {
+            if self.left == 0 || self.end.is_some_and(|end| self.next >= end) {
+                return Ok(None);
+            }
+            let page = match self.page.take() {
+                Some(page) => page,
+                None => self.read().await?,
+            };
+            let bytes = self.encode(page.events)?;
+            if !bytes.is_empty() {
+                return Ok(Some(bytes));
+            }
+            if self.end.is_some() {
+                return Ok(None);
+            }
+            match self.wait().await {
+                Woken::Grown => {}
+                Woken::Stopped => return Ok(None),
+                Woken::Heartbeat => return Ok(Some(self.form.heartbeat())),
+            }
+        }
+    }
+}
+
+impl Reader {
+    async fn read(&self) -> Result<EventPage, String> {
+        let page = self
+            .api
+            .cluster
+            .events(self.stream.clone(), self.next, EVENT_PAGE_BYTES);
+        page.await.map_err(|error| error.to_string())
+    }
+
+    fn encode(&mut self, events: Vec<Event>) -> Result<Bytes, String> {
+        let mut out = Vec::new();
+        for event in events {
+            if self.left == 0 || self.end.is_some_and(|end| event.offset >= end) {
+                break;
+            }
+            self.left -= 1;
+            self.next = Offset(event.offset.0 + 1);
+            let record = EventRecord {
+                offset: event.offset.0,
+                time_ms: event.time.0,
+                key: event.key,
+                value: event.value,
+            };
+            self.form.put(record.offset, &record, &mut out)?;
+        }
+        Ok(out.into())
+    }
+
+    async fn wait(&self) -> Woken {
+        let environment = &self.api.environment;
+        let grown = async {
+            self.api.cluster.events_beyond(self.stream.clone(), self.next).await;
+            // It may also say so because the node stops, again and again: that must not become a busy loop.
+            let page = self.read().await;
+            if page.is_ok_and(|page| page.events.is_empty()) {
+                environment.sleep(FOLLOW_PAUSE).await;
+            }
+        }
+        .fuse();
+        let heartbeat = environment.sleep(self.api.limits.heartbeat).fuse();
+        let stopped = self.api.stopping.said().fuse();
+        futures::pin_mut!(grown, heartbeat, stopped);
+        futures::select_biased! {
+            () = grown => Woken::Grown,
+            () = stopped => Woken::Stopped,
+            () = heartbeat => Woken::Heartbeat,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Every limit of what the world may ask of a node at once. Limits of what may stand in the log are the machine's.
+
+use std::time::Duration;
+
+/// Limits that an operator may set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections open at once, of both protocols; past it new ones wait to be accepted.
+    pub connections_max: u32,
+    /// Framed requests of one connection that may wait for their answers; past it the connection is not read.
+    pub in_flight_max: usize,
+    /// Bytes of all requests that are held because no leader is known.
+    pub held_bytes_max: usize,
+    /// How long one request is held, and re-routed, until it is answered with an error.
+    pub hold_max: Duration,
+    /// How long an HTTP client may take to send the head of a request, also the next one on a kept connection.
+    pub head_time_max: Duration,
+    /// How long an HTTP client may take to send a body.
+    pub body_time_max: Duration,
+    /// How long one HTTP write or read may take here.
+    pub request_time_max: Duration,
+    /// How long a framed connection may take for the rest of a frame, or to take its answers.
+    pub frame_time_max: Duration,
+    /// How long a framed connection may be idle.
+    pub idle_time_max: Duration,
+    /// How often a follower of a stream, or a watcher of a change, hears that the connection lives.
+    pub heartbeat: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections_max: 4096,
+            in_flight_max: 4096,
+            held_bytes_max: 64 << 20,
+            hold_max: Duration::from_secs(10),
+            head_time_max: Duration::from_secs(60),
+            body_time_max: Duration::from_secs(120),
+            request_time_max: Duration::from_secs(30),
+            frame_time_max: Duration::from_secs(30),
+            idle_time_max: Duration::from_secs(3600),
+            heartbeat: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Bytes of the head of an HTTP request.
+pub(crate) const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a body other than a command's or a module's: manifests as JSON, reasons of steps.
+pub(crate) const DOCUMENT_BODY_BYTES_MAX: usize = 256 << 10;
+/// Bytes past a body's limit that are still read and thrown away, so that the client gets to see why.
+pub(crate) const DISCARD_BYTES_MAX: usize = 64 << 20;
+/// How long a client may take to send the bytes that are thrown away.
+pub(crate) const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
+/// Rows that a scan gives when the reader names no limit.
+pub(crate) const SCAN_ROWS_DEFAULT: usize = 100;
+/// Bytes of events that are read from a stream at once.
+pub(crate) const EVENT_PAGE_BYTES: usize = 256 << 10;
+/// Bytes of answers that wait to be written before a framed connection is read again.
+pub(crate) const OUTPUT_BYTES_MAX: usize = 4 << 20;
+/// Bytes asked of a framed connection at once.
+pub(crate) const INPUT_BYTES: usize = 64 << 10;
+/// Modules that are taken in at the same time: each holds its bytes in memory and is compiled once for the check.
+pub(crate) const MODULES_AT_ONCE: usize = 2;
+/// How long a node waits for its own copy of the state to show what the leader has decided.
+pub(crate) const CATCH_UP_TIME_MAX: Duration = Duration::from_secs(2);
+/// Entries between what is committed and what is applied up to which a node calls itself ready.
+pub(crate) const READY_LAG_MAX: u64 = 10_000;
+/// The first wait between two attempts to route a request; each next one is twice as long.
+pub(crate) const REROUTE_PAUSE: Duration = Duration::from_millis(20);
+/// The longest wait between two attempts to route a request.
+pub(crate) const REROUTE_PAUSE_MAX: Duration = Duration::from_millis(500);
+/// The wait after the system refused to accept a connection (mostly: no file descriptor was left).
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The wait before a stream that said it had grown, and had not, is asked again.
+pub(crate) const FOLLOW_PAUSE: Duration = Duration::from_millis(50);

@@ -1,0 +1,160 @@
+use machine::{Body, ChangeId, Code, Decision, Digest, Index, MeterNumber, NodeId, Readiness, Stage, Step};
+use serde_json::{Value, json};
+
+use crate::fake::{Fake, change};
+use crate::serve;
+
+fn plan(code: Value) -> Value {
+    json!({"manifest": {"application": "ledger", "version": 2, "commands": [{"name": "transfer"}]}, "code": code})
+}
+
+#[tokio::test]
+async fn a_plan_goes_into_the_log_and_is_shown() {
+    let served = serve(Fake::leading()).await;
+    let digest = Digest::of(b"module");
+    let answer = served
+        .browser
+        .post("/v1/changes", &plan(json!({"module": digest.to_string()})).to_string())
+        .await;
+    assert_eq!(answer.json(), json!({"change": 11}));
+    let bodies = served.fake.state.lock().bodies.clone();
+    let [Body::PlanApplication(planned)] = &bodies[..] else {
+        panic!("{bodies:?}");
+    };
+    assert_eq!((planned.manifest.version.0, planned.finalize), (2, false));
+    assert_eq!(
+        planned.code,
+        Code::Wasm {
+            module: digest,
+            meter: MeterNumber(1)
+        }
+    );
+    let shown = served.browser.get("/v1/changes/11").await.json();
+    assert_eq!(
+        (&shown["id"], &shown["stage"], &shown["kind"]),
+        (&json!(11), &json!("preparing"), &json!("application"))
+    );
+    assert_eq!(
+        shown["blockers"].as_array().unwrap().len(),
+        2,
+        "no voter has reported: {shown}"
+    );
+    assert_eq!(shown["blockers"][0]["name"], "one");
+    let list = served.browser.get("/v1/changes").await.json();
+    assert_eq!((&list["index"], &list["changes"][0]["id"]), (&json!(11), &json!(11)));
+    let answer = served.browser.get("/v1/changes/12").await;
+    assert_eq!(answer.problem(), (404, "unknown_change".into()));
+    let answer = served.browser.get("/v1/changes/x").await;
+    assert_eq!(answer.problem(), (400, "malformed".into()));
+}
+
+#[tokio::test]
+async fn a_plan_that_cannot_hold_does_not_reach_the_log() {
+    let served = serve(Fake::leading()).await;
+    for (body, status, code) in [
+        ("{".to_owned(), 400, "malformed"),
+        (plan(json!({})).to_string(), 400, "malformed"),
+        (plan(json!({"module": "abc"})).to_string(), 400, "malformed"),
+        (
+            plan(json!({"native": true})).to_string().replace("ledger", "Ledger!"),
+            422,
+            "manifest_invalid",
+        ),
+        (
+            plan(json!({"native": true})).to_string().replace("commands", "comands"),
+            400,
+            "malformed",
+        ),
+    ] {
+        let answer = served.browser.post("/v1/changes", &body).await;
+        assert_eq!(answer.problem(), (status, code.into()), "{body}");
+    }
+    assert!(served.fake.state.lock().bodies.is_empty());
+    served.fake.state.lock().decisions.push_back(Ok(Decision::Refused {
+        code: "version_not_newer",
+        reason: "ledger is at version 2".into(),
+    }));
+    let answer = served
+        .browser
+        .post("/v1/changes", &plan(json!({"native": true})).to_string())
+        .await;
+    assert_eq!(answer.problem(), (409, "change_refused".into()));
+    assert!(answer.text().contains("version_not_newer"));
+}
+
+#[tokio::test]
+async fn steps_are_proposed_with_their_reason() {
+    let served = serve(Fake::leading()).await;
+    let answer = served
+        .browser
+        .post("/v1/changes/9/revert", r#"{"reason":"too slow"}"#)
+        .await;
+    assert_eq!(answer.json(), json!({"change": 9, "index": 11}));
+    assert_eq!(served.browser.post("/v1/changes/9/finalize", "").await.status, 200);
+    assert_eq!(served.browser.post("/v1/changes/9/abort", "{}").await.status, 200);
+    let steps: Vec<(Step, String)> = served
+        .fake
+        .state
+        .lock()
+        .bodies
+        .iter()
+        .map(|body| match body {
+            Body::ChangeStep(step) => (step.step, step.reason.clone()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let none = String::new;
+    assert_eq!(
+        steps,
+        [
+            (Step::Revert, "too slow".into()),
+            (Step::Finalize, none()),
+            (Step::Abort, none())
+        ]
+    );
+    let answer = served.browser.post("/v1/changes/9/revert", r#"{"raeson":"x"}"#).await;
+    assert_eq!(answer.problem(), (400, "malformed".into()));
+}
+
+#[tokio::test]
+async fn a_watcher_sees_each_change_until_the_last() {
+    let served = serve(Fake::leading()).await;
+    served
+        .fake
+        .change_with(|state| state.catalog.changes.insert(ChangeId(9), change(Stage::Preparing)));
+    let mut open = served.browser.open("GET", "/v1/changes/9/watch", &[], b"").await;
+    let mut next = async || {
+        open.record()
+            .await
+            .map(|line| serde_json::from_str::<Value>(&line).unwrap())
+    };
+    assert_eq!(next().await.unwrap()["stage"], "preparing");
+    let step = |stage: Stage| {
+        served.fake.change_with(|state| {
+            let change = state.catalog.changes.get_mut(&ChangeId(9)).unwrap();
+            change.stage = stage;
+            change.readiness.insert(
+                NodeId(1),
+                Readiness::Ready {
+                    instrumented: Digest::of(b"x"),
+                },
+            );
+            state.applied = Index(state.applied.0 + 1);
+        });
+    };
+    step(Stage::Ready);
+    let record = next().await.unwrap();
+    assert_eq!(
+        (&record["stage"], &record["readiness"][0]["ready"]),
+        (&json!("ready"), &json!(true))
+    );
+    step(Stage::Finalized);
+    assert_eq!(next().await.unwrap()["stage"], "finalized");
+    assert_eq!(next().await, None);
+
+    let headers = [("Accept", "text/event-stream")];
+    let answer = served.browser.call("GET", "/v1/changes/9/watch", &headers, b"").await;
+    assert!(answer.text().starts_with("id: 9\ndata: {\"id\":9"), "{}", answer.text());
+    let answer = served.browser.get("/v1/changes/8/watch").await;
+    assert_eq!(answer.problem(), (404, "unknown_change".into()));
+}

@@ -1,0 +1,424 @@
+//! A cluster as the edge sees one, with answers that a test decides.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use environment::channel::{Notify, Semaphore};
+use machine::manifest::{CommandSpec, TableSpec};
+use machine::{
+    Application, ApplicationVersion, Body, Catalog, Change, ChangeEvent, ChangeId, Cluster, ClusterId, Code,
+    Consistency, Decision, Event, EventPage, Failure, FailureCode, Index, Level, Manifest, MemberStatus, Module, Node,
+    NodeId, Offset, Outcome, Pending, Read, ReadAnswer, ReadError, ReadValue, Reply, Request, Role, SessionId, Shape,
+    Stage, StateDigest, Status, SubmitError, TableId, Term, TimeMs, Version,
+};
+use parking_lot::Mutex;
+
+pub const ME: NodeId = NodeId(1);
+pub const OTHER: NodeId = NodeId(2);
+
+pub struct Fake {
+    pub state: Mutex<State>,
+    changed: Notify,
+    /// Commands named `wait` take a permit of it before they are answered.
+    pub gate: Semaphore,
+}
+
+pub struct State {
+    pub leader: Option<NodeId>,
+    pub applied: Index,
+    pub committed: Index,
+    pub parked: Option<String>,
+    pub catalog: Catalog,
+    /// Answers for the next submits, before the usual ones.
+    pub submits: VecDeque<Result<Reply, SubmitError>>,
+    /// Answers for the next proposals, before the usual ones.
+    pub decisions: VecDeque<Result<Decision, SubmitError>>,
+    /// Answers for the next reads, before the usual ones.
+    pub reads: VecDeque<Result<ReadAnswer, ReadError>>,
+    pub requests: Vec<Request>,
+    pub bodies: Vec<Body>,
+    pub consistencies: Vec<Consistency>,
+    /// The highest index that somebody has waited for.
+    pub awaited: Index,
+    pub rows: BTreeMap<String, BTreeMap<Bytes, Bytes>>,
+    pub streams: BTreeMap<String, Vec<Event>>,
+}
+
+pub fn manifest(version: u32) -> Manifest {
+    Manifest {
+        application: "ledger".into(),
+        version: Version(version),
+        about: "accounts".into(),
+        commands: vec![CommandSpec {
+            name: "transfer".into(),
+            versions: vec![1],
+        }],
+        queries: vec!["total".into()],
+        tables: vec![TableSpec {
+            name: "accounts".into(),
+            shape: Shape(1),
+            converts: vec![],
+        }],
+        streams: vec!["ledger.transfers".into()],
+    }
+}
+
+fn catalog() -> Catalog {
+    let mut catalog = Catalog {
+        cluster: ClusterId(0xc1),
+        level: Level(1),
+        voters: [ME, OTHER].into(),
+        ..Catalog::default()
+    };
+    catalog.applications.insert(
+        "ledger".into(),
+        Application {
+            in_force: Some(Version(1)),
+            versions: [(
+                Version(1),
+                ApplicationVersion {
+                    manifest: manifest(1),
+                    code: Code::Native,
+                },
+            )]
+            .into(),
+            tables: [("accounts".to_owned(), TableId(1))].into(),
+            reversible: None,
+            history: vec![(Index(5), Version(1))],
+        },
+    );
+    catalog
+}
+
+pub fn node(name: &str, http_address: String) -> Node {
+    Node {
+        nonce: 1,
+        name: name.into(),
+        peer_address: "127.0.0.1:1".into(),
+        http_address,
+        level_max: Level(1),
+        binary: "0.1.0".into(),
+    }
+}
+
+pub fn change(stage: Stage) -> Change {
+    Change {
+        application: "ledger".into(),
+        from: Some(Version(1)),
+        to: Version(2),
+        stage,
+        finalize: false,
+        readiness: BTreeMap::new(),
+        switch_index: None,
+        tables_before: BTreeMap::new(),
+        history: vec![ChangeEvent {
+            index: Index(9),
+            time: TimeMs(1_700_000_000_000),
+            what: "planned".into(),
+        }],
+    }
+}
+
+impl Fake {
+    /// A cluster in which this node leads.
+    pub fn leading() -> Arc<Fake> {
+        Arc::new(Fake {
+            state: Mutex::new(State {
+                leader: Some(ME),
+                applied: Index(10),
+                committed: Index(10),
+                parked: None,
+                catalog: catalog(),
+                submits: VecDeque::new(),
+                decisions: VecDeque::new(),
+                reads: VecDeque::new(),
+                requests: Vec::new(),
+                bodies: Vec::new(),
+                consistencies: Vec::new(),
+                awaited: Index(0),
+                rows: BTreeMap::new(),
+                streams: [("ledger.transfers".to_owned(), Vec::new())].into(),
+            }),
+            changed: Notify::new(),
+            gate: Semaphore::new(0),
+        })
+    }
+
+    /// A cluster in which another does, or nobody.
+    pub fn following(leader: Option<NodeId>) -> Arc<Fake> {
+        let fake = Fake::leading();
+        fake.state.lock().leader = leader;
+        fake
+    }
+
+    pub fn change_with<T>(&self, how: impl FnOnce(&mut State) -> T) -> T {
+        let result = how(&mut self.state.lock());
+        self.changed.notify_waiters();
+        result
+    }
+
+    pub fn put_row(&self, table: &str, key: &'static str, document: &'static str) {
+        let mut state = self.state.lock();
+        let rows = state.rows.entry(table.into()).or_default();
+        rows.insert(
+            Bytes::from_static(key.as_bytes()),
+            Bytes::from_static(document.as_bytes()),
+        );
+    }
+
+    pub fn emit(&self, stream: &str, value: &'static [u8]) {
+        self.change_with(|state| {
+            let events = state.streams.get_mut(stream).unwrap();
+            events.push(Event {
+                offset: Offset(events.len() as u64),
+                time: TimeMs(1_700_000_000_000 + events.len() as u64),
+                key: Some(Bytes::from_static(b"k")),
+                value: Bytes::from_static(value),
+            });
+        });
+    }
+
+    async fn until(&self, done: impl Fn(&State) -> bool) {
+        loop {
+            let notified = self.changed.notified();
+            futures::pin_mut!(notified);
+            notified.as_mut().enable();
+            if done(&self.state.lock()) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Ends when so many requests have come in.
+    pub async fn seen(&self, count: usize) {
+        self.until(|state| state.requests.len() >= count).await;
+    }
+
+    /// Ends when somebody waits for that index to be applied.
+    pub async fn waits_for(&self, index: Index) {
+        self.until(|state| state.awaited >= index).await;
+    }
+
+    fn answer(&self, request: Request) -> Result<Reply, SubmitError> {
+        self.change_with(|state| {
+            state.requests.push(request.clone());
+            if let Some(scripted) = state.submits.pop_front() {
+                return scripted;
+            }
+            if state.leader != Some(ME) {
+                return Err(SubmitError::NotLeader { leader: state.leader });
+            }
+            state.applied = state.applied.next();
+            state.committed = state.applied;
+            let failure = |code| Outcome::Failed(Failure::new(code, "the detail"));
+            let outcome = match (request.application.as_str(), request.command.as_str()) {
+                ("ledger", "refuse") => Outcome::Refused(Bytes::from_static(br#"{"why":"poor"}"#)),
+                ("ledger", "trap") => failure(FailureCode::Trapped),
+                ("ledger", "opaque") => Outcome::Applied(Bytes::from_static(b"\xff\0")),
+                ("ledger", "silent") => Outcome::Applied(Bytes::new()),
+                ("ledger", "expired") => Outcome::SessionExpired,
+                ("ledger", "transfer" | "wait") => Outcome::Applied(request.payload),
+                ("ledger", _) => failure(FailureCode::UnknownCommand),
+                _ => failure(FailureCode::UnknownApplication),
+            };
+            Ok(Reply {
+                index: state.applied,
+                outcome,
+            })
+        })
+    }
+
+    fn decide(&self, body: Body) -> Result<Decision, SubmitError> {
+        self.change_with(|state| {
+            state.bodies.push(body.clone());
+            if let Some(scripted) = state.decisions.pop_front() {
+                return scripted;
+            }
+            if state.leader != Some(ME) {
+                return Err(SubmitError::NotLeader { leader: state.leader });
+            }
+            state.applied = state.applied.next();
+            state.committed = state.applied;
+            let index = state.applied;
+            Ok(match body {
+                Body::OpenSession => Decision::SessionOpened(SessionId(index.0)),
+                Body::PlanApplication(_) => {
+                    state
+                        .catalog
+                        .changes
+                        .insert(ChangeId(index.0), change(Stage::Preparing));
+                    Decision::Planned(ChangeId(index.0))
+                }
+                Body::ModuleChunk(chunk) => {
+                    let module = state.catalog.modules.entry(chunk.module).or_insert(Module {
+                        bytes_total: chunk.bytes_total,
+                        bytes_here: 0,
+                        since: TimeMs(1),
+                    });
+                    assert_eq!(module.bytes_here, chunk.at, "pieces come in order");
+                    module.bytes_here += chunk.bytes.len() as u64;
+                    Decision::Done { index }
+                }
+                _ => Decision::Done { index },
+            })
+        })
+    }
+
+    fn look(&self, read: Read, consistency: Consistency) -> Result<ReadAnswer, ReadError> {
+        let mut state = self.state.lock();
+        state.consistencies.push(consistency);
+        if let Some(scripted) = state.reads.pop_front() {
+            return scripted;
+        }
+        let (application, table) = match &read {
+            Read::Get { application, table, .. } | Read::Scan { application, table, .. } => (application, Some(table)),
+            Read::Query { application, .. } => (application, None),
+        };
+        if application != "ledger" {
+            return Err(ReadError::UnknownApplication(application.clone()));
+        }
+        if let Some(table) = table.filter(|table| *table != "accounts") {
+            return Err(ReadError::UnknownTable {
+                application: application.clone(),
+                table: table.clone(),
+            });
+        }
+        let empty = BTreeMap::new();
+        let rows = table.and_then(|table| state.rows.get(table)).unwrap_or(&empty);
+        let value = match read {
+            Read::Get { key, .. } => ReadValue::Document(rows.get(&key).cloned()),
+            Read::Scan {
+                start,
+                end,
+                limit,
+                reverse,
+                ..
+            } => {
+                let within = |key: &Bytes| *key >= start && end.as_ref().is_none_or(|end| key < end);
+                let mut pairs: Vec<_> = rows
+                    .iter()
+                    .filter(|(key, _)| within(key))
+                    .map(|(key, document)| (key.clone(), document.clone()))
+                    .collect();
+                if reverse {
+                    pairs.reverse();
+                }
+                let more = pairs.len() > limit;
+                pairs.truncate(limit);
+                ReadValue::Pairs { pairs, more }
+            }
+            Read::Query { query, payload, .. } if query == "total" => ReadValue::Answer(payload),
+            Read::Query { query, payload, .. } if query == "decline" => ReadValue::Refused(payload),
+            Read::Query { application, query, .. } => {
+                return Err(ReadError::UnknownQuery { application, query });
+            }
+        };
+        Ok(ReadAnswer {
+            index: state.applied,
+            value,
+        })
+    }
+}
+
+impl Cluster for Fake {
+    fn submit(&self, request: Request) -> Pending<'_, Result<Reply, SubmitError>> {
+        Box::pin(async move {
+            let leads = self.state.lock().leader == Some(ME);
+            if leads && request.command == "wait" {
+                self.change_with(|state| state.requests.push(request.clone()));
+                self.gate.acquire().await.unwrap().forget();
+            }
+            self.answer(request)
+        })
+    }
+
+    fn propose(&self, body: Body) -> Pending<'_, Result<Decision, SubmitError>> {
+        Box::pin(async move { self.decide(body) })
+    }
+
+    fn read(&self, read: Read, consistency: Consistency) -> Pending<'_, Result<ReadAnswer, ReadError>> {
+        Box::pin(async move { self.look(read, consistency) })
+    }
+
+    fn events(&self, stream: String, from: Offset, bytes_max: usize) -> Pending<'_, Result<EventPage, ReadError>> {
+        Box::pin(async move {
+            let state = self.state.lock();
+            let Some(events) = state.streams.get(&stream) else {
+                return Err(ReadError::UnknownStream(stream));
+            };
+            let mut bytes = 0;
+            let page = events
+                .iter()
+                .skip(from.0 as usize)
+                .take_while(|event| {
+                    let fits = bytes == 0 || bytes < bytes_max;
+                    bytes += event.value.len();
+                    fits
+                })
+                .cloned()
+                .collect();
+            Ok(EventPage {
+                events: page,
+                end: Offset(events.len() as u64),
+            })
+        })
+    }
+
+    fn events_beyond(&self, stream: String, beyond: Offset) -> Pending<'_, ()> {
+        Box::pin(async move {
+            self.until(|state| state.streams[&stream].len() as u64 > beyond.0).await;
+        })
+    }
+
+    fn status(&self) -> Status {
+        let state = self.state.lock();
+        Status {
+            node: ME,
+            cluster: state.catalog.cluster,
+            role: match state.leader {
+                Some(ME) => Role::Leader,
+                _ => Role::Follower,
+            },
+            term: Term(3),
+            leader: state.leader,
+            last: state.committed,
+            committed: state.committed,
+            applied: state.applied,
+            digest: StateDigest::default(),
+            level: Level(1),
+            members: vec![
+                MemberStatus {
+                    node: ME,
+                    voter: true,
+                    matched: Some(state.committed),
+                },
+                MemberStatus {
+                    node: OTHER,
+                    voter: true,
+                    matched: None,
+                },
+            ],
+            parked: state.parked.clone(),
+        }
+    }
+
+    fn catalog(&self) -> Arc<Catalog> {
+        Arc::new(self.state.lock().catalog.clone())
+    }
+
+    fn applied(&self, index: Index) -> Pending<'_, ()> {
+        Box::pin(async move {
+            self.change_with(|state| state.awaited = state.awaited.max(index));
+            self.until(|state| state.applied >= index).await;
+        })
+    }
+
+    fn leader_known(&self, other_than: Option<NodeId>) -> Pending<'_, ()> {
+        Box::pin(async move {
+            self.until(|state| state.leader.is_some() && state.leader != other_than)
+                .await;
+        })
+    }
+}

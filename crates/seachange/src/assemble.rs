@@ -1,0 +1,143 @@
+//! Puts one node together: its parts, over an environment. The simulator calls this very function.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edge::{Edge, EdgeHandle, EdgeOptions};
+use environment::Environment;
+use host::{NativeApplication, Registry};
+use node::{Node, StartError};
+use store::log::LogOptions;
+use store::state::{Backend, FjallBackend, FjallOptions, StateOptions};
+use store::streams::StreamOptions;
+
+use crate::config::{Address, Config};
+
+/// How long running requests may take to end when the node is stopped.
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why a node did not start. Each says what, why, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot listen where it should.
+    #[error("cannot listen on {address} (--{flag}): {error}; is another process using the port?")]
+    Listen {
+        /// Which setting.
+        flag: &'static str,
+        /// The address.
+        address: Address,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The node itself.
+    #[error(transparent)]
+    Node(#[from] StartError),
+}
+
+/// A running node.
+pub struct Running {
+    node: Node,
+    edge: EdgeHandle,
+    peer: SocketAddr,
+}
+
+impl Running {
+    /// Where it serves HTTP and the client protocol.
+    #[must_use]
+    pub fn http_address(&self) -> SocketAddr {
+        self.edge.address()
+    }
+
+    /// Where it serves its peers.
+    #[must_use]
+    pub fn peer_address(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Ends when the node stops by itself, with why.
+    ///
+    /// # Errors
+    /// Why.
+    pub async fn stopped(&self) -> Result<(), String> {
+        Err(self.node.broken().await)
+    }
+
+    /// Takes nothing new, lets what runs end, hands leadership over, and stops.
+    pub async fn shutdown(self) {
+        self.node.prepare_to_stop().await;
+        self.edge.drain(DRAIN_LIMIT).await;
+        self.node.shutdown().await;
+    }
+}
+
+/// Puts a node together over the real state store and starts it.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn assemble(
+    config: &Config,
+    environment: Environment,
+    native: Vec<NativeApplication>,
+) -> Result<Running, Error> {
+    let cache_bytes = config.limits.cache_bytes;
+    let fjall = FjallOptions { cache_bytes: cache_bytes / 4, ..FjallOptions::default() };
+    let backend = move |directory: &std::path::Path| {
+        let backend = FjallBackend::open(directory, fjall).map_err(|error| error.to_string())?;
+        Ok(Arc::new(backend) as Arc<dyn Backend>)
+    };
+    assemble_over(config, environment, native, backend).await
+}
+
+/// Puts a node together over any state store and starts it.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn assemble_over(
+    config: &Config,
+    environment: Environment,
+    native: Vec<NativeApplication>,
+    backend: impl FnOnce(&std::path::Path) -> Result<Arc<dyn Backend>, String>,
+) -> Result<Running, Error> {
+    let http = listen(&environment, "http", &config.http).await?;
+    let peer = listen(&environment, "peer", &config.peer).await?;
+    let peer_address = peer.local_addr();
+    let told = |told: &Option<Address>, real: SocketAddr| told.as_ref().map_or(real.to_string(), ToString::to_string);
+    let registry = Registry::new(native.clone());
+    let node_config = node::Config {
+        name: config.name.clone(),
+        data: config.data.clone(),
+        peer_address: told(&config.advertise_peer, peer_address),
+        http_address: told(&config.advertise_http, http.local_addr()),
+        join: config.join.as_ref().map(ToString::to_string),
+        registry: registry.clone(),
+        log: LogOptions {
+            segment_bytes: u32::try_from(config.limits.log_segment_bytes).unwrap_or(u32::MAX),
+            ..LogOptions::default()
+        },
+        state: StateOptions { cache_bytes: usize::try_from(config.limits.cache_bytes).unwrap_or(usize::MAX) },
+        streams: StreamOptions::default(),
+    };
+    let node = Node::start(node_config, environment.clone(), backend, peer).await?;
+    let meter = registry.meter();
+    let check = move |module: &[u8]| {
+        registry.check(module).map_err(|error| (error.code().to_owned(), error.to_string()))
+    };
+    let options = EdgeOptions {
+        module_check: Some(Arc::new(check)),
+        binary: env!("CARGO_PKG_VERSION").to_owned(),
+        meter,
+        ..EdgeOptions::default()
+    };
+    let edge = Edge::serve(environment, http, node.cluster(), options);
+    Ok(Running { node, edge, peer: peer_address })
+}
+
+async fn listen(
+    environment: &Environment,
+    flag: &'static str,
+    address: &Address,
+) -> Result<Box<dyn environment::Listener>, Error> {
+    let bound = environment.network.bind(&address.to_string()).await;
+    bound.map_err(|error| Error::Listen { flag, address: address.clone(), error })
+}

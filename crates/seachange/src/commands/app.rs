@@ -1,0 +1,38 @@
+//! `seachange app`: writing, installing, upgrading and showing applications.
+
+mod install;
+mod new;
+mod show;
+
+use environment::Environment;
+
+/// Commands of `app`.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Write the skeleton of an application, ready to build
+    New(new::Arguments),
+    /// Install the first version of an application
+    Install(install::InstallArguments),
+    /// Switch an application to its next version while it serves
+    Upgrade(install::UpgradeArguments),
+    /// Show one application: versions, tables, streams, history
+    Show(show::ShowArguments),
+    /// List the applications
+    List(show::ListArguments),
+}
+
+impl Command {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// It was refused, or there was no answer.
+    pub async fn run(self, environment: Environment) -> anyhow::Result<()> {
+        match self {
+            Command::New(arguments) => arguments.run(),
+            Command::Install(arguments) => arguments.run(environment).await,
+            Command::Upgrade(arguments) => arguments.run(environment).await,
+            Command::Show(arguments) => arguments.run(environment).await,
+            Command::List(arguments) => arguments.run(environment).await,
+        }
+    }
+}

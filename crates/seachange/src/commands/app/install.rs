@@ -1,0 +1,140 @@
+//! `seachange app install` and `app upgrade`: upload, plan, and follow until the version answers.
+
+use std::path::PathBuf;
+
+use client::Admin;
+use client::wire::{ChangeRecord, Stage};
+use environment::Environment;
+
+use crate::connection::{ClusterFlags, explain};
+use crate::exit::Stopped;
+use crate::output;
+use crate::package::{Package, PackagedCode};
+use crate::watch::Watch;
+
+/// Flags of `app install`.
+#[derive(Debug, clap::Args)]
+pub struct InstallArguments {
+    /// Directory that holds manifest.toml and the module it names
+    pub directory: PathBuf,
+    /// The code is linked into the nodes' binary; the directory holds the manifest only
+    #[arg(long)]
+    pub native: bool,
+    /// Where the cluster is.
+    #[command(flatten)]
+    pub cluster: ClusterFlags,
+}
+
+/// Flags of `app upgrade`.
+#[derive(Debug, clap::Args)]
+pub struct UpgradeArguments {
+    /// The application
+    pub app: String,
+    /// Directory that holds the next version's manifest.toml and the module it names
+    pub directory: PathBuf,
+    /// The code is linked into the nodes' binary; the directory holds the manifest only
+    #[arg(long)]
+    pub native: bool,
+    /// Give up the way back as soon as the new version answers
+    #[arg(long)]
+    pub finalize: bool,
+    /// Where the cluster is.
+    #[command(flatten)]
+    pub cluster: ClusterFlags,
+}
+
+impl InstallArguments {
+    /// Installs.
+    ///
+    /// # Errors
+    /// The package is wrong, the cluster refused, or gave no answer.
+    pub async fn run(self, environment: Environment) -> anyhow::Result<()> {
+        let package = Package::read(&self.directory, self.native)?;
+        let admin = self.cluster.admin(&environment)?;
+        let name = package.manifest.application.clone();
+        let list = admin.apps().await.map_err(explain)?;
+        if let Some(version) = list
+            .apps
+            .iter()
+            .find(|app| app.name == name)
+            .and_then(|app| app.in_force)
+        {
+            let remedy = format!(
+                "To switch it: seachange app upgrade {name} {}",
+                self.directory.display()
+            );
+            return Err(Stopped::failed(format!("{name} is installed already, version {version}"), remedy).into());
+        }
+        let change = run(&admin, &package, false, &self.cluster).await?;
+        conclude(&change, &self.cluster)
+    }
+}
+
+impl UpgradeArguments {
+    /// Upgrades.
+    ///
+    /// # Errors
+    /// The package is wrong, the cluster refused, or gave no answer.
+    pub async fn run(self, environment: Environment) -> anyhow::Result<()> {
+        let package = Package::read(&self.directory, self.native)?;
+        if package.manifest.application != self.app {
+            let what = format!(
+                "{} holds a version of {}, not of {}",
+                self.directory.display(),
+                package.manifest.application,
+                self.app
+            );
+            return Err(Stopped::usage(what, "Name the application and the directory that belong together.").into());
+        }
+        let admin = self.cluster.admin(&environment)?;
+        let list = admin.apps().await.map_err(explain)?;
+        if !list
+            .apps
+            .iter()
+            .any(|app| app.name == self.app && app.in_force.is_some())
+        {
+            let remedy = format!("To install it: seachange app install {}", self.directory.display());
+            return Err(Stopped::failed(format!("{} is not installed", self.app), remedy).into());
+        }
+        let change = run(&admin, &package, self.finalize, &self.cluster).await?;
+        conclude(&change, &self.cluster)
+    }
+}
+
+async fn run(admin: &Admin, package: &Package, finalize: bool, flags: &ClusterFlags) -> anyhow::Result<ChangeRecord> {
+    if let PackagedCode::Module(module) = &package.code
+        && !flags.json
+    {
+        let bytes = output::grouped(module.len() as u64);
+        output::line(format!("sending the module, {bytes} bytes"))?;
+    }
+    let id = package.plan(admin, finalize).await?;
+    let watch = Watch::new(flags.json);
+    watch.until(admin, id, |change| is_done(change, finalize)).await
+}
+
+/// Whether the new version answers and, if it was to give up the way back, has done so.
+fn is_done(change: &ChangeRecord, finalize: bool) -> bool {
+    match change.stage {
+        Stage::Switched => !finalize,
+        Stage::Finalized => true,
+        Stage::Preparing | Stage::Ready | Stage::Aborted | Stage::Reverted => false,
+    }
+}
+
+fn conclude(change: &ChangeRecord, flags: &ClusterFlags) -> anyhow::Result<()> {
+    if flags.json {
+        return Ok(());
+    }
+    let at = change
+        .switch_index
+        .map_or_else(String::new, |index| format!(", since index {index}"));
+    output::line(format!("{} version {} answers{at}", change.application, change.to))?;
+    if change.stage == Stage::Switched && change.from.is_some() {
+        let id = change.id;
+        output::line(format!(
+            "back: seachange change revert {id}    for good: seachange change finalize {id}"
+        ))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! `seachange change`: what is being changed, and the operator's part in it.
+
+use client::wire::ChangeRecord;
+use environment::Environment;
+
+use crate::connection::{ClusterFlags, explain};
+use crate::output;
+use crate::watch::Watch;
+
+/// Commands of `change`.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// List the changes
+    List(ListArguments),
+    /// Show one change: stage, blockers, history
+    Show(ShowArguments),
+    /// Follow one change until it has ended
+    Watch(ShowArguments),
+    /// Go back to the version before, with everything that was written since
+    Revert(StepArguments),
+    /// Give up the way back
+    Finalize(StepArguments),
+    /// Give up a change before its switch
+    Abort(StepArguments),
+}
+
+/// Flags of `change list`.
+#[derive(Debug, clap::Args)]
+pub struct ListArguments {
+    /// Where the cluster is.
+    #[command(flatten)]
+    pub cluster: ClusterFlags,
+}
+
+/// Flags of `change show` and `change watch`.
+#[derive(Debug, clap::Args)]
+pub struct ShowArguments {
+    /// The change's id
+    pub change: u64,
+    /// Where the cluster is.
+    #[command(flatten)]
+    pub cluster: ClusterFlags,
+}
+
+/// Flags of a step.
+#[derive(Debug, clap::Args)]
+pub struct StepArguments {
+    /// The change's id
+    pub change: u64,
+    /// Why, for the change's history
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Where the cluster is.
+    #[command(flatten)]
+    pub cluster: ClusterFlags,
+}
+
+impl Command {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// The cluster refused, or gave no answer.
+    pub async fn run(self, environment: Environment) -> anyhow::Result<()> {
+        match self {
+            Command::List(arguments) => list(arguments, environment).await,
+            Command::Show(arguments) => show(arguments, environment).await,
+            Command::Watch(arguments) => watch(arguments, environment).await,
+            Command::Revert(arguments) => step(arguments, Step::Revert, environment).await,
+            Command::Finalize(arguments) => step(arguments, Step::Finalize, environment).await,
+            Command::Abort(arguments) => step(arguments, Step::Abort, environment).await,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    Revert,
+    Finalize,
+    Abort,
+}
+
+async fn list(arguments: ListArguments, environment: Environment) -> anyhow::Result<()> {
+    let admin = arguments.cluster.admin(&environment)?;
+    let list = admin.changes().await.map_err(explain)?;
+    if arguments.cluster.json {
+        return list.changes.iter().try_for_each(output::json);
+    }
+    if list.changes.is_empty() {
+        return output::line("There are no changes yet: `seachange app install DIRECTORY` makes one.");
+    }
+    let mut rows = vec![
+        ["change", "application", "version", "stage", "waits for"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    rows.extend(list.changes.iter().map(|change| {
+        vec![
+            change.id.to_string(),
+            change.application.clone(),
+            versions(change),
+            change.stage.to_string(),
+            change
+                .blockers
+                .first()
+                .map(|blocker| blocker.what.clone())
+                .unwrap_or_default(),
+        ]
+    }));
+    output::line(output::columns(&rows))
+}
+
+fn versions(change: &ChangeRecord) -> String {
+    match change.from {
+        Some(from) => format!("{from} to {}", change.to),
+        None => format!("{}", change.to),
+    }
+}
+
+async fn show(arguments: ShowArguments, environment: Environment) -> anyhow::Result<()> {
+    let admin = arguments.cluster.admin(&environment)?;
+    let change = admin.change(arguments.change).await.map_err(explain)?;
+    if arguments.cluster.json {
+        return output::json(&change);
+    }
+    output::line(describe(&change))
+}
+
+fn describe(change: &ChangeRecord) -> String {
+    let mut lines = vec![format!(
+        "change {}: {} version {}, {}",
+        change.id,
+        change.application,
+        versions(change),
+        change.stage
+    )];
+    if let Some(index) = change.switch_index {
+        lines.push(format!(
+            "switched at index {index}: the new version answers from the next entry on"
+        ));
+    }
+    for blocker in &change.blockers {
+        lines.push(format!("waits: {}", blocker.what));
+    }
+    for node in &change.readiness {
+        let found = match (&node.reason, node.ready) {
+            (_, true) => "ready".to_owned(),
+            (Some(reason), false) => format!("cannot run it: {reason}"),
+            (None, false) => "not ready".to_owned(),
+        };
+        lines.push(format!("node {}: {found}", node.name));
+    }
+    lines.push("history:".into());
+    lines.extend(
+        change
+            .history
+            .iter()
+            .map(|event| format!("  {:>8}  {}", event.index, event.what)),
+    );
+    lines.join("\n")
+}
+
+async fn watch(arguments: ShowArguments, environment: Environment) -> anyhow::Result<()> {
+    let admin = arguments.cluster.admin(&environment)?;
+    Watch::new(arguments.cluster.json)
+        .until(&admin, arguments.change, |change| change.stage.is_final())
+        .await?;
+    Ok(())
+}
+
+async fn step(arguments: StepArguments, step: Step, environment: Environment) -> anyhow::Result<()> {
+    let admin = arguments.cluster.admin(&environment)?;
+    let (change, reason) = (arguments.change, arguments.reason);
+    let (taken, done) = match step {
+        Step::Revert => (admin.revert(change, reason).await, "reverted"),
+        Step::Finalize => (admin.finalize(change, reason).await, "finalized"),
+        Step::Abort => (admin.abort(change, reason).await, "aborted"),
+    };
+    let taken = taken.map_err(explain)?;
+    if arguments.cluster.json {
+        return output::json(&taken);
+    }
+    output::line(format!("change {} is {done}, at index {}", taken.change, taken.index))
+}

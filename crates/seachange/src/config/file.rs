@@ -1,0 +1,28 @@
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// The configuration file as it is written; [`super::Config`] is what it means.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConfigFile {
+    pub name: Option<String>,
+    pub data: Option<PathBuf>,
+    pub http: Option<String>,
+    pub peer: Option<String>,
+    pub join: Option<String>,
+    pub insecure_network: Option<bool>,
+    pub advertise_http: Option<String>,
+    pub advertise_peer: Option<String>,
+    pub log: Option<String>,
+    pub log_json: Option<bool>,
+    pub limits: LimitsFile,
+}
+
+/// The part `[limits]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsFile {
+    pub log_segment_bytes: Option<u64>,
+    pub cache_bytes: Option<u64>,
+}

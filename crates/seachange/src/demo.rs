@@ -1,0 +1,184 @@
+//! The demo: a cluster of three processes, transfers from many clients, a version switch and a killed leader under
+//! load, and a look from outside at what came of every single transfer.
+
+pub mod ledger;
+mod load;
+pub mod report;
+pub mod tally;
+mod timeline;
+mod verify;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use environment::Environment;
+
+use crate::connection::{admin_at, client_at, explain};
+use crate::local_cluster::LocalCluster;
+use crate::output;
+use crate::package::Package;
+use crate::watch::Watch;
+use load::Load;
+use report::{BalanceSum, Report};
+use timeline::Timeline;
+
+/// Nodes of the demo's cluster.
+const NODES: usize = 3;
+/// Clients that send transfers at the same time, each with a session of its own.
+const CLIENTS: usize = 64;
+/// Accounts that are opened.
+pub const ACCOUNTS: u32 = 1000;
+/// Cents that each account is opened with: more than transfers can ever take from it.
+pub const OPENING_BALANCE: i64 = 10_000_000;
+/// What is counted to the switch after the new version answers, and kept away from steady state after the restart.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How long the killed leader stays down.
+const DOWN: Duration = Duration::from_secs(1);
+/// How long the nodes may take to come to the same index.
+const CATCH_UP_MAX: Duration = Duration::from_secs(30);
+
+/// Runs the demo with about `load` of transfers; gives what it found and the cluster, which still runs.
+///
+/// # Errors
+/// It could not be run to its end. What it found to be wrong is no error, but stands in the report.
+pub async fn run(load: Duration, environment: &Environment) -> anyhow::Result<(Report, LocalCluster)> {
+    let program = std::env::current_exe().context("cannot find the path of this program")?;
+    output::progress(format!("starting {NODES} nodes, each a process with its own directory"));
+    let mut cluster = LocalCluster::start(&program, NODES, environment.clone()).await?;
+    let addresses = cluster.addresses();
+
+    output::progress("installing ledger 1 (a WASM module, sent through the log)");
+    change_to(&ledger::ledger_1()?, &addresses, environment).await?;
+    output::progress(format!("opening {} accounts", output::grouped(ACCOUNTS.into())));
+    let opened = open_accounts(&addresses, environment).await?;
+    let before = verify::balance_sum(&addresses, environment).await?;
+
+    output::progress(format!("sending transfers from {CLIENTS} clients"));
+    let running = Load::start(CLIENTS, &addresses, environment)?;
+    let timeline = timeline(&mut cluster, &running, load, environment).await?;
+    let sent = running.stop().await;
+
+    output::progress("looking for every transfer in the event stream and in the accounts");
+    let found = verify::look(&cluster, CATCH_UP_MAX, environment).await?;
+    let findings = tally::compare(
+        &sent.transfers,
+        &found.events,
+        &opened,
+        &found.accounts,
+        timeline.switch_index,
+    );
+    let mut report = timeline.report(&sent);
+    report.acknowledged += u64::from(ACCOUNTS);
+    report.lost = opened.keys().filter(|id| !found.accounts.contains_key(*id)).count() as u64;
+    report.balance_sum = BalanceSum {
+        before,
+        after: found.accounts.values().map(|account| account.balance).sum(),
+    };
+    report.digests_equal = found.digests_equal;
+    report.conclude(&findings);
+    Ok((report, cluster))
+}
+
+/// Makes the change to a version, and waits until it answers; gives the switch's index.
+async fn change_to(package: &Package, addresses: &[String], environment: &Environment) -> anyhow::Result<u64> {
+    let admin = admin_at(addresses, environment)?;
+    let id = package.plan(&admin, false).await?;
+    let change = Watch::quiet()
+        .until(&admin, id, |change| change.switch_index.is_some())
+        .await?;
+    change.switch_index.context("the change has no switch")
+}
+
+async fn open_accounts(addresses: &[String], environment: &Environment) -> anyhow::Result<BTreeMap<String, i64>> {
+    let client = client_at(addresses, environment)?;
+    let opened = (0..ACCOUNTS).map(|number| {
+        let open = ledger::Open {
+            id: ledger::account_id(number),
+            owner: format!("Owner {number}"),
+            balance: OPENING_BALANCE,
+        };
+        let client = &client;
+        async move {
+            let payload = serde_json::to_vec(&open)?;
+            let reply = client.submit("ledger", "open", 1, payload).await.map_err(explain)?;
+            anyhow::ensure!(
+                reply.outcome == client::wire::CommandOutcome::Applied,
+                "account {} was not opened: {}",
+                open.id,
+                output::text(&reply.reply)
+            );
+            anyhow::Ok((open.id, open.balance))
+        }
+    });
+    let opened = futures::future::try_join_all(opened).await?;
+    Ok(opened.into_iter().collect())
+}
+
+/// What happens while the transfers run: steady time, the switch, steady time, the kill and the restart, steady time.
+async fn timeline(
+    cluster: &mut LocalCluster,
+    load: &Load,
+    length: Duration,
+    environment: &Environment,
+) -> anyhow::Result<Timeline> {
+    let clock = &environment.clock;
+    let mut timeline = Timeline::start(clock.now(), load.counts());
+    environment.sleep(length.mul_f64(0.35)).await;
+
+    output::progress("switching to ledger 2 while they run: a new shape of every account, and a fee");
+    timeline.mark_switch_asked(clock.now(), load.counts());
+    timeline.switch_index = change_to(&ledger::ledger_2()?, &cluster.addresses(), environment).await?;
+    environment.sleep(SETTLE).await;
+    timeline.mark_switch_over(clock.now(), load.counts());
+    output::progress(format!("switched at index {}", output::grouped(timeline.switch_index)));
+    environment.sleep(length.mul_f64(0.25)).await;
+
+    let leader = cluster.leader().await?;
+    output::progress(format!(
+        "killing the leader, node {}, with SIGKILL",
+        cluster.nodes()[leader].name()
+    ));
+    timeline.mark_killed(clock.now(), load.counts());
+    cluster.kill(leader)?;
+    environment.sleep(DOWN).await;
+    output::progress("starting it again");
+    cluster.restart(leader).await?;
+    wait_for_catch_up(cluster, leader, environment).await?;
+    output::progress("it has caught up");
+    timeline.mark_kill_over(clock.now(), load.counts());
+
+    let passed = clock.now() - timeline.started();
+    environment.sleep(length.saturating_sub(passed).max(SETTLE)).await;
+    timeline.mark_end(clock.now(), load.counts());
+    Ok(timeline)
+}
+
+/// Waits until the restarted node has applied everything that was committed when it came up.
+async fn wait_for_catch_up(cluster: &LocalCluster, node: usize, environment: &Environment) -> anyhow::Result<()> {
+    let statuses = cluster.statuses().await;
+    let goal = statuses
+        .iter()
+        .flatten()
+        .map(|status| status.committed)
+        .max()
+        .unwrap_or(0);
+    let deadline = environment.clock.now() + CATCH_UP_MAX;
+    loop {
+        let statuses = cluster.statuses().await;
+        if let Some(Some(status)) = statuses.get(node)
+            && status.applied >= goal
+        {
+            return Ok(());
+        }
+        if environment.clock.now() > deadline {
+            let name = cluster.nodes()[node].name();
+            anyhow::bail!(
+                "node {name} did not catch up with index {goal} within {} s{}",
+                CATCH_UP_MAX.as_secs(),
+                cluster.nodes()[node].log_end()
+            );
+        }
+        environment.sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,133 @@
+//! What happened when, and what of it the clients noticed.
+
+use std::time::Duration;
+
+use environment::Moment;
+
+use super::load::{Counts, Sent};
+use super::report::{BalanceSum, KillReport, Report, SteadyReport, SwitchReport, gap_ms};
+use super::tally::End;
+use crate::acknowledgements::Window;
+
+/// A moment with what clients had noticed up to it.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    at: Moment,
+    counts: Counts,
+}
+
+/// The marks of a run, in order. Those that were not yet set stand where the last one does.
+#[derive(Debug)]
+pub struct Timeline {
+    start: Mark,
+    switch_asked: Mark,
+    switch_over: Mark,
+    killed: Mark,
+    kill_over: Mark,
+    end: Mark,
+    /// The switch entry.
+    pub switch_index: u64,
+}
+
+impl Timeline {
+    /// Begins.
+    pub fn start(at: Moment, counts: Counts) -> Timeline {
+        let mark = Mark { at, counts };
+        Timeline {
+            start: mark,
+            switch_asked: mark,
+            switch_over: mark,
+            killed: mark,
+            kill_over: mark,
+            end: mark,
+            switch_index: 0,
+        }
+    }
+
+    /// When it began.
+    pub fn started(&self) -> Moment {
+        self.start.at
+    }
+
+    /// The change is about to be asked for.
+    pub fn mark_switch_asked(&mut self, at: Moment, counts: Counts) {
+        self.switch_asked = Mark { at, counts };
+    }
+
+    /// The new version answers, and has for a moment.
+    pub fn mark_switch_over(&mut self, at: Moment, counts: Counts) {
+        self.switch_over = Mark { at, counts };
+    }
+
+    /// The leader is about to be killed.
+    pub fn mark_killed(&mut self, at: Moment, counts: Counts) {
+        self.killed = Mark { at, counts };
+    }
+
+    /// The killed node is back and has caught up.
+    pub fn mark_kill_over(&mut self, at: Moment, counts: Counts) {
+        self.kill_over = Mark { at, counts };
+    }
+
+    /// The transfers are about to stop.
+    pub fn mark_end(&mut self, at: Moment, counts: Counts) {
+        self.end = Mark { at, counts };
+    }
+
+    /// What the clients noticed. What only the nodes can tell is left at its worst.
+    pub fn report(&self, sent: &Sent) -> Report {
+        let gap = |from: Mark, to: Mark| {
+            let window = Window {
+                from: from.at,
+                to: to.at,
+            };
+            sent.acknowledged().longest_gap(window)
+        };
+        let steady = [
+            (self.start, self.switch_asked),
+            (self.switch_over, self.killed),
+            (self.kill_over, self.end),
+        ];
+        let steady = steady
+            .into_iter()
+            .map(|(from, to)| gap(from, to))
+            .max()
+            .unwrap_or_default();
+        let ends = || sent.transfers.iter().flatten();
+        let acknowledged = ends()
+            .filter(|transfer| matches!(transfer.end, End::Acknowledged { .. }))
+            .count() as u64;
+        let failed = ends().count() as u64 - acknowledged;
+        Report {
+            acknowledged,
+            lost: 0,
+            doubled: 0,
+            failed,
+            retried: self.end.counts.retried,
+            switch: SwitchReport {
+                index: self.switch_index,
+                gap_ms: gap_ms(gap(self.switch_asked, self.switch_over)),
+                failed: self.switch_over.counts.failed - self.switch_asked.counts.failed,
+                retried: self.switch_over.counts.retried - self.switch_asked.counts.retried,
+            },
+            kill: KillReport {
+                gap_ms: gap_ms(gap(self.killed, self.kill_over)),
+                failed: self.kill_over.counts.failed - self.killed.counts.failed,
+                retried: self.kill_over.counts.retried - self.killed.counts.retried,
+            },
+            steady: SteadyReport { gap_ms: gap_ms(steady) },
+            balance_sum: BalanceSum { before: 0, after: 0 },
+            digests_equal: false,
+            invented: 0,
+            wrong_fee: 0,
+            wrong_balances: 0,
+            per_second: per_second(acknowledged, self.end.at - self.start.at),
+            ok: false,
+        }
+    }
+}
+
+fn per_second(count: u64, elapsed: Duration) -> u64 {
+    let us = elapsed.as_micros().max(1);
+    u64::try_from(u128::from(count) * 1_000_000 / us).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,115 @@
+//! How a command ends: what its exit code says, and what its error tells a person.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// What the exit code says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done.
+    Done,
+    /// 1: refused, or failed; nothing that was asked for was done, or it is said what was.
+    Failed,
+    /// 2: the command line cannot be understood.
+    Usage,
+    /// 3: no node could be reached.
+    Unreachable,
+    /// 4: it may have been done, and that could not be learnt.
+    OutcomeUnknown,
+}
+
+impl Exit {
+    fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Unreachable => 3,
+            Exit::OutcomeUnknown => 4,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+/// Why a command stopped: what and why on the first line, what to do on the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// What the exit code says.
+    pub exit: Exit,
+    /// What happened, and why.
+    pub what: String,
+    /// What to do about it; empty if the first line says it.
+    pub remedy: String,
+}
+
+impl Stopped {
+    /// Refused or failed.
+    #[must_use]
+    pub fn failed(what: impl Into<String>, remedy: impl Into<String>) -> Stopped {
+        Stopped::new(Exit::Failed, what, remedy)
+    }
+
+    /// The command line cannot be understood.
+    #[must_use]
+    pub fn usage(what: impl Into<String>, remedy: impl Into<String>) -> Stopped {
+        Stopped::new(Exit::Usage, what, remedy)
+    }
+
+    /// With any exit code.
+    #[must_use]
+    pub fn new(exit: Exit, what: impl Into<String>, remedy: impl Into<String>) -> Stopped {
+        Stopped {
+            exit,
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.what)?;
+        if !self.remedy.is_empty() {
+            write!(formatter, "\n  {}", self.remedy)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+/// What the exit code of a command that ended with `error` says.
+#[must_use]
+pub fn exit_of(error: &anyhow::Error) -> Exit {
+    for cause in error.chain() {
+        if let Some(stopped) = cause.downcast_ref::<Stopped>() {
+            return stopped.exit;
+        }
+        // Whoever read our output has enough of it, as `head` does.
+        if let Some(io) = cause.downcast_ref::<std::io::Error>()
+            && io.kind() == std::io::ErrorKind::BrokenPipe
+        {
+            return Exit::Done;
+        }
+    }
+    Exit::Failed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_is_found_under_any_context() {
+        let stopped = anyhow::Error::new(Stopped::new(Exit::Unreachable, "no node answers", "start one"));
+        assert_eq!(exit_of(&stopped.context("while sending")), Exit::Unreachable);
+        let pipe = anyhow::Error::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+        assert_eq!(exit_of(&pipe), Exit::Done);
+        assert_eq!(exit_of(&anyhow::anyhow!("anything else")), Exit::Failed);
+    }
+}

@@ -1,0 +1,135 @@
+//! Versions of applications as their authors hand them over.
+
+use std::path::Path;
+
+use anyhow::Context;
+use client::Admin;
+use client::wire::{CodeSource, Manifest, PlanRequest};
+
+use crate::connection::explain;
+use crate::exit::Stopped;
+
+/// A version of an application as its author hands it over: a manifest and its module.
+#[derive(Debug, Clone)]
+pub struct Package {
+    /// What the version takes, keeps and emits.
+    pub manifest: Manifest,
+    /// Where its code is.
+    pub code: PackagedCode,
+}
+
+/// The code of a [`Package`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PackagedCode {
+    /// The bytes of a WASM module.
+    Module(Vec<u8>),
+    /// Linked into the nodes' binary.
+    Native,
+}
+
+/// Bytes that a module may have, as the cluster says too; past it the file is not even read.
+const MODULE_BYTES_MAX: u64 = machine::limits::MODULE_BYTES_MAX as u64;
+
+impl Package {
+    /// Reads the directory that holds `manifest.toml` and, unless the code is linked into the nodes, the module it names.
+    ///
+    /// # Errors
+    /// What is missing or wrong, with what to do.
+    pub fn read(directory: &Path, native: bool) -> anyhow::Result<Package> {
+        let path = directory.join("manifest.toml");
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            let remedy = "Name the directory that holds manifest.toml and the module.";
+            Stopped::failed(format!("cannot read {}: {error}", path.display()), remedy)
+        })?;
+        let manifest = Manifest::from_toml(&text).map_err(|error| {
+            let remedy = "docs/applications.md shows what stands in a manifest.";
+            Stopped::failed(format!("{}: {error}", path.display()), remedy)
+        })?;
+        if native {
+            let code = PackagedCode::Native;
+            return Ok(Package { manifest, code });
+        }
+        let Some(name) = &manifest.module else {
+            let remedy = "Add a line such as module = \"NAME.wasm\": the path beside the manifest. If the code is linked \
+                          into the nodes' binary, say --native.";
+            return Err(Stopped::failed(format!("{} names no module", path.display()), remedy).into());
+        };
+        let code = PackagedCode::Module(read_module(&directory.join(name))?);
+        Ok(Package { manifest, code })
+    }
+
+    /// A package that stands in the binary.
+    ///
+    /// # Errors
+    /// The manifest cannot be read.
+    pub fn embedded(manifest: &str, module: &[u8]) -> anyhow::Result<Package> {
+        Ok(Package {
+            manifest: Manifest::from_toml(manifest).context("the embedded manifest")?,
+            code: PackagedCode::Module(module.to_vec()),
+        })
+    }
+
+    /// Sends the module and plans the change to this version; gives the change's id.
+    ///
+    /// # Errors
+    /// The cluster refused, or gave no answer.
+    pub async fn plan(&self, admin: &Admin, finalize: bool) -> anyhow::Result<u64> {
+        let code = match &self.code {
+            PackagedCode::Module(module) => {
+                let stored = admin.upload_module(module.clone()).await.map_err(explain)?;
+                CodeSource::module(stored.module)
+            }
+            PackagedCode::Native => CodeSource::Native,
+        };
+        let request = PlanRequest {
+            manifest: self.manifest.clone(),
+            code,
+            finalize,
+        };
+        Ok(admin.plan_change(&request).await.map_err(explain)?.change)
+    }
+}
+
+fn read_module(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let cannot = |error: std::io::Error| {
+        let remedy = "Build it first: docs/applications.md shows how.";
+        Stopped::failed(format!("cannot read the module {}: {error}", path.display()), remedy)
+    };
+    let bytes = std::fs::metadata(path).map_err(cannot)?.len();
+    if bytes > MODULE_BYTES_MAX {
+        let what = format!(
+            "the module {} has {bytes} bytes; {MODULE_BYTES_MAX} are the most",
+            path.display()
+        );
+        return Err(Stopped::failed(what, "Build it with --release and strip its debug information.").into());
+    }
+    let module = std::fs::read(path).map_err(cannot)?;
+    if !module.starts_with(b"\0asm") {
+        let what = format!("{} is no WASM module (it does not begin with \\0asm)", path.display());
+        return Err(Stopped::failed(what, "Build the application for wasm32-unknown-unknown.").into());
+    }
+    Ok(module)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(files: &[(&str, &[u8])]) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            std::fs::write(directory.path().join(name), bytes).unwrap();
+        }
+        Package::read(directory.path(), false).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_thing_that_is_missing_or_wrong_is_named() {
+        let manifest: &[u8] = b"application = \"a\"\nversion = 1\nmodule = \"a.wasm\"";
+        assert!(refused(&[]).contains("manifest.toml"));
+        assert!(refused(&[("manifest.toml", b"application = 1")]).contains("manifest"));
+        assert!(refused(&[("manifest.toml", b"application = \"a\"\nversion = 1")]).contains("names no module"));
+        assert!(refused(&[("manifest.toml", manifest)]).contains("a.wasm"));
+        assert!(refused(&[("manifest.toml", manifest), ("a.wasm", b"#!/bin/sh")]).contains("no WASM module"));
+    }
+}

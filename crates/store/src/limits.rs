@@ -1,0 +1,39 @@
+//! Every limit and size of this crate in one place.
+
+/// Bytes of one segment of the log, unless options say otherwise.
+pub const LOG_SEGMENT_BYTES: u32 = 16 << 20;
+/// Smallest segment of the log that options may ask for.
+pub const LOG_SEGMENT_BYTES_MIN: u32 = 4 << 10;
+/// Largest segment of the log that options may ask for: positions within one have 32 bits.
+pub const LOG_SEGMENT_BYTES_MAX: u32 = 1 << 30;
+/// Bytes of recent records that the log keeps in memory, unless options say otherwise.
+pub const LOG_CACHE_BYTES: usize = 64 << 20;
+/// Bytes after which a round of the log's writer takes no more appends along.
+pub const LOG_ROUND_BYTES: usize = 16 << 20;
+/// Bytes of the payload of one record.
+pub const LOG_RECORD_BYTES_MAX: usize = 256 << 20;
+/// Bytes of all payloads of one append.
+pub const LOG_APPEND_BYTES_MAX: usize = 512 << 20;
+/// Bytes that are zeroed between two syncs when a segment is prepared, so that commits do not wait behind them.
+pub const LOG_PREPARE_STEP_BYTES: usize = 1 << 20;
+/// Bytes of one read from a segment of the log.
+pub const LOG_READ_BYTES: usize = 4 << 20;
+
+/// Bytes of rows that the state keeps in memory beside what is not yet written, unless options say otherwise.
+pub const STATE_CACHE_BYTES: usize = 256 << 20;
+/// Bytes that fjall keeps of its own blocks, unless options say otherwise.
+pub const FJALL_CACHE_BYTES: u64 = 64 << 20;
+/// Bytes that a row takes in memory beside its key and document, roughly.
+pub const STATE_ROW_OVERHEAD_BYTES: usize = 96;
+
+/// Bytes after which a stream goes on in its next segment, unless options say otherwise.
+pub const STREAM_SEGMENT_BYTES: u64 = 64 << 20;
+/// Bytes between two entries of a segment's index in memory.
+pub const STREAM_INDEX_BYTES: u64 = 4 << 10;
+/// Bytes of one read from a segment of a stream.
+pub const STREAM_READ_BYTES: usize = 1 << 20;
+/// Bytes that one batch of a stream may say it has; more is damage.
+pub const STREAM_BATCH_BYTES_MAX: usize = 1 << 30;
+
+/// Bytes of the identity file.
+pub const IDENTITY_BYTES_MAX: usize = 4 << 10;

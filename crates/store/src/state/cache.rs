@@ -1,0 +1,177 @@
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+use bytes::Bytes;
+use machine::{Row, TableId};
+use parking_lot::Mutex;
+
+use crate::limits::STATE_ROW_OVERHEAD_BYTES;
+
+/// Parts that the cache is cut into, so that readers seldom meet and no single step is long.
+const SHARDS: usize = 64;
+/// Keys up to this length are looked up without touching the heap.
+const SHORT_KEY_BYTES: usize = 124;
+const TABLE_BYTES: usize = 4;
+
+/// Rows as they are now, and keys known to have none. Bounded by bytes: what was not used for a generation is let go.
+///
+/// Whatever it holds is the latest: writers must tell it of every write.
+pub(super) struct Cache {
+    shards: Vec<Mutex<Shard>>,
+    hasher: Hasher,
+}
+
+// Without a random seed: which rows are read again from the backend must not differ from run to run.
+type Hasher = BuildHasherDefault<DefaultHasher>;
+type Generation = HashMap<Bytes, Option<Row>, Hasher>;
+
+/// Two generations: what is used lives in the young one; when that is full, it becomes the old one, and the old one is
+/// forgotten.
+struct Shard {
+    young: Generation,
+    old: Generation,
+    young_bytes: usize,
+    young_bytes_max: usize,
+}
+
+impl Cache {
+    pub(super) fn new(bytes_max: usize) -> Cache {
+        let shard = || {
+            Mutex::new(Shard {
+                young: Generation::default(),
+                old: Generation::default(),
+                young_bytes: 0,
+                young_bytes_max: bytes_max / SHARDS / 2,
+            })
+        };
+        Cache {
+            shards: (0..SHARDS).map(|_| shard()).collect(),
+            hasher: Hasher::default(),
+        }
+    }
+
+    /// What is known about a key: its row, or that it has none.
+    pub(super) fn get(&self, table: TableId, key: &[u8]) -> Option<Option<Row>> {
+        let mut short = [0; TABLE_BYTES + SHORT_KEY_BYTES];
+        let long;
+        let whole = if key.len() <= SHORT_KEY_BYTES {
+            short[..TABLE_BYTES].copy_from_slice(&table.0.to_be_bytes());
+            short[TABLE_BYTES..TABLE_BYTES + key.len()].copy_from_slice(key);
+            &short[..TABLE_BYTES + key.len()]
+        } else {
+            long = whole_key(table, key);
+            &long[..]
+        };
+        self.shards[self.shard_of(whole)].lock().get(whole)
+    }
+
+    /// Notes what a key has now. Gives the key's bytes, to be shared.
+    pub(super) fn set(&self, table: TableId, key: &[u8], row: Option<Row>) -> Bytes {
+        let whole = whole_key(table, key);
+        let shared = whole.slice(TABLE_BYTES..);
+        self.shards[self.shard_of(&whole)].lock().set(whole, row);
+        shared
+    }
+
+    fn shard_of(&self, whole: &[u8]) -> usize {
+        // The top bits: the maps themselves use the low ones.
+        (self.hasher.hash_one(whole) >> 58) as usize % SHARDS
+    }
+}
+
+impl Shard {
+    fn get(&mut self, whole: &[u8]) -> Option<Option<Row>> {
+        if let Some(row) = self.young.get(whole) {
+            return Some(row.clone());
+        }
+        let (key, row) = self.old.remove_entry(whole)?;
+        self.set(key, row.clone());
+        Some(row)
+    }
+
+    fn set(&mut self, whole: Bytes, row: Option<Row>) {
+        // Also when the new one is not kept: the old one is no longer true.
+        self.old.remove(&whole);
+        let bytes = cost(&whole, &row);
+        let before = self.young.get(&whole).map(|row| cost(&whole, row));
+        if bytes > self.young_bytes_max {
+            self.young.remove(&whole);
+            self.young_bytes -= before.unwrap_or(0);
+            return;
+        }
+        if self.young_bytes + bytes > self.young_bytes_max + before.unwrap_or(0) {
+            self.old = std::mem::take(&mut self.young);
+            self.old.remove(&whole);
+            self.young_bytes = 0;
+        } else {
+            self.young_bytes -= before.unwrap_or(0);
+        }
+        self.young_bytes += bytes;
+        self.young.insert(whole, row);
+    }
+}
+
+fn whole_key(table: TableId, key: &[u8]) -> Bytes {
+    let mut whole = Vec::with_capacity(TABLE_BYTES + key.len());
+    whole.extend_from_slice(&table.0.to_be_bytes());
+    whole.extend_from_slice(key);
+    whole.into()
+}
+
+fn cost(key: &[u8], row: &Option<Row>) -> usize {
+    STATE_ROW_OVERHEAD_BYTES + key.len() + row.as_ref().map_or(0, |row| row.document.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use machine::Shape;
+
+    use super::*;
+
+    fn row(bytes: usize) -> Option<Row> {
+        Some(Row {
+            shape: Shape(1),
+            document: vec![1; bytes].into(),
+        })
+    }
+
+    #[test]
+    fn the_bytes_are_bounded_and_what_is_used_stays() {
+        let cache = Cache::new(1 << 20);
+        cache.set(TableId(1), b"hot", row(10));
+        for number in 0_u32..100_000 {
+            cache.set(TableId(1), &number.to_be_bytes(), row(10));
+            assert!(cache.get(TableId(1), b"hot").is_some(), "after {number}");
+        }
+        let mut bytes = 0;
+        for shard in &cache.shards {
+            let shard = shard.lock();
+            let kept: usize = shard.young.iter().map(|(key, row)| cost(key, row)).sum();
+            assert_eq!(kept, shard.young_bytes);
+            bytes += kept + shard.old.iter().map(|(key, row)| cost(key, row)).sum::<usize>();
+        }
+        assert!(bytes <= 1 << 20, "{bytes}");
+        assert!(bytes > 1 << 18, "{bytes}");
+    }
+
+    #[test]
+    fn what_is_not_kept_is_not_remembered_wrongly() {
+        let cache = Cache::new(64 << 10);
+        cache.set(TableId(1), b"k", row(1));
+        cache.set(TableId(1), b"k", row(100_000));
+        assert_eq!(cache.get(TableId(1), b"k"), None);
+        cache.set(TableId(1), b"k", None);
+        assert_eq!(cache.get(TableId(1), b"k"), Some(None));
+        assert_eq!(cache.get(TableId(2), b"k"), None);
+    }
+
+    #[test]
+    fn long_keys_are_found() {
+        let cache = Cache::new(1 << 20);
+        for length in [0, 1, SHORT_KEY_BYTES, SHORT_KEY_BYTES + 1, 1024] {
+            let key = vec![7; length];
+            assert_eq!(cache.set(TableId(3), &key, row(length)), key);
+            assert_eq!(cache.get(TableId(3), &key), Some(row(length)), "{length}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use environment::channel::Notify;
+use environment::{Disk, File};
+use machine::{EventPage, Offset};
+use parking_lot::RwLock;
+
+use super::segment::Segment;
+use super::{Error, batch};
+use crate::limits::{STREAM_INDEX_BYTES, STREAM_READ_BYTES};
+
+/// Reads streams while they are written. Clones share it.
+#[derive(Clone)]
+pub struct StreamReader {
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What the writer and all readers see.
+pub(super) struct Shared {
+    pub disk: Arc<dyn Disk>,
+    pub streams: RwLock<BTreeMap<String, Arc<Published>>>,
+    /// A stream was made, or the writer has ended.
+    pub changed: Notify,
+    pub closed: AtomicBool,
+}
+
+/// One stream.
+pub(super) struct Published {
+    pub extent: RwLock<Extent>,
+    /// It has grown, or the writer has ended.
+    pub changed: Notify,
+}
+
+/// How far a stream may be read.
+pub(super) struct Extent {
+    pub end: Offset,
+    pub segments: Vec<Segment>,
+}
+
+/// Where to read.
+struct Place {
+    path: PathBuf,
+    file: Option<Arc<dyn File>>,
+    position: u64,
+    stop: u64,
+}
+
+impl StreamReader {
+    /// Events from `from` on, of about `bytes_max` in all, and at least one if there is one. None: no such stream.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Disk`], [`Error::Damaged`].
+    pub fn read(&self, stream: &str, from: Offset, bytes_max: usize) -> Result<Option<EventPage>, Error> {
+        let Some((end, place)) = self.find(stream, from) else {
+            return Ok(None);
+        };
+        let mut events = Vec::new();
+        let Some(place) = place else {
+            return Ok(Some(EventPage { events, end }));
+        };
+        let (at, mut batches) = self.fetch(&place, from, bytes_max)?;
+        let mut bytes = 0;
+        'page: while !batches.is_empty() {
+            let damaged = |detail: &str| Error::damaged(&place.path, at, detail);
+            let header = batch::header(&batches).map_err(damaged)?;
+            let batch = batches.split_to(header.bytes.min(batches.len()));
+            for event in batch::decode(&batch).map_err(damaged)? {
+                if event.offset < from {
+                    continue;
+                }
+                bytes += event.value.len() + event.key.as_ref().map_or(0, Bytes::len);
+                if bytes > bytes_max && !events.is_empty() {
+                    break 'page;
+                }
+                events.push(event);
+            }
+        }
+        Ok(Some(EventPage { events, end }))
+    }
+
+    /// Whole batches as they lie, from the one that holds `from` on, of about `bytes_max` in all, and at least one if
+    /// there is one. None: no such stream. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Disk`], [`Error::Damaged`].
+    pub fn read_batches(&self, stream: &str, from: Offset, bytes_max: usize) -> Result<Option<Bytes>, Error> {
+        match self.find(stream, from) {
+            None => Ok(None),
+            Some((_, None)) => Ok(Some(Bytes::new())),
+            Some((_, Some(place))) => Ok(Some(self.fetch(&place, from, bytes_max)?.1)),
+        }
+    }
+
+    /// The offset that the next event will have. None: no such stream.
+    #[must_use]
+    pub fn end(&self, stream: &str) -> Option<Offset> {
+        let streams = self.shared.streams.read();
+        streams.get(stream).map(|published| published.extent.read().end)
+    }
+
+    /// Ends when the stream's end passes `beyond`, or when the streams are closed.
+    pub async fn wait_beyond(&self, stream: &str, beyond: Offset) {
+        loop {
+            let published = self.shared.streams.read().get(stream).cloned();
+            let changed = match &published {
+                Some(published) => &published.changed,
+                None => &self.shared.changed,
+            };
+            let mut changed = std::pin::pin!(changed.notified());
+            // Enlisted before the look, so that no change between the two is missed.
+            changed.as_mut().enable();
+            let known = published.is_some();
+            let passed = published
+                .as_ref()
+                .is_some_and(|published| published.extent.read().end > beyond);
+            if passed || self.shared.closed.load(Ordering::Acquire) {
+                return;
+            }
+            if known || !self.shared.streams.read().contains_key(stream) {
+                changed.await;
+            }
+        }
+    }
+
+    fn find(&self, stream: &str, from: Offset) -> Option<(Offset, Option<Place>)> {
+        let published = self.shared.streams.read().get(stream).cloned()?;
+        let extent = published.extent.read();
+        let after = extent.segments.partition_point(|segment| segment.base <= from);
+        let segment = extent
+            .segments
+            .get(after.saturating_sub(1))
+            .filter(|_| from < extent.end);
+        let place = segment.map(|segment| Place {
+            path: segment.path.clone(),
+            file: segment.file.clone(),
+            position: segment.index.find(from),
+            stop: segment.bytes,
+        });
+        Some((extent.end, place))
+    }
+
+    /// The batches from the one that holds `from` on, and where they begin.
+    fn fetch(&self, place: &Place, from: Offset, bytes_max: usize) -> Result<(u64, Bytes), Error> {
+        let file: Arc<dyn File> = match &place.file {
+            Some(file) => file.clone(),
+            None => Arc::from(self.shared.disk.open(&place.path).map_err(Error::disk(&place.path))?),
+        };
+        let mut at = place.position;
+        // The batch wanted begins within one step of the index, or behind one large batch.
+        let mut wanted = bytes_max.min(STREAM_READ_BYTES) + STREAM_INDEX_BYTES as usize;
+        loop {
+            let left = usize::try_from(place.stop.saturating_sub(at)).unwrap_or(usize::MAX);
+            let asked = wanted.min(left);
+            let mut buffer = vec![0; asked];
+            let read = file.read_at(&mut buffer, at).map_err(Error::disk(&place.path))?;
+            buffer.truncate(read);
+            let damaged = |cursor: usize, detail: &str| Error::damaged(&place.path, at + cursor as u64, detail);
+            let part = part(&buffer, from, bytes_max).map_err(|(cursor, detail)| damaged(cursor, detail))?;
+            if part.start < part.stop {
+                return Ok((at + part.start as u64, Bytes::from(buffer).slice(part.start..part.stop)));
+            }
+            if read == left || read < asked {
+                return Err(damaged(part.stop, "the file ends within a batch"));
+            }
+            at += part.stop as u64;
+            wanted = wanted.max(part.needed);
+        }
+    }
+}
+
+/// What of some bytes is wanted.
+struct Part {
+    start: usize,
+    /// Whole batches end here.
+    stop: usize,
+    /// Bytes of the batch that begins there.
+    needed: usize,
+}
+
+fn part(bytes: &[u8], from: Offset, bytes_max: usize) -> Result<Part, (usize, &'static str)> {
+    let mut part = Part {
+        start: 0,
+        stop: 0,
+        needed: batch::HEADER_BYTES,
+    };
+    loop {
+        let rest = &bytes[part.stop..];
+        part.needed = match batch::whole_bytes(rest) {
+            Some(whole) => whole.map_err(|detail| (part.stop, detail))?,
+            None => batch::HEADER_BYTES,
+        };
+        let taken = part.stop - part.start;
+        if rest.len() < part.needed || (taken > 0 && taken + part.needed > bytes_max) {
+            return Ok(part);
+        }
+        let header = batch::check(rest).map_err(|detail| (part.stop, detail))?;
+        part.stop += header.bytes;
+        if header.next <= from {
+            part.start = part.stop;
+        }
+    }
+}
