@@ -1,5 +1,6 @@
 //! Builds the applications under `apps/` into the WASM modules that are kept beside them, so that a newcomer needs no WASM
-//! target; `--check` says which of the kept modules are not what their sources build to.
+//! target; `--check` says which of the kept modules are not what their sources build to. Most are packages in Rust; one is
+//! written in WebAssembly's text format.
 //!
 //! The same sources give the same bytes only under the same compiler, so `apps/compiler.txt` records the one that built
 //! the kept modules, and they are compared under that one alone.
@@ -40,19 +41,22 @@ pub fn run(arguments: &[String]) -> anyhow::Result<()> {
     };
     let root = repository::root();
     let recorded = fs::read_to_string(root.join(COMPILER_FILE)).unwrap_or_default();
-    let compilers = Compiler::found()?;
-    let matching = compilers.iter().find(|compiler| compiler.record == recorded);
-    if check {
-        let Some(compiler) = matching else {
-            println!("guests: skipped: {}", why_skipped(&compilers, &recorded));
-            return Ok(());
-        };
-        return compare(&root, compiler);
-    }
-    let Some(compiler) = matching.or(compilers.first()) else {
+    let mut compilers = Compiler::found()?;
+    let matching = compilers.iter().position(|compiler| compiler.record == recorded);
+    if check && matching.is_none() {
+        println!("guests: skipped: {}", why_skipped(&compilers, &recorded));
+    } else if compilers.is_empty() {
         bail!("{HOW_TO_GET_ONE}");
-    };
-    build_all(&root, compiler)
+    }
+    let chosen = if check { matching } else { matching.or(Some(0)) };
+    let mut compiler = chosen.map(|position| compilers.swap_remove(position));
+    if let Some(compiler) = &mut compiler {
+        compiler.prepare(&root)?;
+    }
+    match check {
+        true => compare(&root, compiler.as_ref()),
+        false => build_all(&root, compiler.as_ref()),
+    }
 }
 
 fn why_skipped(compilers: &[Compiler], recorded: &str) -> String {
@@ -70,10 +74,12 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("    {line}\n")).collect::<String>()
 }
 
-fn build_all(root: &Path, compiler: &Compiler) -> anyhow::Result<()> {
+fn build_all(root: &Path, compiler: Option<&Compiler>) -> anyhow::Result<()> {
     let mut bytes_total = 0;
     for guest in Guest::all(root)? {
-        let built = guest.build(root, compiler, false)?;
+        let Some(built) = guest.build(root, compiler, false)? else {
+            continue;
+        };
         bytes_total += built.len() as u64;
         let kept = root.join(&guest.module);
         let same = fs::read(&kept).is_ok_and(|kept| kept == built);
@@ -81,7 +87,10 @@ fn build_all(root: &Path, compiler: &Compiler) -> anyhow::Result<()> {
         let news = if same { "as it was" } else { "new" };
         println!("guests: {} {} bytes, {news}", guest.module, built.len());
     }
-    fs::write(root.join(COMPILER_FILE), &compiler.record).with_context(|| format!("cannot write {COMPILER_FILE}"))?;
+    if let Some(compiler) = compiler {
+        fs::write(root.join(COMPILER_FILE), &compiler.record)
+            .with_context(|| format!("cannot write {COMPILER_FILE}"))?;
+    }
     println!("guests: {bytes_total} bytes in all");
     if bytes_total > KEPT_BYTES_MAX {
         bail!("the kept modules have {bytes_total} bytes, more than {KEPT_BYTES_MAX}: make them smaller");
@@ -89,10 +98,12 @@ fn build_all(root: &Path, compiler: &Compiler) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn compare(root: &Path, compiler: &Compiler) -> anyhow::Result<()> {
+fn compare(root: &Path, compiler: Option<&Compiler>) -> anyhow::Result<()> {
     let mut problems = Vec::new();
     for guest in Guest::all(root)? {
-        let built = guest.build(root, compiler, true)?;
+        let Some(built) = guest.build(root, compiler, true)? else {
+            continue;
+        };
         match fs::read(root.join(&guest.module)) {
             Ok(kept) if kept == built => {}
             Ok(_) => problems.push(format!(
@@ -105,59 +116,84 @@ fn compare(root: &Path, compiler: &Compiler) -> anyhow::Result<()> {
     repository::report("guests", &problems)
 }
 
-/// One application under `apps/` that is written in Rust.
+/// One application under `apps/`.
 struct Guest {
-    /// The package's name, which is its directory's too.
-    package: String,
+    source: Source,
     /// Where the module is kept, from the repository's top.
     module: String,
+}
+
+/// What a module is built from.
+enum Source {
+    /// A package of the workspace.
+    Package(String),
+    /// A file in WebAssembly's text format, from the repository's top.
+    Text(String),
 }
 
 impl Guest {
     fn all(root: &Path) -> anyhow::Result<Vec<Guest>> {
         let mut guests = Vec::new();
         for path in repository::files(root)? {
-            let ["apps", package, "manifest.toml"] = path.split('/').collect::<Vec<_>>()[..] else {
+            let ["apps", name, "manifest.toml"] = path.split('/').collect::<Vec<_>>()[..] else {
                 continue;
             };
-            if !root.join(format!("apps/{package}/Cargo.toml")).exists() {
-                continue;
-            }
             let manifest: toml::Table = toml::from_str(&repository::read(root, &path)?)
                 .with_context(|| format!("{path} is not the manifest of an application"))?;
             let module = manifest.get("module").and_then(toml::Value::as_str);
             let module = module.with_context(|| format!("{path} names no `module`"))?;
+            let text = format!("apps/{name}/{}", module.replace(".wasm", ".wat"));
+            let source = if root.join(format!("apps/{name}/Cargo.toml")).exists() {
+                Source::Package(name.to_owned())
+            } else if root.join(&text).exists() {
+                Source::Text(text)
+            } else {
+                bail!("apps/{name} holds neither Cargo.toml nor {text}: from what is {module} built?");
+            };
             guests.push(Guest {
-                package: package.to_owned(),
-                module: format!("apps/{package}/{module}"),
+                source,
+                module: format!("apps/{name}/{module}"),
             });
         }
         Ok(guests)
     }
 
-    /// Builds the module, apart from all others: built together, packages share features, and the exports of two
-    /// applications would meet.
-    fn build(&self, root: &Path, compiler: &Compiler, locked: bool) -> anyhow::Result<Vec<u8>> {
-        let target_dir = root.join("target/guests");
-        let mut cargo = compiler.cargo(root)?;
-        cargo.args(["rustc", "--quiet", "--release", "--lib", "--crate-type", "cdylib"]);
-        cargo
-            .args(["--package", &self.package, "--target", TARGET, "--target-dir"])
-            .arg(&target_dir);
-        for setting in PROFILE {
-            cargo.args(["--config", setting]);
+    /// The module; none when it takes a compiler and there is none.
+    fn build(&self, root: &Path, compiler: Option<&Compiler>, locked: bool) -> anyhow::Result<Option<Vec<u8>>> {
+        match (&self.source, compiler) {
+            (Source::Package(package), Some(compiler)) => build_package(root, compiler, package, locked).map(Some),
+            (Source::Package(_), None) => Ok(None),
+            (Source::Text(path), _) => {
+                let module = wat::parse_str(repository::read(root, path)?);
+                module.map(Some).with_context(|| format!("{path} is no module"))
+            }
         }
-        if locked {
-            cargo.arg("--locked");
-        }
-        let status = cargo.status().context("cannot run cargo")?;
-        if !status.success() {
-            bail!("{} does not build for {TARGET} ({status})", self.package);
-        }
-        let name = self.package.replace('-', "_");
-        let built = target_dir.join(TARGET).join("release").join(format!("{name}.wasm"));
-        fs::read(&built).with_context(|| format!("cannot read {}", built.display()))
     }
+}
+
+/// Builds one package, apart from all others: built together, packages share features, and the exports of two applications
+/// would meet.
+fn build_package(root: &Path, compiler: &Compiler, package: &str, locked: bool) -> anyhow::Result<Vec<u8>> {
+    eprintln!("guests: building {package}");
+    let target_dir = root.join("target/guests");
+    let mut cargo = compiler.cargo(root);
+    cargo.args(["rustc", "--quiet", "--release", "--lib", "--crate-type", "cdylib"]);
+    cargo
+        .args(["--package", package, "--target", TARGET, "--target-dir"])
+        .arg(&target_dir);
+    for setting in PROFILE {
+        cargo.args(["--config", setting]);
+    }
+    if locked {
+        cargo.arg("--locked");
+    }
+    let status = cargo.status().context("cannot run cargo")?;
+    if !status.success() {
+        bail!("{package} does not build for {TARGET} ({status})");
+    }
+    let name = package.replace('-', "_");
+    let built = target_dir.join(TARGET).join("release").join(format!("{name}.wasm"));
+    fs::read(&built).with_context(|| format!("cannot read {}", built.display()))
 }
 
 /// A way to compile for WASM.
@@ -216,8 +252,8 @@ impl Compiler {
         })
     }
 
-    /// cargo, set up so that neither the folder nor the user's own flags show in the bytes.
-    fn cargo(&self, root: &Path) -> anyhow::Result<Command> {
+    /// Sets the flags that keep the folder out of the bytes.
+    fn prepare(&mut self, root: &Path) -> anyhow::Result<()> {
         let mut flags = OsString::new();
         for (path, name) in self.renamed_paths(root)? {
             if !flags.is_empty() {
@@ -229,14 +265,14 @@ impl Compiler {
             flags.push("=");
             flags.push(name);
         }
-        let mut command = self.plain_cargo(root);
-        command.env("CARGO_ENCODED_RUSTFLAGS", flags).env_remove("RUSTFLAGS");
-        Ok(command)
+        self.variables.push(("CARGO_ENCODED_RUSTFLAGS", flags));
+        Ok(())
     }
 
-    fn plain_cargo(&self, root: &Path) -> Command {
+    /// cargo with this compiler, without the user's own flags.
+    fn cargo(&self, root: &Path) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.current_dir(root).args(self.arguments);
+        command.current_dir(root).args(self.arguments).env_remove("RUSTFLAGS");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -244,10 +280,7 @@ impl Compiler {
     /// Paths that the compiler would write into panics, with what it writes in their stead.
     fn renamed_paths(&self, root: &Path) -> anyhow::Result<Vec<(PathBuf, &'static str)>> {
         // Each registry has a folder of its own, which is there once something was fetched from it.
-        let status = self
-            .plain_cargo(root)
-            .args(["fetch", "--quiet", "--target", TARGET])
-            .status();
+        let status = self.cargo(root).args(["fetch", "--quiet", "--target", TARGET]).status();
         if !status.context("cannot run cargo")?.success() {
             bail!("cargo could not fetch the guests' dependencies");
         }

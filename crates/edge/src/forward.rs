@@ -110,11 +110,13 @@ fn judge(response: HttpResponse) -> Forwarded {
     let Ok(problem) = serde_json::from_slice::<Problem>(&response.body) else {
         return pass_on(response);
     };
-    match problem.code {
-        Code::NotLeader | Code::NoLeader | Code::Unavailable => Forwarded::NothingDone(problem.detail),
-        Code::OutcomeUnknown => Forwarded::Unknown("the leader did not learn the outcome either".into()),
-        _ => pass_on(response),
+    if matches!(problem.code, Code::NotLeader | Code::NoLeader | Code::Unavailable) {
+        return Forwarded::NothingDone(problem.detail);
     }
+    if problem.code == Code::OutcomeUnknown {
+        return Forwarded::Unknown("the leader did not learn the outcome either".into());
+    }
+    pass_on(response)
 }
 
 fn pass_on(response: HttpResponse) -> Forwarded {

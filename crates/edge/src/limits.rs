@@ -52,6 +52,11 @@ pub(crate) const DOCUMENT_BODY_BYTES_MAX: usize = 256 << 10;
 pub(crate) const DISCARD_BYTES_MAX: usize = 64 << 20;
 /// How long a client may take to send the bytes that are thrown away.
 pub(crate) const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
+/// The shortest time between two looks at whether a framed connection stands still.
+pub(crate) const TICK_MIN: Duration = Duration::from_millis(1);
+/// How much longer than another write a module may take: it is compiled once for the check and goes into the log in
+/// many pieces.
+pub(crate) const MODULE_TIME_FACTOR: u32 = 4;
 /// Rows that a scan gives when the reader names no limit.
 pub(crate) const SCAN_ROWS_DEFAULT: usize = 100;
 /// Bytes of events that are read from a stream at once.

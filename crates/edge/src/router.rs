@@ -23,7 +23,6 @@ pub(crate) struct Router {
     cluster: Arc<dyn Cluster>,
     held: Arc<Semaphore>,
     hold_max: Duration,
-    request_time_max: Duration,
 }
 
 /// A write on its way.
@@ -32,6 +31,8 @@ pub(crate) struct Work {
     pub bytes: usize,
     /// To do it twice is the same as to do it once.
     pub repeatable: bool,
+    /// How long one attempt may take.
+    pub time_max: Duration,
     /// The same write as an HTTP request, for the leader.
     pub request: Forward,
 }
@@ -73,7 +74,6 @@ impl Router {
             cluster,
             held: Arc::new(Semaphore::new(limits.held_bytes_max.min(Semaphore::MAX_PERMITS))),
             hold_max: limits.hold_max,
-            request_time_max: limits.request_time_max,
         }
     }
 
@@ -93,7 +93,7 @@ impl Router {
         };
         let mut place: Option<OwnedSemaphorePermit> = None;
         loop {
-            let leader = match timeout(&self.environment, self.request_time_max, attempt()).await {
+            let leader = match timeout(&self.environment, work.time_max, attempt()).await {
                 Ok(Ok(value)) => return Ok(Routed::Here(value)),
                 Ok(Err(SubmitError::NotLeader { leader })) => leader,
                 Ok(Err(SubmitError::OutcomeUnknown(why))) if work.repeatable => {
@@ -101,7 +101,7 @@ impl Router {
                     None
                 }
                 Ok(Err(error)) => return Err(course.refuse(codes::of_submit(&error))),
-                Err(_) => return Err(self.too_slow()),
+                Err(_) => return Err(too_slow(work.time_max)),
             };
             let leader = leader.filter(|leader| *leader != self.cluster.status().node);
             if work.request.from_peer {
@@ -123,7 +123,7 @@ impl Router {
 
     /// Passes a write on; none when it is to be tried again.
     async fn forward(&self, work: &Work, address: &str, course: &mut Course) -> Result<Option<Response>, Refusal> {
-        match forward::forward(&self.environment, self.request_time_max, address, &work.request).await {
+        match forward::forward(&self.environment, work.time_max, address, &work.request).await {
             Forwarded::Answered(response) => Ok(Some(response)),
             Forwarded::NothingDone(why) => {
                 tracing::debug!(address, why, "the leader did not take a forwarded request");
@@ -139,22 +139,28 @@ impl Router {
 
     /// Waits until it is worth another try: for a leader, or for another one than `avoid`, which did not take it.
     async fn hold(&self, course: &mut Course, avoid: Option<NodeId>) -> Result<(), Refusal> {
-        if course.holds > 0 {
-            self.environment.sleep(course.pause).await;
-            course.pause = (course.pause * 2).min(limits::REROUTE_PAUSE_MAX);
-        }
-        course.holds += 1;
-        let left = course.deadline - self.environment.clock.now();
+        let clock = &self.environment.clock;
+        let begun = clock.now();
+        let left = course.deadline - begun;
         if left.is_zero() {
             return Err(course.refuse(self.no_leader()));
         }
-        // The leader that did not take it may still be the leader, and only have been restarted.
+        // The leader that did not take it may still be the leader, and only have been restarted or just elected.
         let patience = match avoid {
-            Some(_) => left.min(limits::REROUTE_PAUSE_MAX),
+            Some(_) => left.min(course.pause),
             None => left,
         };
         let known = self.cluster.leader_known(avoid);
         let _ = timeout(&self.environment, patience, known).await;
+        // The first try after that comes at once; nodes that contradict each other do not make the later ones a busy
+        // loop.
+        if course.holds > 0 {
+            self.environment
+                .sleep(course.pause - (clock.now() - begun).min(course.pause))
+                .await;
+            course.pause = (course.pause * 2).min(limits::REROUTE_PAUSE_MAX);
+        }
+        course.holds += 1;
         Ok(())
     }
 
@@ -199,13 +205,6 @@ impl Router {
         )
     }
 
-    fn too_slow(&self) -> Refusal {
-        let waited = self.request_time_max.as_secs();
-        codes::of_submit(&SubmitError::OutcomeUnknown(format!(
-            "the cluster did not answer within {waited} s"
-        )))
-    }
-
     fn place(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.held.clone().try_acquire_many_owned(permits).map_err(|_| {
@@ -214,4 +213,11 @@ impl Router {
             ))
         })
     }
+}
+
+fn too_slow(limit: Duration) -> Refusal {
+    let waited = limit.as_secs();
+    codes::of_submit(&SubmitError::OutcomeUnknown(format!(
+        "the cluster did not answer within {waited} s"
+    )))
 }

@@ -23,6 +23,8 @@ pub enum Event {
     Propose(Body, oneshot::Sender<Result<Decision, SubmitError>>),
     /// An entry under way has ended.
     Settled,
+    /// The node is stopping.
+    Stop,
 }
 
 /// A request that waits for its reply.
@@ -120,6 +122,9 @@ impl Driver {
     /// Works for as long as the node lives.
     pub async fn run(mut self) {
         while let Some(event) = self.events.recv().await {
+            if matches!(event, Event::Stop) {
+                return;
+            }
             self.take(event).await;
             while self.waiting.len() < log_limits::ENTRY_COMMANDS_MAX
                 && let Ok(event) = self.events.try_recv()
@@ -137,6 +142,8 @@ impl Driver {
             Event::Submit(submission) => self.waiting.push(submission),
             Event::Propose(body, decision) => self.propose_control(body, decision).await,
             Event::Settled => self.in_flight = self.in_flight.saturating_sub(1),
+            // Told again, so that the loop itself ends.
+            Event::Stop => drop(self.events_back.send(Event::Stop)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use environment::channel::{mpsc, oneshot};
 use machine::{
-    Body, Catalog, Cluster, ClusterId, Consistency, Decision, EventPage, Index, MemberStatus, NodeId, Offset,
+    Body, Catalog, Cluster, ClusterId, Consistency, Decision, EventPage, Index, Level, MemberStatus, NodeId, Offset,
     PackedRequest, Pending, Read, ReadAnswer, ReadError, Reply, Request, Status, SubmitError, limits as log_limits,
 };
 use store::streams::StreamReader;
@@ -54,8 +54,17 @@ impl Handle {
         Err(SubmitError::NotLeader { leader })
     }
 
+    /// In its first moments a cluster has a leader and not yet its first entry.
+    fn require_cluster(&self) -> Result<(), SubmitError> {
+        match self.published.catalog().level {
+            Level(0) => Err(SubmitError::NotLeader { leader: None }),
+            Level(_) => Ok(()),
+        }
+    }
+
     async fn submit_here(&self, request: Request) -> Result<Reply, SubmitError> {
         self.require_leader()?;
+        self.require_cluster()?;
         check_size(&request)?;
         let (submission, reply) = self.admission.admit(PackedRequest::from(&request))?;
         self.events.send(Event::Submit(submission)).map_err(|_| stopped())?;
@@ -64,6 +73,9 @@ impl Handle {
 
     async fn propose_here(&self, body: Body) -> Result<Decision, SubmitError> {
         self.require_leader()?;
+        if !matches!(body, Body::Genesis(_)) {
+            self.require_cluster()?;
+        }
         let (decision, decided) = oneshot::channel();
         self.events
             .send(Event::Propose(body, decision))

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use crate::applier::{Applier, Held, Order};
 use crate::calls::{Answers, LeaderCalls};
 use crate::checkpoint;
-use crate::driver::{Admission, Driver};
+use crate::driver::{Admission, Driver, Event};
 use crate::executors::{Hands, successor};
 use crate::handle::Handle;
 use crate::identity;
@@ -163,7 +163,7 @@ impl Node {
         let (events, events_in) = mpsc::unbounded_channel();
         let driver = Driver::new(environment.clone(), group.clone(), events_in, events.clone());
         environment.spawn("driver", driver.run());
-        let group_changed = watch_group(&environment, &group);
+        let group_changed = watch_group(&environment, &group, &published);
         let handle = Arc::new(Handle {
             node: identity.node,
             cluster: identity.cluster,
@@ -189,6 +189,7 @@ impl Node {
             node: identity.node,
             raft: PeerService(group.clone()),
             calls,
+            stop: published.clone(),
         };
         environment.spawn("peer server", server.run(peer_listener));
         let register = RegisterNode {
@@ -266,6 +267,8 @@ impl Node {
             checkpointed.await.ok();
         }
         self.handle.group.shutdown().await;
+        // The driver may have ended by itself.
+        self.handle.events.send(Event::Stop).ok();
         self.handle.published.close();
         self.handle.group_changed.close();
         self.log.shutdown().await;
@@ -348,17 +351,11 @@ async fn open(
 }
 
 /// Moves whenever the role, the leader or the members change.
-fn watch_group(environment: &Environment, group: &Group) -> Arc<Progress> {
+fn watch_group(environment: &Environment, group: &Group, stop: &Arc<Published>) -> Arc<Progress> {
     let changed = Arc::new(Progress::default());
-    let (moved, group) = (changed.clone(), group.clone());
-    let clock = environment.clone();
+    let (moved, mut watch, stop) = (changed.clone(), group.watch(), stop.clone());
     environment.spawn("group watch", async move {
-        loop {
-            let change = group.changed();
-            let sleep = clock.sleep(Duration::from_millis(100));
-            futures::pin_mut!(change, sleep);
-            // The watch may be missed between two looks; the sleep bounds for how long.
-            futures::future::select(change, sleep).await;
+        while !stop.applied.is_closed() && watch.changed().await {
             moved.wake();
         }
     });

@@ -37,6 +37,16 @@ impl Progress {
         self.moved.notify_waiters();
     }
 
+    /// Whether the node is stopping.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Ends when it is closed.
+    pub async fn closed(&self) {
+        self.until(|| false).await;
+    }
+
     /// Wakes all who wait, to look again.
     pub fn wake(&self) {
         self.moved.notify_waiters();

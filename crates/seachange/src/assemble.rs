@@ -81,7 +81,10 @@ pub async fn assemble(
     native: Vec<NativeApplication>,
 ) -> Result<Running, Error> {
     let cache_bytes = config.limits.cache_bytes;
-    let fjall = FjallOptions { cache_bytes: cache_bytes / 4, ..FjallOptions::default() };
+    let fjall = FjallOptions {
+        cache_bytes: cache_bytes / 4,
+        ..FjallOptions::default()
+    };
     let backend = move |directory: &std::path::Path| {
         let backend = FjallBackend::open(directory, fjall).map_err(|error| error.to_string())?;
         Ok(Arc::new(backend) as Arc<dyn Backend>)
@@ -115,13 +118,17 @@ pub async fn assemble_over(
             segment_bytes: u32::try_from(config.limits.log_segment_bytes).unwrap_or(u32::MAX),
             ..LogOptions::default()
         },
-        state: StateOptions { cache_bytes: usize::try_from(config.limits.cache_bytes).unwrap_or(usize::MAX) },
+        state: StateOptions {
+            cache_bytes: usize::try_from(config.limits.cache_bytes).unwrap_or(usize::MAX),
+        },
         streams: StreamOptions::default(),
     };
     let node = Node::start(node_config, environment.clone(), backend, peer).await?;
     let meter = registry.meter();
     let check = move |module: &[u8]| {
-        registry.check(module).map_err(|error| (error.code().to_owned(), error.to_string()))
+        registry
+            .check(module)
+            .map_err(|error| (error.code().to_owned(), error.to_string()))
     };
     let options = EdgeOptions {
         module_check: Some(Arc::new(check)),
@@ -130,7 +137,11 @@ pub async fn assemble_over(
         ..EdgeOptions::default()
     };
     let edge = Edge::serve(environment, http, node.cluster(), options);
-    Ok(Running { node, edge, peer: peer_address })
+    Ok(Running {
+        node,
+        edge,
+        peer: peer_address,
+    })
 }
 
 async fn listen(
@@ -139,5 +150,9 @@ async fn listen(
     address: &Address,
 ) -> Result<Box<dyn environment::Listener>, Error> {
     let bound = environment.network.bind(&address.to_string()).await;
-    bound.map_err(|error| Error::Listen { flag, address: address.clone(), error })
+    bound.map_err(|error| Error::Listen {
+        flag,
+        address: address.clone(),
+        error,
+    })
 }

@@ -107,6 +107,9 @@ pub enum Error {
     },
 }
 
+/// Our own lines; of the libraries only what an operator must know.
+const DEFAULT_LOG: &str = "info,openraft=warn,fjall=warn,lsm_tree=warn";
+
 /// The settings as flags; each is an environment variable too, and a flag goes before its variable.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Flags {
@@ -181,7 +184,7 @@ impl Config {
                 "advertise-peer",
                 flags.advertise_peer.as_ref().or(file.advertise_peer.as_ref()),
             )?,
-            log: flags.log.clone().or(file.log).unwrap_or_else(|| "info".into()),
+            log: flags.log.clone().or(file.log).unwrap_or_else(|| DEFAULT_LOG.into()),
             log_json: flags.log_json.or(file.log_json).unwrap_or(false),
             limits: Limits::merge(&flags.limits, &file.limits)?,
         };

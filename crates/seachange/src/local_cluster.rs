@@ -3,6 +3,7 @@
 mod node;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -142,6 +143,15 @@ impl LocalCluster {
         self.nodes[number].kill()
     }
 
+    /// Asks a node to stop as an operator would, and gives how it ended.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn stop_node(&mut self, number: usize) -> anyhow::Result<ExitStatus> {
+        self.nodes[number].ask_to_stop();
+        self.nodes[number].wait_for_end(&self.environment).await
+    }
+
     /// Starts a node that was ended again, at its old addresses and on its old directory.
     ///
     /// # Errors
@@ -188,7 +198,9 @@ impl LocalCluster {
             node.ask_to_stop();
         }
         for node in &mut self.nodes {
-            node.wait_for_end(&self.environment).await;
+            if let Err(error) = node.wait_for_end(&self.environment).await {
+                tracing::warn!("{error:#}");
+            }
         }
     }
 }

@@ -35,7 +35,10 @@ impl Server {
     /// Begins to describe a server: without more, one like `seachange serve`.
     #[must_use]
     pub fn builder() -> ServerBuilder {
-        ServerBuilder { flags: Flags::default(), native: Vec::new() }
+        ServerBuilder {
+            flags: Flags::default(),
+            native: Vec::new(),
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use crate::output;
 pub struct Watch {
     json: bool,
     quiet: bool,
-    shown: BTreeSet<String>,
+    events_shown: usize,
+    blockers_shown: BTreeSet<(Option<u64>, String)>,
 }
 
 impl Watch {
@@ -67,29 +68,25 @@ impl Watch {
         if self.json {
             return output::json(record);
         }
-        for line in lines(record) {
-            if self.shown.insert(line.clone()) {
-                output::line(line)?;
+        for event in record.history.iter().skip(self.events_shown) {
+            output::line(format!("{:>8}  {}", event.index, event.what))?;
+        }
+        self.events_shown = record.history.len();
+        for blocker in &record.blockers {
+            if self
+                .blockers_shown
+                .insert((blocker.node, without_digits(&blocker.what)))
+            {
+                output::line(format!("   waits  {}", blocker.what))?;
             }
         }
         Ok(())
     }
 }
 
-/// What is worth showing of a record, in order; what was shown once is not shown again.
-fn lines(record: &ChangeRecord) -> Vec<String> {
-    let mut lines: Vec<String> = record
-        .history
-        .iter()
-        .map(|event| format!("{:>8}  {}", event.index, event.what))
-        .collect();
-    lines.extend(
-        record
-            .blockers
-            .iter()
-            .map(|blocker| format!("   waits  {}", blocker.what)),
-    );
-    lines
+/// A blocker says for how long it has lasted, and is the same one a second later.
+fn without_digits(text: &str) -> String {
+    text.replace(|c: char| c.is_ascii_digit(), "")
 }
 
 fn ended(record: &ChangeRecord) -> Stopped {

@@ -34,7 +34,7 @@ struct State {
     /// Syncs wait as long as this holds.
     held: bool,
     /// Syncs that wait.
-    waiting: usize,
+    waiting: Vec<PathBuf>,
     /// All writes and syncs fail.
     broken: bool,
 }
@@ -152,17 +152,16 @@ impl CrashDisk {
         CrashDisk::of(after)
     }
 
-    /// The disk as a process that was killed leaves it: nothing is lost.
+    /// The disk as a process that was killed leaves it: nothing is lost, and what was not synced still is not.
     pub fn kill(&self) -> CrashDisk {
         let state = self.inner.state.lock();
-        let mut after = State {
+        CrashDisk::of(State {
             directories: state.directories.clone(),
+            names: state.names.clone(),
+            durable_names: state.durable_names.clone(),
+            files: state.files.clone(),
             ..State::default()
-        };
-        for (path, file) in &state.names {
-            after.insert_durable(path.clone(), state.files[*file].bytes.clone());
-        }
-        CrashDisk::of(after)
+        })
     }
 
     fn of(state: State) -> CrashDisk {
@@ -200,10 +199,10 @@ impl CrashDisk {
         self.inner.state.lock().held = true;
     }
 
-    /// Waits until so many syncs wait.
-    pub fn wait_held(&self, count: usize) {
+    /// Waits until a sync of that file waits.
+    pub fn wait_held(&self, path: &Path) {
         let mut state = self.inner.state.lock();
-        while state.waiting < count {
+        while !state.waiting.iter().any(|waiting| waiting == path) {
             self.inner.changed.wait(&mut state);
         }
     }
@@ -263,12 +262,12 @@ impl File for CrashFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.inner.state.lock();
-        state.waiting += 1;
+        state.waiting.push(self.path.clone());
         self.inner.changed.notify_all();
         while state.held {
             self.inner.changed.wait(&mut state);
         }
-        state.waiting -= 1;
+        state.waiting.retain(|waiting| *waiting != self.path);
         state.check()?;
         *state.syncs.entry(self.path.clone()).or_default() += 1;
         state.files[self.file].sync();
@@ -343,6 +342,8 @@ impl Disk for CrashDisk {
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.inner.state.lock();
         state.names.retain(|name, _| !name.starts_with(path));
+        // Simpler than life: no file without a directory comes back.
+        state.durable_names.retain(|name, _| !name.starts_with(path));
         state.directories.retain(|name| !name.starts_with(path));
         Ok(())
     }

@@ -134,9 +134,12 @@ fn check_file(path: &str, text: &str) -> Vec<String> {
     problems
 }
 
-/// Whether the whole file is a test.
+/// Whether the whole file is a test or an example: no node runs it.
 pub fn is_test(path: &str) -> bool {
-    path.contains("/tests/") || path.ends_with("/tests.rs")
+    ["/tests/", "/examples/", "/benches/"]
+        .iter()
+        .any(|directory| path.contains(directory))
+        || path.ends_with("/tests.rs")
 }
 
 /// Where `code` names what is banned: written out, or brought in by `use`, at most once a line and name.

@@ -70,10 +70,9 @@ impl HttpRequest {
         self
     }
 
+    /// Whether it is soon answered by any node that can answer at all, unlike a module that goes into the log.
     pub(super) fn is_read(&self) -> bool {
-        self.method == Method::GET
-            || self.method == Method::HEAD
-            || self.repeat == Repeat::Freely && self.body.is_empty()
+        self.repeat == Repeat::Freely && self.method != Method::PUT
     }
 }
 

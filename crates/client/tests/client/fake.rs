@@ -10,6 +10,7 @@ use client::wire::frames::{
 };
 use client::{Client, Options};
 use environment::{Environment, Listener, Stream};
+use futures::future::Either;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Longer than any test needs; a test that waits for what never comes fails by it.
@@ -29,6 +30,19 @@ pub async fn play<T>(
     server: impl Future<Output = ()>,
 ) -> T {
     within(environment, futures::future::join(caller, server)).await.0
+}
+
+/// Plays a server that never comes to its end while the caller is not at its own.
+pub async fn play_until<T>(
+    environment: &Environment,
+    caller: impl Future<Output = T>,
+    server: impl Future<Output = std::convert::Infallible>,
+) -> T {
+    let (caller, server) = (std::pin::pin!(caller), std::pin::pin!(server));
+    match within(environment, futures::future::select(caller, server)).await {
+        Either::Left((value, _)) => value,
+        Either::Right((never, _)) => match never {},
+    }
 }
 
 pub struct Fake {

@@ -4,7 +4,7 @@ use client::Error;
 use client::wire::{Code, Consistency, PlanRequest, Problem, RowsParameters, Stage};
 use environment::real::environment;
 
-use crate::fake::{deserted, play};
+use crate::fake::{deserted, play, play_until};
 use crate::fake_http::{FakeHttp, admin_of};
 
 const PLAN: &str = r#"{"manifest":{"application":"ledger","version":1},"code":{"native":true}}"#;
@@ -128,10 +128,12 @@ async fn a_plan_that_may_have_been_received_is_not_sent_again() {
     let server = FakeHttp::start(&environment).await;
     let admin = admin_of(&environment, &[&server.address()]);
     let plan: PlanRequest = serde_json::from_str(PLAN).unwrap();
-    let result = play(&environment, admin.plan_change(&plan), async {
-        drop(server.asked().await)
-    })
-    .await;
+    let node = async {
+        drop(server.asked().await);
+        let again = server.asked().await;
+        panic!("sent again: {}", again.line);
+    };
+    let result = play_until(&environment, admin.plan_change(&plan), node).await;
     assert!(matches!(result, Err(Error::OutcomeUnknown(_))), "{result:?}");
 }
 

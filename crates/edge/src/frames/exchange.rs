@@ -161,7 +161,7 @@ impl<'a> Patience<'a> {
 
     fn next_tick(frames: &Frames) -> BoxFuture<'static, ()> {
         let clock = &frames.environment.clock;
-        clock.sleep_until(clock.now() + frames.limits.frame_time_max)
+        clock.sleep_until(clock.now() + frames.limits.frame_time_max.max(limits::TICK_MIN))
     }
 
     /// Ready, with the reason, when the connection has stood still for too long: in the middle of a frame, with

@@ -109,6 +109,12 @@ impl Frames {
             ));
         };
         let status = self.cluster.status();
+        if status.cluster.0 == 0 {
+            return Err(Refusal::new(
+                Code::Unavailable,
+                "this node is not part of a cluster yet: wait until it has joined one, or go to another node",
+            ));
+        }
         if let Some(wanted) = hello.cluster.filter(|wanted| *wanted != status.cluster.0) {
             return Err(Refusal::new(
                 Code::WrongCluster,

@@ -16,6 +16,9 @@ use crate::limits;
 /// Bytes of the output buffer that are kept for the next answers.
 const OUTPUT_BYTES_KEPT: usize = 256 << 10;
 
+/// Bytes of the input buffer with which it is still worth reading.
+const INPUT_BYTES_LEFT_MIN: usize = 4 << 10;
+
 /// A connection with what has been read and not understood yet, and what is to be written.
 pub(super) struct Pipe {
     stream: Box<dyn Stream>,
@@ -67,7 +70,10 @@ impl Pipe {
 
     /// Reads what there is, once; 0 at the end.
     pub fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.reserve(limits::INPUT_BYTES);
+        // Requests in flight share the memory they were read into, so it is used up before there is more of it.
+        if self.input.capacity() - self.input.len() < INPUT_BYTES_LEFT_MIN {
+            self.input.reserve(limits::INPUT_BYTES);
+        }
         // Nothing is lost when this future is dropped: it holds nothing between two polls.
         let count = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(context))?;
         self.reads += 1;

@@ -6,7 +6,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use bytes::Bytes;
-use client::wire::{CommandOutcome, CommandReply, SEQUENCE_HEADER, SESSION_HEADER};
+use client::wire::{Code, CommandOutcome, CommandReply, SEQUENCE_HEADER, SESSION_HEADER};
+use machine::manifest::is_name;
 use machine::{Claim, Outcome, Reply, Sequence, SessionId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -41,6 +42,7 @@ pub(super) async fn submit(
     UrlQuery(parameters): UrlQuery<CommandParameters>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    check_names(&application, &command)?;
     let claim = claim_of(request.headers())?;
     let forward = api
         .take(request, machine::limits::COMMAND_BYTES_MAX, "a command's payload")
@@ -56,6 +58,7 @@ pub(super) async fn submit(
     let work = Work {
         bytes: request.encoded_bytes_max(),
         repeatable: claim.is_some(),
+        time_max: api.limits.request_time_max,
         request: forward,
     };
     match api.router.route(&work, || api.cluster.submit(request.clone())).await? {
@@ -105,6 +108,23 @@ fn number(header: &str, value: &HeaderValue) -> Result<u64, Refusal> {
     parsed
         .filter(|number| *number > 0)
         .ok_or_else(|| Refusal::malformed(format!("{header} {value:?} is not a number from 1; nothing was done")))
+}
+
+/// Refuses names that nothing can have. Whether something has them is decided where the entry is applied.
+fn check_names(application: &str, command: &str) -> Result<(), Refusal> {
+    let checks = [
+        (Code::UnknownApplication, "application", application),
+        (Code::UnknownCommand, "command", command),
+    ];
+    for (code, what, name) in checks {
+        if !is_name(name) {
+            return Err(Refusal::new(
+                code,
+                format!("{name:?} is no name of a {what}: `GET /v1/apps` lists those there are; nothing was done"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses what no application could read, before it reaches the log.

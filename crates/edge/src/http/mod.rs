@@ -129,6 +129,7 @@ impl Api {
         let work = Work {
             bytes: request.body.len(),
             repeatable,
+            time_max: self.limits.request_time_max,
             request,
         };
         let routed = self.router.route(&work, || self.cluster.propose(body.clone())).await?;

@@ -14,6 +14,7 @@ use machine::{Body, Decision, Digest, Index, ModuleChunk, SubmitError};
 use super::extract::UrlPath;
 use super::{Api, decided, index_of};
 use crate::codes::{self, Refusal};
+use crate::limits::MODULE_TIME_FACTOR;
 use crate::router::{Routed, Work};
 
 pub(super) async fn store(
@@ -37,6 +38,7 @@ pub(super) async fn store(
         bytes: bytes.len(),
         // Pieces that are there already change nothing.
         repeatable: true,
+        time_max: api.limits.request_time_max.saturating_mul(MODULE_TIME_FACTOR),
         request,
     };
     match api.router.route(&work, || bring(&api, digest, bytes.clone())).await? {

@@ -68,24 +68,7 @@ impl Browser {
     }
 
     pub async fn call(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut open = self.open(method, target, headers, body).await;
-        let mut body = Vec::new();
-        match open.headers.get("content-length").cloned() {
-            Some(length) => {
-                body.resize(length.parse().unwrap(), 0);
-                open.stream.read_exact(&mut body).await.unwrap();
-            }
-            None => {
-                while let Some(chunk) = open.next_chunk().await {
-                    body.extend_from_slice(&chunk);
-                }
-            }
-        }
-        Answer {
-            status: open.status,
-            headers: open.headers,
-            body,
-        }
+        self.open(method, target, headers, body).await.whole().await
     }
 
     pub async fn open(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Open {
@@ -130,6 +113,27 @@ impl Open {
             headers,
             stream,
             chunk: Vec::new(),
+        }
+    }
+
+    /// Reads the body to its end.
+    pub async fn whole(mut self) -> Answer {
+        let mut body = Vec::new();
+        match self.headers.get("content-length").cloned() {
+            Some(length) => {
+                body.resize(length.parse().unwrap(), 0);
+                self.stream.read_exact(&mut body).await.unwrap();
+            }
+            None => {
+                while let Some(chunk) = self.next_chunk().await {
+                    body.extend_from_slice(&chunk);
+                }
+            }
+        }
+        Answer {
+            status: self.status,
+            headers: self.headers,
+            body,
         }
     }
 

@@ -1,6 +1,8 @@
 use machine::{Body, Claim, Decision, Sequence, SessionId, SubmitError};
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 
+use crate::browser::Open;
 use crate::fake::Fake;
 use crate::serve;
 
@@ -84,6 +86,8 @@ async fn failures_of_a_command_are_problems_with_their_index() {
     for (target, status, code) in [
         ("/v1/apps/ledger/commands/nothing", 404, "unknown_command"),
         ("/v1/apps/nothing/commands/x", 404, "unknown_application"),
+        ("/v1/apps/No!/commands/x", 404, "unknown_application"),
+        ("/v1/apps/ledger/commands/No%20name", 404, "unknown_command"),
         ("/v1/apps/ledger/commands/trap", 422, "application_trapped"),
         ("/v1/apps/ledger/commands/expired", 410, "session_expired"),
     ] {
@@ -91,7 +95,7 @@ async fn failures_of_a_command_are_problems_with_their_index() {
         assert_eq!(answer.problem(), (status, code.into()), "{target}");
     }
     let answer = served.browser.post("/v1/apps/ledger/commands/trap", "{}").await;
-    assert_eq!(answer.json()["index"], 15);
+    assert_eq!(answer.json()["index"], 15, "names that nothing can have took no entry");
     assert_eq!(answer.json()["type"], "urn:seachange:problem:application_trapped");
 }
 
@@ -117,9 +121,13 @@ async fn a_body_past_its_limit_is_refused_and_the_client_gets_to_know() {
     let fits = format!("\"{}\"", "x".repeat(most - 2));
     let answer = served.browser.post(TRANSFER, &fits).await;
     assert_eq!(answer.status, 200);
-    // Far more than the system's buffers take: the client sees the answer only if its bytes are read.
+    // Far more than the system's buffers take: many clients see the answer only if they could send it all.
     let large = vec![b' '; 16 * most];
-    let answer = served.browser.call("POST", TRANSFER, &[], &large).await;
+    let mut stream = served.browser.connect().await;
+    let head = format!("POST {TRANSFER} HTTP/1.1\r\ncontent-length: {}\r\n\r\n", large.len());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&large).await.unwrap();
+    let answer = Open::read(stream).await.whole().await;
     assert_eq!(answer.problem(), (413, "too_large".into()));
     assert_eq!(served.fake.state.lock().requests.len(), 1);
 }

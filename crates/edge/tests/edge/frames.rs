@@ -51,6 +51,10 @@ async fn the_first_frame_settles_version_and_cluster() {
         assert_eq!(code_of(&answer), code);
         assert_eq!(framer.next().await, None, "and the connection is closed");
     }
+    served.fake.state.lock().catalog.cluster.0 = 0;
+    let (_framer, answer) = Framer::greet(&served.browser, hello()).await;
+    assert_eq!(code_of(&answer), Code::Unavailable);
+    served.fake.state.lock().catalog.cluster.0 = 0xc1;
     let (_framer, answer) = Framer::greet(&served.browser, with(|hello| hello.cluster = Some(0xc1))).await;
     assert!(matches!(answer, FromServer::HelloAnswer(_)));
 }

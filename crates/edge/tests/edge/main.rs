@@ -10,6 +10,7 @@ mod frames;
 mod garbage;
 mod modules;
 mod reads;
+mod real_client;
 mod routing;
 mod streams;
 

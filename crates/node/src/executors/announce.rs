@@ -15,7 +15,9 @@ pub async fn run(hands: Hands, register: RegisterNode) {
         if let Err(error) = step(&hands, &catalog, &register).await {
             warn!(%error, "this node could not be registered yet");
         }
-        hands.news(&mut seen).await;
+        if !hands.news(&mut seen).await {
+            return;
+        }
     }
 }
 

@@ -7,8 +7,7 @@ use super::Hands;
 
 pub async fn run(hands: Hands) {
     let mut seen = Index::default();
-    loop {
-        hands.news(&mut seen).await;
+    while hands.news(&mut seen).await {
         if !hands.group.is_leader() {
             continue;
         }

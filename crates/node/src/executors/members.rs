@@ -13,8 +13,7 @@ const HANDOVER_ROUNDS: u32 = 50;
 pub async fn run(hands: Hands) {
     let mut seen = Index::default();
     let mut rounds_until_handover = 5;
-    loop {
-        hands.news(&mut seen).await;
+    while hands.news(&mut seen).await {
         if !hands.group.is_leader() {
             rounds_until_handover = 5;
             continue;
@@ -34,6 +33,13 @@ pub async fn run(hands: Hands) {
 async fn take_in(hands: &Hands) {
     let catalog = hands.published.catalog();
     let view = hands.group.view();
+    if view.joint {
+        // Only one that a former leader left: this one does its changes one after the other, to the end.
+        if let Err(error) = hands.group.settle_members().await {
+            warn!(%error, "a change of members could not be finished yet");
+        }
+        return;
+    }
     for (node, known) in &catalog.nodes {
         let result = match view.members.iter().find(|member| member.node == *node) {
             None => hands

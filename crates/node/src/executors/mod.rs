@@ -51,8 +51,8 @@ impl Hands {
         self.environment.spawn("members", members::run(self.clone()));
     }
 
-    /// Ends when something may have changed that an executor looks at, or after a while.
-    async fn news(&self, seen: &mut machine::Index) {
+    /// Ends when something may have changed that an executor looks at, or after a while; false when the node stops.
+    async fn news(&self, seen: &mut machine::Index) -> bool {
         let published = self.published.clone();
         let before = *seen;
         let changed = published.changed.until(|| published.changed.get() != before);
@@ -60,5 +60,6 @@ impl Hands {
         futures::pin_mut!(changed, sleep);
         futures::future::select(changed, sleep).await;
         *seen = self.published.changed.get();
+        !self.published.changed.is_closed()
     }
 }

@@ -33,7 +33,9 @@ pub async fn run(hands: Hands) {
             }
         }
         report(&hands, &catalog, &found).await;
-        hands.news(&mut seen).await;
+        if !hands.news(&mut seen).await {
+            return;
+        }
     }
 }
 

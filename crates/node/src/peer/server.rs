@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 
 use super::frames::{self, Frame, Hello, Kind, MAGIC, VERSION_MAX, VERSION_MIN, Welcome};
 use crate::limits::{PEER_CALLS_MAX, PEER_CONNECTIONS_MAX, PEER_HELLO_TIMEOUT};
+use crate::published::Published;
 use crate::raft::PeerService;
 
 /// Answers the calls that are not the Raft crate's.
@@ -34,6 +35,8 @@ pub struct Server {
     pub raft: PeerService,
     /// The rest.
     pub calls: Arc<dyn Calls>,
+    /// Closed when the node stops.
+    pub stop: Arc<Published>,
 }
 
 impl Server {
@@ -45,11 +48,23 @@ impl Server {
             let Ok(place) = places.clone().acquire_owned().await else {
                 return;
             };
-            match listener.accept().await {
+            let accepted = {
+                let (accept, stop) = (listener.accept(), self.stop.applied.closed());
+                futures::pin_mut!(accept, stop);
+                match futures::future::select(accept, stop).await {
+                    futures::future::Either::Left((accepted, _)) => accepted,
+                    futures::future::Either::Right(_) => return,
+                }
+            };
+            match accepted {
                 Ok((stream, from)) => {
                     let server = self.clone();
                     self.environment.spawn("peer connection", async move {
-                        if let Err(error) = server.connection(stream).await {
+                        let (connection, stop) = (server.connection(stream), server.stop.applied.closed());
+                        futures::pin_mut!(connection, stop);
+                        if let futures::future::Either::Left((Err(error), _)) =
+                            futures::future::select(connection, stop).await
+                        {
                             warn!(%from, %error, "a connection on the peer port ended");
                         }
                         drop(place);

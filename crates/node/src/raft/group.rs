@@ -65,6 +65,16 @@ pub enum GroupError {
 /// An entry on its way: ends with what came of it.
 pub struct Proposal(openraft::type_config::alias::OneshotReceiverOf<Types, ClientWriteResult<Types>>);
 
+/// Watches the role, the leader and the members.
+pub struct Watch(openraft::type_config::alias::WatchReceiverOf<Types, openraft::metrics::RaftServerMetrics<Types>>);
+
+impl Watch {
+    /// Ends when something has changed since the last time; false when the Raft crate has stopped.
+    pub async fn changed(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
+}
+
 /// One member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberView {
@@ -91,6 +101,8 @@ pub struct View {
     pub committed: Index,
     /// Members, by id.
     pub members: Vec<MemberView>,
+    /// Whether a change of members was left half-way, by a leader that went.
+    pub joint: bool,
     /// Set when the Raft crate stopped for good.
     pub stopped: Option<String>,
 }
@@ -210,15 +222,17 @@ impl Group {
                 .map(|id| to_index(id.index))
                 .unwrap_or_default(),
             members,
+            joint: membership.get_joint_config().len() > 1,
             stopped: metrics.running_state.err().map(|error| error.to_string()),
         }
     }
 
-    /// Ends when the role, the leader, or the members may have changed.
-    pub async fn changed(&self) {
+    /// Begins to watch the role, the leader and the members.
+    pub fn watch(&self) -> Watch {
         let mut metrics = self.raft.server_metrics();
-        // An error means that the crate has stopped: then there is nothing more to wait for.
-        metrics.changed().await.ok();
+        // Seen as of now: a fresh receiver would take what it was made with for news, again and again.
+        metrics.borrow_and_update();
+        Watch(metrics)
     }
 
     /// Takes a node in as a learner, without waiting for it to catch up.
@@ -242,6 +256,19 @@ impl Group {
         let change = ChangeMembers::AddVoterIds(BTreeSet::from([node.0]));
         self.raft
             .change_membership_if(change, true, [unchanged])
+            .await
+            .map(drop)
+            .map_err(write_error)
+    }
+
+    /// Finishes a change of members that a former leader left half-way.
+    ///
+    /// # Errors
+    /// See [`GroupError`].
+    pub async fn settle_members(&self) -> Result<(), GroupError> {
+        let nothing = ChangeMembers::AddVoterIds(BTreeSet::new());
+        self.raft
+            .change_membership(nothing, true)
             .await
             .map(drop)
             .map_err(write_error)

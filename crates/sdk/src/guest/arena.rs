@@ -234,7 +234,7 @@ mod tests {
             let layout = layout((number >> 8) as usize % 700, 1 << ((number >> 24) % 8));
             let block = fixture.allocate(layout);
             assert_eq!(block.addr() % layout.align(), 0);
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 fixture.free(block, layout);
             } else {
                 held.push((block.addr(), block.addr() + layout.size()));

@@ -1,11 +1,10 @@
 use super::reader;
-use crate::Host;
+use crate::{Host, scan::PAGE_BYTES};
 
 /// Length that stands for "no key" and "no end".
 const NONE: usize = usize::MAX;
-/// What a document's or page's buffer begins with.
+/// What a document's buffer begins with.
 const DOCUMENT_BYTES: usize = 1 << 10;
-const PAGE_BYTES: usize = 32 << 10;
 
 #[link(wasm_import_module = "app_1")]
 unsafe extern "C" {
@@ -45,7 +44,6 @@ unsafe extern "C" {
 }
 
 /// The host as the guest's imports show it.
-#[derive(Default)]
 pub(super) struct Imports {
     /// Pages of scans, kept from one to the next.
     page: Vec<u8>,

@@ -2,7 +2,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -103,7 +103,7 @@ impl LocalNode {
                 &self.ready.peer,
             ])
             .arg("--data")
-            .arg(self.directory.join("data"))
+            .arg(self.data())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -146,6 +146,12 @@ impl LocalNode {
         self.process.as_ref().map(Child::id)
     }
 
+    /// Its data directory.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
     fn log_path(&self) -> PathBuf {
         self.directory.join("log.txt")
     }
@@ -180,18 +186,26 @@ impl LocalNode {
         }
     }
 
-    /// Waits for it to end by itself, and ends it if that takes too long.
-    pub(super) async fn wait_for_end(&mut self, environment: &Environment) {
+    /// Waits for it to end by itself and gives how it did; ends it if that takes too long.
+    pub(super) async fn wait_for_end(&mut self, environment: &Environment) -> anyhow::Result<ExitStatus> {
         let deadline = environment.clock.now() + STOP_MAX;
         while let Some(process) = &mut self.process {
-            if !matches!(process.try_wait(), Ok(None)) {
+            if let Some(status) = process.try_wait()? {
                 self.process = None;
-            } else if environment.clock.now() > deadline {
-                let _ = self.kill();
-            } else {
-                environment.sleep(super::POLL).await;
+                return Ok(status);
             }
+            if environment.clock.now() > deadline {
+                self.kill()?;
+                bail!(
+                    "node {} did not stop within {} s{}",
+                    self.name(),
+                    STOP_MAX.as_secs(),
+                    self.log_end()
+                );
+            }
+            environment.sleep(super::POLL).await;
         }
+        bail!("node {} does not run", self.name())
     }
 }
 

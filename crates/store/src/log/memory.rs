@@ -352,12 +352,14 @@ impl Memory {
         Some(Index(holder.first))
     }
 
-    /// Recovery: a record was found at the offset of the last segment.
+    /// Recovery: a record was found at the offset of the last segment. `anywhere`: it need not follow on what was found
+    /// before.
     ///
     /// Errors with the index that was expected.
-    pub(super) fn replay(&mut self, index: Index, term: Term, offset: u32) -> Result<(), Index> {
+    pub(super) fn replay(&mut self, index: Index, term: Term, offset: u32, anywhere: bool) -> Result<(), Index> {
         if let Some(next) = self.next
             && index.0 > next
+            && !anywhere
         {
             return Err(Index(next));
         }

@@ -20,6 +20,9 @@ pub(super) struct Recovered {
     /// The number of the next segment.
     pub sequence_next: u64,
     pub warnings: Vec<String>,
+    /// The next record found may have any index: the segments before were purged, and if records are missing between,
+    /// an older one will take their place further on, or [`check_begin`] complains.
+    anywhere: bool,
 }
 
 /// A file that holds frames.
@@ -47,9 +50,10 @@ pub(super) fn recover(
         current: None,
         sequence_next: sequences.last().map_or(1, |last| last + 1),
         warnings,
+        anywhere: sequences.first().is_some_and(|first| *first > 1),
     };
-    let mut sequences = sequences.into_iter().peekable();
-    let begins_late = sequences.peek().is_some_and(|first| *first > 1);
+    let mut sequences = sequences.into_iter();
+    let begins_late = recovered.anywhere;
     // A segment's header says how much of the one before is durable: they are read in pairs.
     let mut next = sequences
         .next()
@@ -66,7 +70,7 @@ pub(super) fn recover(
             None => segment::scan_last(&found.bytes, salt),
         };
         let scan = scan.map_err(|damage| damaged(&found.path, &damage))?;
-        replay(&mut recovered.memory, &found, salt, &scan)?;
+        replay(&mut recovered, &found, salt, &scan)?;
         if next.is_none() {
             recovered.current = Some(settle_last(&found, salt, &scan, &mut recovered)?);
         }
@@ -177,7 +181,8 @@ fn damaged(path: &Path, damage: &Damage) -> Error {
     }
 }
 
-fn replay(memory: &mut Memory, found: &Found, salt: u32, scan: &Scan) -> Result<(), Error> {
+fn replay(recovered: &mut Recovered, found: &Found, salt: u32, scan: &Scan) -> Result<(), Error> {
+    let memory = &mut recovered.memory;
     memory.add_segment(Segment::new(found.path.clone(), found.file.clone(), salt, scan.end));
     if let Some((index, term)) = found.header.purged {
         memory.replay_purge(index, term);
@@ -185,11 +190,15 @@ fn replay(memory: &mut Memory, found: &Found, salt: u32, scan: &Scan) -> Result<
     for (offset, frame) in &scan.frames {
         let Frame { index, term, .. } = *frame;
         match frame.tag {
-            Tag::Record => memory.replay(index, term, *offset).map_err(|expected| Error::Damaged {
-                file: found.path.clone(),
-                offset: u64::from(*offset),
-                detail: format!("record {index} stands where record {expected} should"),
-            })?,
+            Tag::Record => {
+                let anywhere = std::mem::take(&mut recovered.anywhere);
+                let replayed = memory.replay(index, term, *offset, anywhere);
+                replayed.map_err(|expected| Error::Damaged {
+                    file: found.path.clone(),
+                    offset: u64::from(*offset),
+                    detail: format!("record {index} stands where record {expected} should"),
+                })?;
+            }
             Tag::Truncate => memory.replay_truncation(index),
             Tag::Purge => memory.replay_purge(index, term),
             Tag::Durable => {}

@@ -56,6 +56,8 @@ impl Slots {
         let mut bytes = vec![0; SLOT_BYTES * 2];
         let read = file.read_at(&mut bytes, 0).map_err(Error::disk(path))?;
         bytes.truncate(read);
+        // What is read now is relied on from now on; it may have come from the system's cache.
+        file.sync_data().map_err(Error::disk(path))?;
         let mut newest = None;
         let mut wrong = None;
         for bytes in bytes.chunks(SLOT_BYTES) {

@@ -65,7 +65,6 @@ impl FjallBackend {
             Some(found) => STATE.check(&found, directory)?,
             None if rows.is_empty().map_err(failed)? => {
                 rows.insert(FORMAT_KEY, STATE.prefix()).map_err(failed)?;
-                database.persist(PersistMode::SyncAll).map_err(failed)?;
             }
             None => {
                 return Err(STATE
@@ -73,6 +72,9 @@ impl FjallBackend {
                     .into());
             }
         }
+        // What was read may have come from the system's cache, written by a process that was killed before it synced:
+        // whoever looks at it now will rely on it.
+        database.persist(PersistMode::SyncAll).map_err(failed)?;
         Ok(FjallBackend {
             directory: directory.to_owned(),
             database,

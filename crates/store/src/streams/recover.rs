@@ -37,8 +37,9 @@ pub(super) fn recover(disk: &dyn Disk, directory: &Path, end: Offset) -> Result<
         let bases = cut_whole(disk, directory, end)?;
         for (at, base) in bases.iter().enumerate() {
             let path = segment::path(directory, *base);
-            if at > 0 && reached != *base {
-                let detail = format!("it begins with event {base}, and the segment before ends before event {reached}");
+            if reached != *base {
+                let detail =
+                    format!("it begins with event {base}, and event {reached} should come next: a segment was lost");
                 return Err(Error::damaged(&path, 0, detail));
             }
             let (segment, next) = segment::scan(disk, &path, *base, end)?;

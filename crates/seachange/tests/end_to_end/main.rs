@@ -1,0 +1,7 @@
+//! The real binary, run as its users run it: processes, sockets, disks.
+
+mod bad_input;
+mod binary;
+mod demo;
+mod flights;
+mod one_node;

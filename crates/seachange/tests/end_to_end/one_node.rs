@@ -1,0 +1,130 @@
+//! The life of an application on a cluster of one.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::binary::{CommandLine, app, cluster, run};
+
+fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn with_two_accounts(line: &CommandLine) {
+    line.install("ledger-1");
+    for (id, owner, balance) in [("ada", "Ada Lovelace", 1050), ("alan", "Alan Turing", 200)] {
+        let open = json!({"id": id, "owner": owner, "balance": balance}).to_string();
+        line.ok(&["send", "ledger", "open", &open]);
+    }
+}
+
+fn transfer(line: &CommandLine, amount: i64) -> Value {
+    let transfer = json!({"from": "ada", "to": "alan", "amount": amount}).to_string();
+    json_of(&line.ok(&["send", "ledger", "transfer", &transfer]))
+}
+
+fn account(line: &CommandLine, id: &str) -> Value {
+    json_of(&line.ok(&["get", "ledger", "accounts", id]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_is_installed_used_upgraded_and_taken_back() {
+    let (cluster, _environment) = cluster(1).await;
+    let line = CommandLine::of(&cluster);
+    with_two_accounts(&line);
+    assert_eq!(transfer(&line, 50), json!({"from": 1000, "to": 250}));
+    assert_eq!(account(&line, "ada"), json!({"owner": "Ada Lovelace", "balance": 1000}));
+
+    let upgrade = line.ok(&["app", "upgrade", "ledger", &app("ledger-2").display().to_string()]);
+    assert!(upgrade.contains("ledger version 2 answers"), "{upgrade}");
+    assert_eq!(
+        account(&line, "ada"),
+        json!({"first": "Ada", "last": "Lovelace", "balance": {"amount": 1000, "currency": "USD"}})
+    );
+    assert_eq!(transfer(&line, 50), json!({"from": 949, "to": 300, "fee": 1}));
+
+    let shown = json_of(&line.ok(&["app", "show", "ledger", "--json"]));
+    assert_eq!(shown["in_force"], 2);
+    let change = shown["reversible"].to_string();
+    line.ok(&["change", "revert", &change]);
+    assert_eq!(account(&line, "ada"), json!({"owner": "Ada Lovelace", "balance": 949}));
+    assert_eq!(
+        transfer(&line, 50),
+        json!({"from": 899, "to": 350}),
+        "version 1 again, without a fee"
+    );
+
+    let events = line.ok(&["tail", "ledger.transfers", "--json"]);
+    let fees: Vec<Value> = events
+        .lines()
+        .map(|line| json_of(line)["value"]["fee"].clone())
+        .collect();
+    assert_eq!(fees, [Value::Null, json!(1), Value::Null]);
+    let total = json_of(&line.ok(&["query", "ledger", "total"]));
+    assert_eq!(total["balance"], 1250);
+    let list = line.ok(&["change", "list"]);
+    assert!(list.contains("reverted"), "{list}");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_there_after_a_kill() {
+    let (mut cluster, _environment) = cluster(1).await;
+    let line = CommandLine::of(&cluster);
+    with_two_accounts(&line);
+    transfer(&line, 50);
+    let before = json_of(&line.ok(&["status", "--json"]));
+    cluster.kill(0).unwrap();
+    cluster.restart(0).await.unwrap();
+    let after = json_of(&line.ok(&["status", "--json"]));
+    assert_eq!(after["cluster"], before["cluster"]);
+    assert_eq!(account(&line, "ada")["balance"], 1000);
+    assert_eq!(line.ok(&["tail", "ledger.transfers"]).lines().count(), 1);
+    transfer(&line, 50);
+    assert_eq!(line.ok(&["tail", "ledger.transfers", "--from", "1"]).lines().count(), 1);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lines_of_a_file_are_sent_and_counted() {
+    let (cluster, _environment) = cluster(1).await;
+    let line = CommandLine::of(&cluster);
+    line.install("flights-1");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/flights-2k.ndjson");
+    let sent = json_of(&line.ok(&[
+        "send",
+        "flights",
+        "flight",
+        "--file",
+        file,
+        "--from-line",
+        "1001",
+        "--json",
+    ]));
+    assert_eq!(
+        (&sent["sent"], &sent["applied"]),
+        (&json!(1000), &json!(1000)),
+        "{sent}"
+    );
+    let rows = line.ok(&["scan", "flights", "airports", "--limit", "1000"]);
+    let counted: u64 = rows
+        .lines()
+        .map(|row| json_of(row.split('\t').nth(1).unwrap())["flights"].as_u64().unwrap())
+        .sum();
+    assert_eq!(counted, 1000);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_asked_to_stop_drains_and_ends_with_zero() {
+    let (mut cluster, _environment) = cluster(1).await;
+    let line = CommandLine::of(&cluster);
+    with_two_accounts(&line);
+    let pid = cluster.nodes()[0].pid().unwrap();
+    let asked = run(Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]));
+    assert_eq!(asked.code, 0, "{asked:?}");
+    assert!(cluster.stop_node(0).await.unwrap().success());
+    cluster.restart(0).await.unwrap();
+    assert_eq!(account(&line, "ada")["balance"], 1050);
+    cluster.stop().await;
+}
