@@ -14,7 +14,7 @@ use crate::connection::{admin_at, explain};
 use crate::local_cluster::LocalCluster;
 use crate::output;
 use crate::package::Package;
-use crate::watch::Watch;
+use crate::watch::{Shown, Watch};
 pub use histogram::Histogram;
 use load::Load;
 
@@ -153,7 +153,7 @@ async fn install(addresses: &[String], environment: &Environment) -> anyhow::Res
         return Ok(());
     }
     let change = package.plan(&admin, true).await?;
-    Watch::quiet()
+    Watch::new(Shown::Nothing, environment)
         .until(&admin, change, |change| change.switch_index.is_some())
         .await?;
     Ok(())

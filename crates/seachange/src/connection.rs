@@ -23,6 +23,9 @@ pub struct ClusterFlags {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// For how long a request is tried again while no node answers it
+    #[arg(long, env = "SEACHANGE_TIMEOUT", default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub timeout: u32,
 }
 
 /// How long a status may take, where it is asked of many nodes again and again.
@@ -34,7 +37,7 @@ impl ClusterFlags {
     /// # Errors
     /// An address is none.
     pub fn admin(&self, environment: &Environment) -> anyhow::Result<Admin> {
-        admin_at(&self.at, environment)
+        Ok(Admin::new(environment.clone(), self.options()).map_err(|error| usage(&error))?)
     }
 
     /// What sends commands.
@@ -42,7 +45,11 @@ impl ClusterFlags {
     /// # Errors
     /// An address is none.
     pub fn client(&self, environment: &Environment) -> anyhow::Result<Client> {
-        client_at(&self.at, environment)
+        Ok(Client::connect(environment.clone(), self.options()).map_err(|error| usage(&error))?)
+    }
+
+    fn options(&self) -> client::Options {
+        options(&self.at).deadline(Duration::from_secs(self.timeout.into()))
     }
 }
 

@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use environment::Environment;
+use futures::{StreamExt, TryStreamExt};
 
 use crate::connection::{admin_at, client_at, explain};
 use crate::local_cluster::LocalCluster;
 use crate::output;
 use crate::package::Package;
-use crate::watch::Watch;
+use crate::watch::{Shown, Watch};
 use load::Load;
 use report::{BalanceSum, Report};
 use timeline::Timeline;
@@ -27,8 +28,8 @@ use timeline::Timeline;
 const NODES: usize = 3;
 /// Clients that send transfers at the same time, each with a session of its own.
 const CLIENTS: usize = 64;
-/// Accounts that are opened.
-pub const ACCOUNTS: u32 = 1000;
+/// Accounts that are opened at the same time.
+const OPENED_AT_ONCE: usize = 512;
 /// Cents that each account is opened with: more than transfers can ever take from it.
 pub const OPENING_BALANCE: i64 = 10_000_000;
 /// What is counted to the switch after the new version answers, and kept away from steady state after the restart.
@@ -38,11 +39,20 @@ const DOWN: Duration = Duration::from_secs(1);
 /// How long the nodes may take to come to the same index.
 const CATCH_UP_MAX: Duration = Duration::from_secs(30);
 
-/// Runs the demo with about `load` of transfers; gives what it found and the cluster, which still runs.
+/// What is to be shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// How long transfers run, about.
+    pub length: Duration,
+    /// Accounts that are opened; two at least.
+    pub accounts: u32,
+}
+
+/// Runs the demo; gives what it found and the cluster, which still runs.
 ///
 /// # Errors
 /// It could not be run to its end. What it found to be wrong is no error, but stands in the report.
-pub async fn run(load: Duration, environment: &Environment) -> anyhow::Result<(Report, LocalCluster)> {
+pub async fn run(plan: Plan, environment: &Environment) -> anyhow::Result<(Report, LocalCluster)> {
     let program = std::env::current_exe().context("cannot find the path of this program")?;
     output::progress(format!("starting {NODES} nodes, each a process with its own directory"));
     let mut cluster = LocalCluster::start(&program, NODES, environment.clone()).await?;
@@ -50,13 +60,13 @@ pub async fn run(load: Duration, environment: &Environment) -> anyhow::Result<(R
 
     output::progress("installing ledger 1 (a WASM module, sent through the log)");
     change_to(&ledger::ledger_1()?, &addresses, environment).await?;
-    output::progress(format!("opening {} accounts", output::grouped(ACCOUNTS.into())));
-    let opened = open_accounts(&addresses, environment).await?;
+    output::progress(format!("opening {} accounts", output::grouped(plan.accounts.into())));
+    let opened = open_accounts(plan.accounts, &addresses, environment).await?;
     let before = verify::balance_sum(&addresses, environment).await?;
 
     output::progress(format!("sending transfers from {CLIENTS} clients"));
-    let running = Load::start(CLIENTS, &addresses, environment)?;
-    let timeline = timeline(&mut cluster, &running, load, environment).await?;
+    let running = Load::start(CLIENTS, plan.accounts, &addresses, environment)?;
+    let timeline = timeline(&mut cluster, &running, plan.length, environment).await?;
     let sent = running.stop().await;
 
     output::progress("looking for every transfer in the event stream and in the accounts");
@@ -69,7 +79,7 @@ pub async fn run(load: Duration, environment: &Environment) -> anyhow::Result<(R
         timeline.switch_index,
     );
     let mut report = timeline.report(&sent);
-    report.acknowledged += u64::from(ACCOUNTS);
+    report.acknowledged += u64::from(plan.accounts);
     report.lost = opened.keys().filter(|id| !found.accounts.contains_key(*id)).count() as u64;
     report.balance_sum = BalanceSum {
         before,
@@ -84,15 +94,19 @@ pub async fn run(load: Duration, environment: &Environment) -> anyhow::Result<(R
 async fn change_to(package: &Package, addresses: &[String], environment: &Environment) -> anyhow::Result<u64> {
     let admin = admin_at(addresses, environment)?;
     let id = package.plan(&admin, false).await?;
-    let change = Watch::quiet()
+    let change = Watch::new(Shown::Nothing, environment)
         .until(&admin, id, |change| change.switch_index.is_some())
         .await?;
     change.switch_index.context("the change has no switch")
 }
 
-async fn open_accounts(addresses: &[String], environment: &Environment) -> anyhow::Result<BTreeMap<String, i64>> {
+async fn open_accounts(
+    accounts: u32,
+    addresses: &[String],
+    environment: &Environment,
+) -> anyhow::Result<BTreeMap<String, i64>> {
     let client = client_at(addresses, environment)?;
-    let opened = (0..ACCOUNTS).map(|number| {
+    let opened = (0..accounts).map(|number| {
         let open = ledger::Open {
             id: ledger::account_id(number),
             owner: format!("Owner {number}"),
@@ -111,8 +125,10 @@ async fn open_accounts(addresses: &[String], environment: &Environment) -> anyho
             anyhow::Ok((open.id, open.balance))
         }
     });
-    let opened = futures::future::try_join_all(opened).await?;
-    Ok(opened.into_iter().collect())
+    futures::stream::iter(opened)
+        .buffer_unordered(OPENED_AT_ONCE)
+        .try_collect()
+        .await
 }
 
 /// What happens while the transfers run: steady time, the switch, steady time, the kill and the restart, steady time.

@@ -1,39 +1,56 @@
 //! Following a change.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use client::Admin;
 use client::wire::{ChangeRecord, Stage};
+use environment::{Environment, TimedOut, timeout};
 
 use crate::connection::explain;
 use crate::exit::Stopped;
 use crate::output;
 
+/// What a change waits for is shown when nothing has moved for so long: most waits are over before.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Shows how a change goes on, each thing once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Watch {
-    json: bool,
-    quiet: bool,
+    environment: Environment,
+    shown: Shown,
     events_shown: usize,
     blockers_shown: BTreeSet<(Option<u64>, String)>,
 }
 
-impl Watch {
-    /// Lines for people, or each record as JSON.
-    #[must_use]
-    pub fn new(json: bool) -> Watch {
-        Watch {
-            json,
-            ..Watch::default()
-        }
-    }
+/// What is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Nothing.
+    Nothing,
+    /// Lines for people.
+    Lines,
+    /// Each record as JSON.
+    Json,
+}
 
-    /// Shows nothing.
+impl Shown {
+    /// JSON if it was asked for.
     #[must_use]
-    pub fn quiet() -> Watch {
+    pub fn json_if(json: bool) -> Shown {
+        if json { Shown::Json } else { Shown::Lines }
+    }
+}
+
+impl Watch {
+    /// Begins with nothing shown.
+    #[must_use]
+    pub fn new(shown: Shown, environment: &Environment) -> Watch {
         Watch {
-            quiet: true,
-            ..Watch::default()
+            environment: environment.clone(),
+            shown,
+            events_shown: 0,
+            blockers_shown: BTreeSet::new(),
         }
     }
 
@@ -48,7 +65,15 @@ impl Watch {
         done: impl Fn(&ChangeRecord) -> bool,
     ) -> anyhow::Result<ChangeRecord> {
         let mut records = admin.watch_change(change);
-        while let Some(record) = records.next().await.map_err(explain)? {
+        loop {
+            let next = match timeout(&self.environment, PATIENCE, records.next()).await {
+                Ok(next) => next.map_err(explain)?,
+                Err(TimedOut) => {
+                    self.show_blockers(&admin.change(change).await.map_err(explain)?)?;
+                    records.next().await.map_err(explain)?
+                }
+            };
+            let Some(record) = next else { break };
             self.show(&record)?;
             if done(&record) {
                 return Ok(record);
@@ -62,21 +87,26 @@ impl Watch {
     }
 
     fn show(&mut self, record: &ChangeRecord) -> anyhow::Result<()> {
-        if self.quiet {
+        match self.shown {
+            Shown::Nothing => {}
+            Shown::Json => output::json(record)?,
+            Shown::Lines => {
+                for event in record.history.iter().skip(self.events_shown) {
+                    output::line(format!("{:>8}  {}", event.index, event.what))?;
+                }
+                self.events_shown = record.history.len();
+            }
+        }
+        Ok(())
+    }
+
+    fn show_blockers(&mut self, record: &ChangeRecord) -> anyhow::Result<()> {
+        if self.shown != Shown::Lines {
             return Ok(());
         }
-        if self.json {
-            return output::json(record);
-        }
-        for event in record.history.iter().skip(self.events_shown) {
-            output::line(format!("{:>8}  {}", event.index, event.what))?;
-        }
-        self.events_shown = record.history.len();
         for blocker in &record.blockers {
-            if self
-                .blockers_shown
-                .insert((blocker.node, without_digits(&blocker.what)))
-            {
+            let known = (blocker.node, without_digits(&blocker.what));
+            if self.blockers_shown.insert(known) {
                 output::line(format!("   waits  {}", blocker.what))?;
             }
         }

@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use environment::{Disk, Entry, Environment, File, FileLock};
 use parking_lot::{Condvar, Mutex};
 
+/// A test that waits longer has failed.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 /// What reaches the disk as a whole.
 const SECTOR_BYTES: usize = 512;
 
@@ -201,9 +204,31 @@ impl CrashDisk {
 
     /// Waits until a sync of that file waits.
     pub fn wait_held(&self, path: &Path) {
+        self.wait("a sync to be held", |state| {
+            state.waiting.iter().any(|waiting| waiting == path)
+        });
+    }
+
+    /// Waits until that file was synced, and its name would survive a crash.
+    pub fn wait_durable(&self, path: &Path) {
+        self.wait("a durable file", |state| {
+            state.syncs.contains_key(path) && state.durable_names.contains_key(path)
+        });
+    }
+
+    /// Waits until that file holds something.
+    pub fn wait_written(&self, path: &Path) {
+        self.wait("a written file", |state| {
+            let file = state.names.get(path).map(|file| &state.files[*file]);
+            file.is_some_and(|file| file.bytes.iter().any(|byte| *byte != 0))
+        });
+    }
+
+    fn wait(&self, what: &str, condition: impl Fn(&State) -> bool) {
         let mut state = self.inner.state.lock();
-        while !state.waiting.iter().any(|waiting| waiting == path) {
-            self.inner.changed.wait(&mut state);
+        while !condition(&state) {
+            let waited = self.inner.changed.wait_for(&mut state, WAIT_MAX);
+            assert!(!waited.timed_out(), "waited in vain for {what}");
         }
     }
 
@@ -257,6 +282,7 @@ impl File for CrashFile {
         let mut state = self.inner.state.lock();
         state.check()?;
         state.files[self.file].change(Change::Write(offset as usize, bytes.to_vec()));
+        self.inner.changed.notify_all();
         Ok(())
     }
 
@@ -271,6 +297,7 @@ impl File for CrashFile {
         state.check()?;
         *state.syncs.entry(self.path.clone()).or_default() += 1;
         state.files[self.file].sync();
+        self.inner.changed.notify_all();
         Ok(())
     }
 
@@ -376,6 +403,7 @@ impl Disk for CrashDisk {
         state
             .durable_names
             .extend(within.map(|(name, file)| (name.clone(), *file)));
+        self.inner.changed.notify_all();
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use environment::Environment;
 
 use crate::connection::{ClusterFlags, explain};
 use crate::output;
-use crate::watch::Watch;
+use crate::watch::{Shown, Watch};
 
 /// Commands of `change`.
 #[derive(Debug, clap::Subcommand)]
@@ -161,7 +161,7 @@ fn describe(change: &ChangeRecord) -> String {
 
 async fn watch(arguments: ShowArguments, environment: Environment) -> anyhow::Result<()> {
     let admin = arguments.cluster.admin(&environment)?;
-    Watch::new(arguments.cluster.json)
+    Watch::new(Shown::json_if(arguments.cluster.json), &environment)
         .until(&admin, arguments.change, |change| change.stage.is_final())
         .await?;
     Ok(())

@@ -16,6 +16,9 @@ pub struct Arguments {
     /// How long the transfers run, about
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(5..=3600), value_name = "N")]
     pub seconds: u32,
+    /// Accounts that are opened
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..=10_000_000), value_name = "N")]
+    pub accounts: u32,
     /// Print the report as one JSON object
     #[arg(long)]
     pub json: bool,
@@ -30,8 +33,11 @@ impl Arguments {
     /// # Errors
     /// It could not be run, or found something wrong.
     pub async fn run(self, environment: Environment) -> anyhow::Result<()> {
-        let length = Duration::from_secs(self.seconds.into());
-        let (report, cluster) = unless_interrupted(demo::run(length, &environment)).await?;
+        let plan = demo::Plan {
+            length: Duration::from_secs(self.seconds.into()),
+            accounts: self.accounts,
+        };
+        let (report, cluster) = unless_interrupted(demo::run(plan, &environment)).await?;
         if self.json {
             output::json(&report)?;
         } else {

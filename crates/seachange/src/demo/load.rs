@@ -54,7 +54,12 @@ impl Sent {
 
 impl Load {
     /// Starts so many clients, each with a session and a connection of its own.
-    pub fn start(clients: usize, addresses: &[String], environment: &Environment) -> anyhow::Result<Load> {
+    pub fn start(
+        clients: usize,
+        accounts: u32,
+        addresses: &[String],
+        environment: &Environment,
+    ) -> anyhow::Result<Load> {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             failed: AtomicU64::new(0),
@@ -70,6 +75,7 @@ impl Load {
             let (say, end) = oneshot::channel();
             let sender = Sender {
                 number,
+                accounts,
                 client: client.clone(),
                 shared: shared.clone(),
                 environment: environment.clone(),
@@ -109,6 +115,7 @@ impl Load {
 
 struct Sender {
     number: usize,
+    accounts: u32,
     client: Arc<Client>,
     shared: Arc<Shared>,
     environment: Environment,
@@ -128,8 +135,8 @@ impl Sender {
 
     /// Two accounts and an amount. Its end is filled in once it is known; until then nothing is claimed of it.
     fn draw(&mut self) -> Transfer {
-        let from = self.below(super::ACCOUNTS);
-        let to = (from + 1 + self.below(super::ACCOUNTS - 1)) % super::ACCOUNTS;
+        let from = self.below(self.accounts);
+        let to = (from + 1 + self.below(self.accounts - 1)) % self.accounts;
         Transfer {
             from,
             to,

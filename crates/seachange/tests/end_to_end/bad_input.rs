@@ -158,7 +158,16 @@ async fn a_body_past_its_limit_is_refused() {
 
 #[test]
 fn nobody_there_is_said_with_its_own_exit_code() {
-    let given = run(Command::new(program()).args(["get", "ledger", "accounts", "ada", "--at", "127.0.0.1:1"]));
+    let given = run(Command::new(program()).args([
+        "get",
+        "ledger",
+        "accounts",
+        "ada",
+        "--at",
+        "127.0.0.1:1",
+        "--timeout",
+        "1",
+    ]));
     assert_eq!(given.code, 3, "{given:?}");
     assert!(given.err.contains("127.0.0.1:1"), "{given:?}");
 }

@@ -80,6 +80,8 @@ pub(super) struct Memory {
     cache_bytes_max: usize,
     segments: VecDeque<Segment>,
     flushed: Option<u64>,
+    /// How often records were taken back.
+    truncations: u64,
     waiting: VecDeque<Waiting>,
     /// The first failure of the disk: nothing is taken after it.
     failure: Option<(io::ErrorKind, String)>,
@@ -96,6 +98,7 @@ impl Memory {
             cache_bytes_max,
             segments: VecDeque::new(),
             flushed: None,
+            truncations: 0,
             waiting: VecDeque::new(),
             failure: None,
         }
@@ -123,6 +126,10 @@ impl Memory {
 
     pub(super) fn flushed(&self) -> Option<Index> {
         self.flushed.map(Index)
+    }
+
+    pub(super) fn truncations(&self) -> u64 {
+        self.truncations
     }
 
     pub(super) fn term_at(&self, index: Index) -> Option<Term> {
@@ -249,6 +256,7 @@ impl Memory {
         if self.next.is_none_or(|next| from.0 >= next) {
             return;
         }
+        self.truncations += 1;
         let from = from.0.max(self.first().0);
         while self.terms.back().is_some_and(|(start, _)| *start >= from) {
             self.terms.pop_back();

@@ -238,8 +238,8 @@ impl Log {
         refuse(unsent);
     }
 
-    /// Records from `from` on, before `to`, of about `bytes_max` in all, and at least one if there is one. Blocks when
-    /// they are no longer in memory.
+    /// Records from `from` on, before `to`, of about `bytes_max` in all, and at least one if there is one; all as they
+    /// stood at one moment. Blocks when they are no longer in memory.
     ///
     /// # Errors
     /// [`Error::Purged`], [`Error::Damaged`], [`Error::Disk`].
@@ -247,15 +247,20 @@ impl Log {
         let mut records: Vec<Record> = Vec::new();
         let mut from = from;
         let mut left = bytes_max;
+        let mut truncations = None;
         loop {
             if !records.is_empty() && left == 0 {
                 return Ok(records);
             }
-            let found = self
-                .shared
-                .memory
-                .lock()
-                .find(from, to, left.min(limits::LOG_READ_BYTES))?;
+            let found = {
+                let memory = self.shared.memory.lock();
+                // What was read so far is no beginning of what stands there now.
+                let changed = *truncations.get_or_insert(memory.truncations()) != memory.truncations();
+                if !records.is_empty() && (changed || from < memory.first()) {
+                    return Ok(records);
+                }
+                memory.find(from, to, left.min(limits::LOG_READ_BYTES))?
+            };
             let more = match found {
                 Found::Nothing => return Ok(records),
                 Found::Records(more) => more,

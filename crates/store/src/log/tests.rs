@@ -183,12 +183,7 @@ async fn rolling_over_waits_for_no_file_to_be_made() {
     append(&log, records(1..=1, 1)).await.unwrap();
     // The next segment is there, whole and durable, before it is needed.
     let next = segment::path(Path::new(DIRECTORY), 2);
-    while disk.syncs(&next) == 0 {
-        tokio::task::yield_now().await;
-    }
-    while !segments(&disk.crash(&mut Dice(1))).contains(&next) {
-        tokio::task::yield_now().await;
-    }
+    disk.wait_durable(&next);
     assert_eq!(disk.get(&next), vec![0; OPTIONS.segment_bytes as usize]);
     let before = disk.syncs(&next);
     append(&log, records(2..=130, 1)).await.unwrap();
@@ -366,9 +361,7 @@ async fn a_failure_to_prepare_is_one_too() {
     let log = open(&disk).log;
     append(&log, records(1..=1, 1)).await.unwrap();
     let next = segment::path(Path::new(DIRECTORY), 2);
-    while disk.syncs(&next) == 0 {
-        tokio::task::yield_now().await;
-    }
+    disk.wait_durable(&next);
     append(&log, records(2..=100, 1)).await.unwrap();
     disk.set_broken(true);
     let mut failed = false;

@@ -196,7 +196,8 @@ impl Streams {
         self.begin_sync().run()
     }
 
-    /// The sync of everything flushed so far, to be run on a worker while more is written.
+    /// The sync of everything flushed so far, to be run on a worker while more is written. What is still in the buffers
+    /// is not part of it: flush first.
     pub fn begin_sync(&mut self) -> SyncJob {
         let Unsynced { files, directories } = std::mem::take(&mut self.unsynced);
         SyncJob {

@@ -10,7 +10,7 @@ use crate::connection::{ClusterFlags, explain};
 use crate::exit::Stopped;
 use crate::output;
 use crate::package::{Package, PackagedCode};
-use crate::watch::Watch;
+use crate::watch::{Shown, Watch};
 
 /// Flags of `app install`.
 #[derive(Debug, clap::Args)]
@@ -65,7 +65,7 @@ impl InstallArguments {
             );
             return Err(Stopped::failed(format!("{name} is installed already, version {version}"), remedy).into());
         }
-        let change = run(&admin, &package, false, &self.cluster).await?;
+        let change = run(&admin, &package, false, &self.cluster, &environment).await?;
         conclude(&change, &self.cluster)
     }
 }
@@ -96,12 +96,18 @@ impl UpgradeArguments {
             let remedy = format!("To install it: seachange app install {}", self.directory.display());
             return Err(Stopped::failed(format!("{} is not installed", self.app), remedy).into());
         }
-        let change = run(&admin, &package, self.finalize, &self.cluster).await?;
+        let change = run(&admin, &package, self.finalize, &self.cluster, &environment).await?;
         conclude(&change, &self.cluster)
     }
 }
 
-async fn run(admin: &Admin, package: &Package, finalize: bool, flags: &ClusterFlags) -> anyhow::Result<ChangeRecord> {
+async fn run(
+    admin: &Admin,
+    package: &Package,
+    finalize: bool,
+    flags: &ClusterFlags,
+    environment: &Environment,
+) -> anyhow::Result<ChangeRecord> {
     if let PackagedCode::Module(module) = &package.code
         && !flags.json
     {
@@ -109,7 +115,7 @@ async fn run(admin: &Admin, package: &Package, finalize: bool, flags: &ClusterFl
         output::line(format!("sending the module, {bytes} bytes"))?;
     }
     let id = package.plan(admin, finalize).await?;
-    let watch = Watch::new(flags.json);
+    let watch = Watch::new(Shown::json_if(flags.json), environment);
     watch.until(admin, id, |change| is_done(change, finalize)).await
 }
 

@@ -166,17 +166,13 @@ async fn a_crash_while_a_segment_is_begun_loses_nothing_acknowledged() {
         let log = open(&disk).log;
         append(&log, records(1..=100, 1)).await.unwrap();
         let next = segment::path(Path::new(DIRECTORY), 2);
-        while disk.syncs(&next) == 0 {
-            tokio::task::yield_now().await;
-        }
+        disk.wait_durable(&next);
         // The write to the next segment is done, its sync is not.
         let sent = disk.syncs(&next);
         disk.hold();
         let (flushed, result) = pending();
         log.append(records(101..=160, 1), flushed);
-        while disk.get(&next).iter().all(|byte| *byte == 0) {
-            tokio::task::yield_now().await;
-        }
+        disk.wait_written(&next);
         assert_eq!(disk.syncs(&next), sent);
         let crashed = disk.crash(&mut Dice(seed));
         disk.release();
