@@ -49,8 +49,14 @@ pub struct Genesis {
     pub cluster: ClusterId,
     /// The level it begins at.
     pub level: Level,
+    /// The node that founds it: node 1.
+    pub founder: RegisterNode,
 }
-record!(Genesis { cluster, level });
+record!(Genesis {
+    cluster,
+    level,
+    founder
+});
 
 /// Who asks, so that a repeat is known as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -457,12 +463,24 @@ mod tests {
         }
     }
 
+    fn register() -> RegisterNode {
+        RegisterNode {
+            nonce: 1,
+            name: "a".into(),
+            peer_address: "127.0.0.1:1".into(),
+            http_address: "127.0.0.1:2".into(),
+            level_max: Level(1),
+            binary: "0.1.0".into(),
+        }
+    }
+
     fn one_of_each() -> Vec<Body> {
         let (digest, change, node) = (Digest([7; 32]), ChangeId(9), NodeId(3));
         vec![
             Body::Genesis(Genesis {
                 cluster: ClusterId(5),
                 level: Level(1),
+                founder: register(),
             }),
             Body::Requests(vec![]),
             Body::OpenSession,
@@ -490,14 +508,7 @@ mod tests {
                 step: Step::Revert,
                 reason: "asked".into(),
             }),
-            Body::RegisterNode(RegisterNode {
-                nonce: 1,
-                name: "a".into(),
-                peer_address: "127.0.0.1:1".into(),
-                http_address: "127.0.0.1:2".into(),
-                level_max: Level(1),
-                binary: "0.1.0".into(),
-            }),
+            Body::RegisterNode(register()),
             Body::Tick,
             Body::RaiseLevel(Level(2)),
         ]

@@ -14,7 +14,7 @@ pub const EFFECTS_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one name: application, table, stream, command, node.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of one module.
-pub const MODULE_BYTES_MAX: usize = 16 << 20;
+pub const MODULE_BYTES_MAX: usize = 8 << 20;
 /// Bytes of a module carried by one entry.
 pub const MODULE_CHUNK_BYTES: usize = 256 << 10;
 /// Bytes of a manifest in its encoded form.

@@ -140,9 +140,7 @@ impl Applier {
                 Some(End::Stopped) => return Ok(()),
                 Some(End::Halted(reason)) => return Err(reason),
             }
-            if let Err(reason) = self.checkpoint_if_due(&mut checkpoints) {
-                return Err(reason);
-            }
+            self.checkpoint_if_due(&mut checkpoints)?;
         }
     }
 

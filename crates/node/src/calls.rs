@@ -172,7 +172,7 @@ impl LeaderCalls {
             Err(GroupError::NotLeader) => {}
             Err(error) => return Err(error.to_string()),
         }
-        let leader = self.group.leader().filter(|leader| *leader != self.peers.node());
+        let leader = self.group.other_leader();
         let Some(leader) = leader else {
             return Err("no leader is known".to_owned());
         };
@@ -192,7 +192,7 @@ impl LeaderCalls {
         if self.group.is_leader() {
             return here.propose(body).await.map(Proposed::from);
         }
-        let leader = self.group.leader().filter(|leader| *leader != self.peers.node());
+        let leader = self.group.other_leader();
         let Some(leader) = leader else {
             return Err(SubmitError::NotLeader { leader: None });
         };

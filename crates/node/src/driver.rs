@@ -223,7 +223,9 @@ async fn decided(proposal: Proposal, group: &Group) -> Result<Decision, SubmitEr
 /// The group's word as the port's.
 pub fn submit_error(error: GroupError, group: &Group) -> SubmitError {
     match error {
-        GroupError::NotLeader => SubmitError::NotLeader { leader: group.leader() },
+        GroupError::NotLeader => SubmitError::NotLeader {
+            leader: group.other_leader(),
+        },
         GroupError::Unknown(reason) => SubmitError::OutcomeUnknown(reason),
         GroupError::Refused(reason) => SubmitError::Unavailable(reason),
     }

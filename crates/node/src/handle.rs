@@ -50,7 +50,7 @@ impl Handle {
         if self.group.is_leader() {
             return Ok(());
         }
-        let leader = self.group.leader().filter(|leader| *leader != self.node);
+        let leader = self.group.other_leader();
         Err(SubmitError::NotLeader { leader })
     }
 

@@ -18,5 +18,6 @@ mod published;
 mod raft;
 mod reads;
 mod replies;
+mod start;
 
 pub use node::{Config, Node, StartError};

@@ -2,34 +2,25 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use environment::channel::{mpsc, oneshot};
 use environment::{Environment, FileLock, Listener, timeout};
 use host::Registry;
-use machine::{Cluster, LEVEL_MAX, Machine, ReadError, RegisterNode};
-use parking_lot::{Mutex, RwLock};
-use store::format::identity::StoredIdentity;
-use store::log::{Identity, Log, LogOptions};
-use store::state::{Backend, State, StateOptions};
-use store::streams::{StreamOptions, Streams};
+use machine::Cluster;
+use parking_lot::Mutex;
+use store::log::{Log, LogOptions};
+use store::state::{Backend, StateOptions};
+use store::streams::StreamOptions;
 use tracing::{info, warn};
 
-use crate::applier::{Applier, Held, Order};
-use crate::calls::{Answers, LeaderCalls};
-use crate::checkpoint;
-use crate::driver::{Admission, Driver, Event};
-use crate::executors::{Hands, successor};
+use crate::applier::Order;
+use crate::driver::Event;
+use crate::executors::successor;
 use crate::handle::Handle;
-use crate::identity;
 use crate::limits::HANDOVER_TIMEOUT;
-use crate::peer::Peers;
-use crate::peer::server::Server;
-use crate::progress::Progress;
-use crate::published::{Facts, Published};
-use crate::raft::{Group, Parts, PeerService, QueueBytes};
-use crate::reads::{Freshness, Readers};
+use crate::start;
 
 /// What a node is started with.
 pub struct Config {
@@ -74,22 +65,12 @@ pub enum StartError {
 
 /// One running node.
 pub struct Node {
-    handle: Arc<Handle>,
-    environment: Environment,
-    orders: mpsc::UnboundedSender<Order>,
-    log: Log,
-    broken: Mutex<Option<oneshot::Receiver<String>>>,
-    _lock: Box<dyn FileLock>,
-}
-
-/// What lies on this node's disk, opened.
-struct Opened {
-    lock: Box<dyn FileLock>,
-    identity: StoredIdentity,
-    founding: bool,
-    log: Log,
-    held: Held,
-    streams: Streams,
+    pub(crate) handle: Arc<Handle>,
+    pub(crate) environment: Environment,
+    pub(crate) orders: mpsc::UnboundedSender<Order>,
+    pub(crate) log: Log,
+    pub(crate) broken: Mutex<Option<oneshot::Receiver<String>>>,
+    pub(crate) _lock: Box<dyn FileLock>,
 }
 
 impl Node {
@@ -103,128 +84,7 @@ impl Node {
         backend: impl FnOnce(&std::path::Path) -> Result<Arc<dyn Backend>, String>,
         peer_listener: Box<dyn Listener>,
     ) -> Result<Node, StartError> {
-        let opened = open(&config, &environment, backend).await?;
-        let Opened {
-            lock,
-            identity,
-            founding,
-            log,
-            held,
-            streams,
-        } = opened;
-        let published = Arc::new(Published::default());
-        published.publish(facts_of(&held.machine));
-        let peers = Peers::new(environment.clone(), identity.cluster, identity.node, published.clone());
-        let members = checkpoint::load_members(&held.state).map_err(store_error)?;
-        let applied = held.machine.applied();
-        let (queue, committed) = mpsc::unbounded_channel();
-        let (flushed, queue_bytes) = (Arc::new(Progress::default()), QueueBytes::default());
-        flushed.set(log.flushed().unwrap_or_default());
-        let parts = Parts {
-            peers: peers.clone(),
-            log: log.clone(),
-            flushed: flushed.clone(),
-            queue,
-            queue_bytes: queue_bytes.clone(),
-            applied: log.term_at(applied).map(|term| (applied, term)),
-            members: members.as_ref().map(|row| row.0.clone()),
-        };
-        let group = Group::start(parts).await.map_err(StartError::Store)?;
-        let registry = config.registry;
-        let held = Arc::new(RwLock::new(held));
-        let (orders, orders_in) = mpsc::unbounded_channel();
-        let (broken, broken_in) = oneshot::channel();
-        let stream_reader = streams.reader();
-        let applier = Applier {
-            environment: environment.clone(),
-            held: held.clone(),
-            streams,
-            log: log.clone(),
-            flushed,
-            published: published.clone(),
-            queue_bytes,
-            applications: registry.host(),
-            converter: registry.host(),
-            members,
-        };
-        let orders_back = orders.clone();
-        environment.spawn_worker("applier", async move {
-            if let Err(reason) = applier.run(committed, orders_in, orders_back).await {
-                broken.send(reason).ok();
-            }
-        });
-        let readers = Readers::start(&environment, &held, &registry, &stream_reader);
-        let leader = LeaderCalls::new(peers, group.clone());
-        let fresh = leader.clone();
-        let freshness = Freshness::start(&environment, move || {
-            let fresh = fresh.clone();
-            async move { fresh.read_index().await.map_err(ReadError::Unconfirmed) }
-        });
-        let (events, events_in) = mpsc::unbounded_channel();
-        let driver = Driver::new(environment.clone(), group.clone(), events_in, events.clone());
-        environment.spawn("driver", driver.run());
-        let group_changed = watch_group(&environment, &group, &published);
-        let handle = Arc::new(Handle {
-            node: identity.node,
-            cluster: identity.cluster,
-            group: group.clone(),
-            events,
-            admission: Admission::default(),
-            published: published.clone(),
-            group_changed,
-            readers,
-            freshness,
-            streams: stream_reader,
-            stopping: AtomicBool::new(false),
-        });
-        let cluster: Arc<dyn Cluster> = handle.clone();
-        let calls = Arc::new(Answers {
-            cluster: cluster.clone(),
-            group: group.clone(),
-            leader: leader.clone(),
-        });
-        let server = Server {
-            environment: environment.clone(),
-            cluster: identity.cluster,
-            node: identity.node,
-            raft: PeerService(group.clone()),
-            calls,
-            stop: published.clone(),
-        };
-        environment.spawn("peer server", server.run(peer_listener));
-        let register = RegisterNode {
-            nonce: identity.nonce,
-            name: config.name,
-            peer_address: config.peer_address.clone(),
-            http_address: config.http_address,
-            level_max: LEVEL_MAX,
-            binary: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        if founding {
-            group
-                .found(identity.node, &config.peer_address)
-                .await
-                .map_err(StartError::Store)?;
-        }
-        let hands = Hands {
-            environment: environment.clone(),
-            node: identity.node,
-            group,
-            cluster,
-            leader,
-            published,
-            held,
-            registry,
-        };
-        hands.start(register);
-        Ok(Node {
-            handle,
-            environment,
-            orders,
-            log,
-            broken: Mutex::new(Some(broken_in)),
-            _lock: lock,
-        })
+        start::start(config, environment, backend, peer_listener).await
     }
 
     /// The node as whoever serves the world sees it.
@@ -289,75 +149,4 @@ impl Node {
             warn!("leadership was not taken over in time; the others will elect a leader");
         }
     }
-}
-
-fn store_error(error: impl std::fmt::Display) -> StartError {
-    StartError::Store(error.to_string())
-}
-
-fn facts_of(machine: &Machine) -> Facts {
-    Facts {
-        applied: machine.applied(),
-        time: machine.time(),
-        digest: machine.digest(),
-        catalog: machine.catalog().clone(),
-        parked: None,
-    }
-}
-
-/// Opens everything that lies in the data directory.
-async fn open(
-    config: &Config,
-    environment: &Environment,
-    backend: impl FnOnce(&std::path::Path) -> Result<Arc<dyn Backend>, String>,
-) -> Result<Opened, StartError> {
-    let disk = environment.disk.clone();
-    disk.create_dir_all(&config.data)
-        .map_err(|error| StartError::Store(format!("{}: {error}", config.data.display())))?;
-    let lock = disk
-        .lock(&config.data.join("lock"))
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock => StartError::InUse(config.data.clone()),
-            _ => StartError::Store(format!("{}: {error}", config.data.display())),
-        })?;
-    let (identity, founding) = identity::of(config, environment).await?;
-    let owner = Identity {
-        cluster: identity.cluster,
-        node: identity.node,
-    };
-    let log_opened =
-        Log::open(environment, &config.data.join("log"), owner, config.log.clone()).map_err(store_error)?;
-    for warning in log_opened.warnings {
-        warn!("{warning}");
-    }
-    let backend = backend(&config.data.join("state")).map_err(StartError::Store)?;
-    let state = State::open(backend, config.state.clone());
-    let machine = Machine::load(&state).map_err(store_error)?;
-    let streams = Streams::open(
-        environment,
-        &config.data.join("streams"),
-        config.streams.clone(),
-        machine.streams(),
-    )
-    .map_err(store_error)?;
-    Ok(Opened {
-        lock,
-        identity,
-        founding,
-        log: log_opened.log,
-        held: Held { machine, state },
-        streams,
-    })
-}
-
-/// Moves whenever the role, the leader or the members change.
-fn watch_group(environment: &Environment, group: &Group, stop: &Arc<Published>) -> Arc<Progress> {
-    let changed = Arc::new(Progress::default());
-    let (moved, mut watch, stop) = (changed.clone(), group.watch(), stop.clone());
-    environment.spawn("group watch", async move {
-        while !stop.applied.is_closed() && watch.changed().await {
-            moved.wake();
-        }
-    });
-    changed
 }

@@ -26,7 +26,7 @@ impl Machine {
         }
         let time = self.position.time;
         let decision = match body {
-            Body::Genesis(genesis) => self.apply_genesis(index, &genesis),
+            Body::Genesis(genesis) => self.apply_genesis(index, genesis),
             Body::OpenSession => {
                 let id = SessionId(index.0);
                 self.sessions.open(id, time);
@@ -44,7 +44,7 @@ impl Machine {
         Ok(decision)
     }
 
-    fn apply_genesis(&mut self, index: Index, genesis: &Genesis) -> Decision {
+    fn apply_genesis(&mut self, index: Index, genesis: Genesis) -> Decision {
         if self.catalog.level != Level(0) {
             return refused("cluster_exists", "the cluster has begun already");
         }
@@ -52,7 +52,9 @@ impl Machine {
         catalog.cluster = genesis.cluster;
         catalog.level = genesis.level;
         catalog.table_next = TABLE_FIRST;
+        // The founder is node 1 to the Raft group already: nobody else may ever be given that id.
         catalog.node_next = NodeId(1);
+        self.register_node(genesis.founder);
         Decision::Done { index }
     }
 
@@ -146,7 +148,7 @@ impl Machine {
             since: time,
         };
         let module = self.catalog.modules.get(&chunk.module).cloned().unwrap_or(fresh);
-        let end = chunk.at + chunk.bytes.len() as u64;
+        let end = chunk.at.saturating_add(chunk.bytes.len() as u64);
         if module.bytes_total != chunk.bytes_total || end > chunk.bytes_total || chunk.bytes.is_empty() {
             return Ok(refused(
                 "module_chunk_invalid",

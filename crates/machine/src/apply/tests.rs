@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::codec::Codec;
+use crate::manifest::{CommandSpec, TableSpec};
 use crate::*;
 
 #[derive(Default, Clone)]
@@ -136,9 +137,11 @@ impl Run {
         };
         run.machine
             .apply_members(Index(1), [NodeId(1), NodeId(2)].into(), Default::default());
+        let founder = register(11, "a");
         let genesis = Genesis {
             cluster: ClusterId(7),
             level: Level(1),
+            founder,
         };
         run.control(Body::Genesis(genesis));
         run
@@ -265,7 +268,16 @@ impl Run {
     }
 }
 
-use crate::manifest::{CommandSpec, TableSpec};
+fn register(nonce: u64, name: &str) -> RegisterNode {
+    RegisterNode {
+        nonce,
+        name: name.into(),
+        peer_address: "127.0.0.1:1".into(),
+        http_address: "127.0.0.1:2".into(),
+        level_max: Level(1),
+        binary: "0.1.0".into(),
+    }
+}
 
 #[test]
 fn a_command_writes_emits_and_answers() {
@@ -519,4 +531,25 @@ fn the_row_digest_is_that_of_the_rows_however_they_came_to_be() {
     }
     assert_eq!(one.machine.digest().rows, other.machine.digest().rows);
     assert_ne!(one.machine.digest().history, other.machine.digest().history);
+}
+
+#[test]
+fn the_founder_is_node_1_and_asking_twice_gives_the_same_id() {
+    let mut run = Run::new();
+    assert_eq!(
+        run.control(Body::RegisterNode(register(22, "b"))),
+        Decision::Registered(NodeId(2))
+    );
+    assert_eq!(
+        run.control(Body::RegisterNode(register(33, "c"))),
+        Decision::Registered(NodeId(3))
+    );
+    assert_eq!(
+        run.control(Body::RegisterNode(register(22, "b"))),
+        Decision::Registered(NodeId(2))
+    );
+    assert_eq!(
+        run.control(Body::RegisterNode(register(11, "a"))),
+        Decision::Registered(NodeId(1))
+    );
 }

@@ -38,9 +38,11 @@ async fn step(hands: &Hands, catalog: &Catalog, register: &RegisterNode) -> Resu
             return Ok(());
         }
         let cluster: ClusterId = hands.cluster.status().cluster;
+        let founder = register.clone();
         let genesis = Body::Genesis(Genesis {
             cluster,
             level: LEVEL_MAX,
+            founder,
         });
         hands
             .cluster
@@ -48,6 +50,7 @@ async fn step(hands: &Hands, catalog: &Catalog, register: &RegisterNode) -> Resu
             .await
             .map_err(|error| error.to_string())?;
         info!(cluster = format!("{:x}", cluster.0), "a new cluster has begun");
+        return Ok(());
     }
     if hands.group.leader().is_none() {
         return Ok(());

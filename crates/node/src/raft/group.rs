@@ -163,6 +163,11 @@ impl Group {
         self.raft.server_metrics().borrow_watched().current_leader.map(NodeId)
     }
 
+    /// Who leads, when it is another node.
+    pub fn other_leader(&self) -> Option<NodeId> {
+        self.leader().filter(|leader| leader.0 != *self.raft.node_id())
+    }
+
     /// Proposes an entry. Its place in the log follows those proposed before by the same caller.
     ///
     /// # Errors
