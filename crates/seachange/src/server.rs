@@ -33,7 +33,6 @@ pub struct Server;
 
 impl Server {
     /// Begins to describe a server: without more, one like `seachange serve`.
-    #[must_use]
     pub fn builder() -> ServerBuilder {
         ServerBuilder {
             flags: Flags::default(),

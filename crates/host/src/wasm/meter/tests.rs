@@ -180,6 +180,7 @@ fn config(level: OptLevel, registers: RegallocAlgorithm, stack_bytes: usize) -> 
 }
 
 /// Runs a test on a thread with a large native stack.
+#[allow(clippy::disallowed_methods)] // a stack of its own size, and no environment here to ask for one
 pub(super) fn on_large_stack(test: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new()
         .stack_size(64 << 20)
