@@ -124,6 +124,11 @@ impl Router {
     /// Passes a write on; none when it is to be tried again.
     async fn forward(&self, work: &Work, address: &str, course: &mut Course) -> Result<Option<Response>, Refusal> {
         match forward::forward(&self.environment, work.time_max, address, &work.request).await {
+            // What the leader says of this attempt says nothing of an earlier one that may have been applied.
+            Forwarded::Answered(response) if course.doubt.is_some() && takes_nothing(&response) => {
+                let why = course.doubt.take().unwrap_or_default();
+                Err(codes::of_submit(&SubmitError::OutcomeUnknown(why)))
+            }
             Forwarded::Answered(response) => Ok(Some(response)),
             Forwarded::NothingDone(why) => {
                 tracing::debug!(address, why, "the leader did not take a forwarded request");
@@ -220,4 +225,15 @@ fn too_slow(limit: Duration) -> Refusal {
     codes::of_submit(&SubmitError::OutcomeUnknown(format!(
         "the cluster did not answer within {waited} s"
     )))
+}
+
+/// Whether an answer says that the request was not even taken in.
+fn takes_nothing(response: &Response) -> bool {
+    use axum::http::StatusCode;
+    [
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::PAYLOAD_TOO_LARGE,
+    ]
+    .contains(&response.status())
 }

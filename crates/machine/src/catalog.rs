@@ -218,6 +218,18 @@ pub struct Blocker {
     pub what: String,
 }
 
+impl Application {
+    /// Every kept version that has ever answered, by number. All that is stored was written by one of these; one that is
+    /// only planned has no say yet.
+    pub fn in_force_so_far(&self) -> impl DoubleEndedIterator<Item = &ApplicationVersion> {
+        let answered = |version: &Version| self.history.iter().any(|(_, number)| number == version);
+        self.versions
+            .iter()
+            .filter(move |(number, _)| answered(number))
+            .map(|(_, version)| version)
+    }
+}
+
 impl Catalog {
     /// The version of that application that answers now.
     #[must_use]

@@ -37,15 +37,29 @@ impl StateDigest {
     }
 }
 
+/// Rows up to this size are put together without an allocation.
+const SMALL_ROW_BYTES: usize = 512;
+
 fn hash(table: TableId, key: &[u8], row: &Row) -> u128 {
     // Lengths stand in front, so that no two rows have the same bytes.
-    let mut bytes = Vec::with_capacity(key.len() + row.document.len() + 16);
-    bytes.extend_from_slice(&table.0.to_le_bytes());
-    bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(key);
-    bytes.extend_from_slice(&row.shape.0.to_le_bytes());
-    bytes.extend_from_slice(&row.document);
-    xxh3_128(&bytes)
+    let parts: [&[u8]; 5] = [
+        &table.0.to_le_bytes(),
+        &(key.len() as u32).to_le_bytes(),
+        key,
+        &row.shape.0.to_le_bytes(),
+        &row.document,
+    ];
+    let bytes: usize = parts.iter().map(|part| part.len()).sum();
+    if bytes > SMALL_ROW_BYTES {
+        return xxh3_128(&parts.concat());
+    }
+    let mut small = [0; SMALL_ROW_BYTES];
+    let mut at = 0;
+    for part in parts {
+        small[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    xxh3_128(&small[..at])
 }
 
 impl fmt::Display for StateDigest {

@@ -34,7 +34,11 @@ pub const SESSION_IDLE_MS_MAX: u64 = 30 * 60 * 1000;
 /// How far the sequences of one session may lie apart: replies older than this are forgotten.
 pub const SESSION_WINDOW: u64 = 4096;
 /// Bytes of replies kept for one session; past it the oldest are forgotten, and the window with them.
-pub const SESSION_REPLY_BYTES_MAX: usize = 4 << 20;
+pub const SESSION_REPLY_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of replies kept for all sessions; past it the session unused for longest is forgotten.
+pub const SESSIONS_REPLY_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of a node's address.
+pub const ADDRESS_BYTES_MAX: usize = 256;
 /// Rows that one scan gives at most.
 pub const SCAN_ROWS_MAX: usize = 10_000;
 /// Bytes that one scan gives at most.

@@ -11,12 +11,15 @@ pub(crate) struct Session {
     /// Replies below are forgotten: a request below is never applied.
     floor: Sequence,
     highest: Sequence,
+    /// Bytes of the replies.
+    bytes: u64,
     replies: BTreeMap<Sequence, Reply>,
 }
 record!(Session {
     used,
     floor,
     highest,
+    bytes,
     replies
 });
 
@@ -35,6 +38,8 @@ pub(crate) enum Known {
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     open: BTreeMap<SessionId, Session>,
+    /// Bytes of the replies of all.
+    bytes: u64,
     dirty: BTreeSet<SessionId>,
 }
 
@@ -49,20 +54,13 @@ impl Sessions {
             .collect();
         idle.into_iter().for_each(|id| self.forget(id));
         while self.open.len() >= limits::SESSIONS_MAX {
-            let oldest = self
-                .open
-                .iter()
-                .min_by_key(|(id, session)| (session.used, **id))
-                .map(|(id, _)| *id);
-            match oldest {
-                Some(id) => self.forget(id),
-                None => break,
-            }
+            self.forget_oldest();
         }
         let session = Session {
             used: now,
             floor: Sequence(1),
             highest: Sequence(0),
+            bytes: 0,
             replies: BTreeMap::new(),
         };
         self.open.insert(id, session);
@@ -94,19 +92,18 @@ impl Sessions {
         let Some(session) = self.open.get_mut(&claim.session) else {
             return;
         };
+        let before = session.bytes;
         session.highest = session.highest.max(claim.sequence);
+        session.bytes += reply_bytes(&reply);
         session.replies.insert(claim.sequence, reply);
         let window = Sequence(session.highest.0.saturating_sub(limits::SESSION_WINDOW - 1));
         // What the client calls settled can at most be what it has asked for.
         let settled = claim.settled.min(claim.sequence);
-        session.floor = session.floor.max(window).max(settled);
-        while let Some(first) = session.replies.first_entry() {
-            if *first.key() >= session.floor {
-                break;
-            }
-            first.remove();
+        session.shrink(window.max(settled));
+        self.bytes = self.bytes - before + session.bytes;
+        while self.bytes > limits::SESSIONS_REPLY_BYTES_MAX && self.open.len() > 1 {
+            self.forget_oldest();
         }
-        session.shrink();
     }
 
     /// How many are open.
@@ -114,8 +111,18 @@ impl Sessions {
         self.open.len()
     }
 
+    /// Lets go of the one unused for longest.
+    fn forget_oldest(&mut self) {
+        let oldest = self
+            .open
+            .iter()
+            .min_by_key(|(id, session)| (session.used, **id))
+            .map(|(id, _)| *id);
+        oldest.into_iter().for_each(|id| self.forget(id));
+    }
+
     fn forget(&mut self, id: SessionId) {
-        self.open.remove(&id);
+        self.bytes -= self.open.remove(&id).map_or(0, |session| session.bytes);
         self.dirty.insert(id);
     }
 
@@ -132,6 +139,7 @@ impl Sessions {
     pub(crate) fn load(rows: &dyn StateRead) -> Result<Sessions, StateError> {
         let mut sessions = Sessions::default();
         for (id, session) in crate::machine::system_rows::<Session>(rows, crate::machine::SESSION_PREFIX)? {
+            sessions.bytes += session.bytes;
             sessions.open.insert(SessionId(id), session);
         }
         Ok(sessions)
@@ -139,18 +147,17 @@ impl Sessions {
 }
 
 impl Session {
-    /// Keeps the replies within their bytes by forgetting the oldest, and with them the right to repeat those requests.
-    fn shrink(&mut self) {
-        if self.replies.len() < 64 {
-            return;
-        }
-        let mut bytes: usize = self.replies.values().map(reply_bytes).sum();
-        while bytes > limits::SESSION_REPLY_BYTES_MAX {
-            let Some((sequence, reply)) = self.replies.pop_first() else {
+    /// Lets go of the replies below `floor`, and of the oldest as long as there are too many bytes of them; with a reply
+    /// goes the right to repeat its request.
+    fn shrink(&mut self, floor: Sequence) {
+        self.floor = self.floor.max(floor);
+        while let Some(first) = self.replies.first_entry() {
+            let sequence = *first.key();
+            if sequence >= self.floor && self.bytes <= limits::SESSION_REPLY_BYTES_MAX {
                 break;
-            };
-            bytes -= reply_bytes(&reply);
-            self.floor = Sequence(sequence.0 + 1);
+            }
+            self.bytes -= reply_bytes(&first.remove());
+            self.floor = self.floor.max(Sequence(sequence.0 + 1));
         }
     }
 }
@@ -159,12 +166,14 @@ fn is_idle(session: &Session, now: TimeMs) -> bool {
     now.0.saturating_sub(session.used.0) > limits::SESSION_IDLE_MS_MAX
 }
 
-fn reply_bytes(reply: &Reply) -> usize {
-    match &reply.outcome {
-        crate::Outcome::Applied(bytes) | crate::Outcome::Refused(bytes) => bytes.len() + 32,
-        crate::Outcome::Failed(failure) => failure.detail.len() + 32,
-        crate::Outcome::SessionExpired => 32,
-    }
+/// What a reply is reckoned at: its own bytes, and what it costs to keep it.
+fn reply_bytes(reply: &Reply) -> u64 {
+    let own = match &reply.outcome {
+        crate::Outcome::Applied(bytes) | crate::Outcome::Refused(bytes) => bytes.len(),
+        crate::Outcome::Failed(failure) => failure.detail.len(),
+        crate::Outcome::SessionExpired => 0,
+    };
+    own as u64 + 64
 }
 
 #[cfg(test)]
@@ -238,7 +247,7 @@ mod tests {
     fn replies_are_bounded_by_bytes() {
         let mut sessions = Sessions::default();
         sessions.open(SessionId(7), TimeMs(0));
-        let large = bytes::Bytes::from(vec![b'x'; limits::SESSION_REPLY_BYTES_MAX / 80]);
+        let large = bytes::Bytes::from(vec![b'x'; limits::SESSION_REPLY_BYTES_MAX as usize / 80]);
         for sequence in 1..=100 {
             let reply = Reply {
                 index: Index(sequence),

@@ -48,6 +48,8 @@ pub struct Applier {
     pub converter: Host,
     /// The members as of the last entry that set them.
     pub members: Option<MembersRow>,
+    /// Why it is or was last parked.
+    pub parked_for: Option<String>,
 }
 
 /// What the applier is told beside entries.
@@ -151,14 +153,20 @@ impl Applier {
         orders: &mut mpsc::UnboundedReceiver<Order>,
         checkpoints: &mut Checkpoints,
     ) -> Option<End> {
-        if let Some(last) = batch.last() {
-            // Nothing is applied that this node could lose: its own log must hold it first.
-            self.flushed.reach(last.index).await;
+        if let Some(last) = batch.last().map(|committed| committed.index)
+            && let Some(end) = self.wait_for_log(last, orders, checkpoints).await
+        {
+            return Some(end);
         }
         let mut rest = std::mem::take(batch);
         loop {
             match self.apply_some(&mut rest) {
-                Ok(()) => return None,
+                Ok(()) => {
+                    if self.parked_for.take().is_some() {
+                        info!("applying again");
+                    }
+                    return None;
+                }
                 Err(Stop::Halt(reason)) => return Some(End::Halted(reason)),
                 Err(Stop::Park(reason)) => {
                     if let Some(end) = self.park(reason, orders, checkpoints).await {
@@ -167,6 +175,37 @@ impl Applier {
                 }
             }
         }
+    }
+
+    /// Nothing is applied that this node could lose: its own log must hold it first.
+    async fn wait_for_log(
+        &mut self,
+        last: Index,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+        checkpoints: &mut Checkpoints,
+    ) -> Option<End> {
+        while self.flushed.get() < last {
+            if self.flushed.is_closed() {
+                return Some(End::Halted("the log could not be written".to_owned()));
+            }
+            let flushed = self.flushed.clone();
+            let order = {
+                let (reached, order) = (flushed.reach(last), orders.recv());
+                futures::pin_mut!(reached, order);
+                match futures::future::select(reached, order).await {
+                    futures::future::Either::Left(_) => continue,
+                    futures::future::Either::Right((order, _)) => order,
+                }
+            };
+            let end = match order {
+                Some(order) => self.obey(order, checkpoints).await,
+                None => Some(End::Stopped),
+            };
+            if end.is_some() {
+                return end;
+            }
+        }
+        None
     }
 
     /// Applies entries from the front of `rest` under one hold of the state; leaves the one that did not go.
@@ -289,7 +328,11 @@ impl Applier {
         orders: &mut mpsc::UnboundedReceiver<Order>,
         checkpoints: &mut Checkpoints,
     ) -> Option<End> {
-        warn!(reason, "parked: not applying, still replicating");
+        // Told once for each reason, however often it is tried again.
+        if self.parked_for.as_ref() != Some(&reason) {
+            warn!(reason, "parked: not applying, still replicating");
+            self.parked_for = Some(reason);
+        }
         let published = self.published.clone();
         let seen = published.changed.get();
         let woken = published.changed.until(|| published.changed.get() != seen);

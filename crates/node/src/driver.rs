@@ -97,6 +97,7 @@ pub struct Driver {
     events_back: mpsc::UnboundedSender<Event>,
     waiting: Vec<Submission>,
     in_flight: usize,
+    stopped: bool,
     stamp: TimeMs,
 }
 
@@ -115,6 +116,7 @@ impl Driver {
             events_back,
             waiting: Vec::new(),
             in_flight: 0,
+            stopped: false,
             stamp: TimeMs(0),
         }
     }
@@ -122,14 +124,14 @@ impl Driver {
     /// Works for as long as the node lives.
     pub async fn run(mut self) {
         while let Some(event) = self.events.recv().await {
-            if matches!(event, Event::Stop) {
-                return;
-            }
             self.take(event).await;
             while self.waiting.len() < log_limits::ENTRY_COMMANDS_MAX
                 && let Ok(event) = self.events.try_recv()
             {
                 self.take(event).await;
+            }
+            if self.stopped {
+                return;
             }
             while self.in_flight < ENTRIES_IN_FLIGHT_MAX && !self.waiting.is_empty() {
                 self.propose_waiting().await;
@@ -142,8 +144,7 @@ impl Driver {
             Event::Submit(submission) => self.waiting.push(submission),
             Event::Propose(body, decision) => self.propose_control(body, decision).await,
             Event::Settled => self.in_flight = self.in_flight.saturating_sub(1),
-            // Told again, so that the loop itself ends.
-            Event::Stop => drop(self.events_back.send(Event::Stop)),
+            Event::Stop => self.stopped = true,
         }
     }
 

@@ -76,6 +76,14 @@ impl Handle {
         if !matches!(body, Body::Genesis(_)) {
             self.require_cluster()?;
         }
+        let bytes = body_bytes(&body);
+        if bytes > log_limits::ENTRY_BYTES_MAX {
+            let text = format!(
+                "the entry would have {bytes} bytes: {} are the most",
+                log_limits::ENTRY_BYTES_MAX
+            );
+            return Err(SubmitError::TooLarge(text));
+        }
         let (decision, decided) = oneshot::channel();
         self.events
             .send(Event::Propose(body, decision))
@@ -89,10 +97,25 @@ impl Handle {
                 let index = self.freshness.index().await?;
                 // The Raft crate's idea of what is applied is not ours: only our own applier's counts.
                 self.published.applied.reach(index).await;
+                if self.published.applied.get() < index {
+                    return Err(ReadError::Unavailable("the node is stopping".to_owned()));
+                }
             }
             Consistency::Stale => {}
         }
         self.readers.read(read).await
+    }
+}
+
+/// What of a control entry can be large.
+fn body_bytes(body: &Body) -> usize {
+    match body {
+        Body::ModuleChunk(chunk) => chunk.bytes.len(),
+        other => machine::codec::Codec::to_bytes(&machine::Entry {
+            time: machine::TimeMs(0),
+            body: other.clone(),
+        })
+        .len(),
     }
 }
 

@@ -12,6 +12,8 @@ pub const PEER_CALLS_MAX: usize = 1024;
 pub const PEER_HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection to a peer may take.
 pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a follower may take to make entries durable before the connection to it is made anew.
+pub const PEER_APPEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a call to a peer other than of Raft may take.
 pub const PEER_CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -55,5 +57,3 @@ pub const ELECTION_MS_MAX: u64 = 500;
 pub const EXECUTOR_INTERVAL: Duration = Duration::from_millis(200);
 /// Entries by which a learner may lag behind when it is made a voter.
 pub const PROMOTE_LAG_MAX: u64 = 64;
-/// How long leadership may take to be handed over at shutdown.
-pub const HANDOVER_TIMEOUT: Duration = Duration::from_secs(3);

@@ -6,20 +6,19 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use environment::channel::{mpsc, oneshot};
-use environment::{Environment, FileLock, Listener, timeout};
+use environment::{Environment, FileLock, Listener};
 use host::Registry;
 use machine::Cluster;
 use parking_lot::Mutex;
 use store::log::{Log, LogOptions};
 use store::state::{Backend, StateOptions};
 use store::streams::StreamOptions;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::applier::Order;
 use crate::driver::Event;
-use crate::executors::successor;
+use crate::executors::hand_over;
 use crate::handle::Handle;
-use crate::limits::HANDOVER_TIMEOUT;
 use crate::start;
 
 /// What a node is started with.
@@ -136,17 +135,8 @@ impl Node {
 
     async fn hand_over(&self) {
         let group = &self.handle.group;
-        if !group.is_leader() {
-            return;
-        }
-        let Some(to) = successor(&group.view(), self.handle.node) else {
-            return;
-        };
-        info!(%to, "handing leadership over");
-        group.hand_over(to).await;
-        let gone = self.handle.leader_known(Some(self.handle.node));
-        if timeout(&self.environment, HANDOVER_TIMEOUT, gone).await.is_err() {
-            warn!("leadership was not taken over in time; the others will elect a leader");
+        if group.is_leader() && !hand_over(&self.environment, group, self.handle.node).await {
+            warn!("nobody took leadership over; the others, if there are any, will elect a leader");
         }
     }
 }

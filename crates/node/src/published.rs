@@ -30,6 +30,8 @@ pub struct Published {
     pub applied: Progress,
     /// Woken when the catalog changes or the applier parks or goes on; its index means nothing.
     pub changed: Progress,
+    /// Closed, once, when the node stops.
+    pub stop: Progress,
 }
 
 impl Published {
@@ -62,5 +64,6 @@ impl Published {
     pub fn close(&self) {
         self.applied.close();
         self.changed.close();
+        self.stop.close();
     }
 }

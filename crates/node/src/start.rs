@@ -149,6 +149,7 @@ async fn start_applying(
         applications: config.registry.host(),
         converter: config.registry.host(),
         members,
+        parked_for: None,
     };
     let orders_back = orders.clone();
     environment.spawn_worker("applier", async move {

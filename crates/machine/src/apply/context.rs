@@ -43,9 +43,10 @@ impl<'a> Tables<'a> {
         })
     }
 
-    /// The version whose `migrate` knows both shapes: the newest, since only it can know the older ones.
+    /// The version whose `migrate` knows both shapes: the newest that was ever in force, since only such a one has been
+    /// found ready everywhere, and only the newer of two can know the older one's shape.
     fn converter(&self, table: &str, from: Shape, to: Shape) -> Option<&'a ApplicationVersion> {
-        self.application.versions.values().rev().find(|version| {
+        self.application.in_force_so_far().rev().find(|version| {
             version.manifest.table(table).is_some_and(|spec| {
                 (spec.shape == from && spec.converts.contains(&to))
                     || (spec.shape == to && spec.converts.contains(&from))

@@ -94,6 +94,19 @@ impl Machine {
             .iter()
             .find(|(_, node)| node.nonce == register.nonce)
             .map(|(id, _)| *id);
+        let texts = [
+            &register.name,
+            &register.peer_address,
+            &register.http_address,
+            &register.binary,
+        ];
+        if texts.iter().any(|text| text.len() > limits::ADDRESS_BYTES_MAX) {
+            let reason = format!(
+                "a node's name, addresses and version have {} bytes at most, each",
+                limits::ADDRESS_BYTES_MAX
+            );
+            return refused("node_invalid", reason);
+        }
         if known.is_none() && self.catalog.nodes.len() >= limits::NODES_MAX {
             return refused(
                 "too_many_nodes",

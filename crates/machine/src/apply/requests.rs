@@ -61,14 +61,8 @@ impl Machine {
             let Some(application) = self.catalog.applications.get(seen) else {
                 continue;
             };
-            // Rows in any shape ever written may be met, so every kept version's code must be here.
-            for version in application.versions.values().filter(|version| {
-                Some(version.manifest.version) == application.in_force
-                    || application
-                        .history
-                        .iter()
-                        .any(|(_, number)| *number == version.manifest.version)
-            }) {
+            // Rows in any shape ever written may be met, so the code of each version that wrote must be here.
+            for version in application.in_force_so_far() {
                 world
                     .applications
                     .ready(&version.manifest, &version.code)

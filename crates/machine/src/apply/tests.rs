@@ -97,6 +97,7 @@ impl Applications for Notes {
                 Ok(CallOutcome::Done(before))
             }
             Call::Query { .. } => Ok(CallOutcome::Done(Bytes::from_static(b"answer"))),
+            Call::Migrate { .. } if manifest.version == Version(3) => Err(CallError::NotReady("only planned".into())),
             Call::Migrate { from, to, document, .. } => {
                 let text = String::from_utf8_lossy(document).into_owned();
                 match (from.0, to.0) {
@@ -551,5 +552,20 @@ fn the_founder_is_node_1_and_asking_twice_gives_the_same_id() {
     assert_eq!(
         run.control(Body::RegisterNode(register(11, "a"))),
         Decision::Registered(NodeId(1))
+    );
+}
+
+#[test]
+fn a_version_that_is_only_planned_converts_nothing() {
+    let mut run = Run::new();
+    run.switched(1, 1, &[]);
+    run.outcome("put", "a one");
+    let change = run.switched(2, 2, &[1]);
+    run.step(change, Step::Finalize);
+    run.planned(3, 2, &[1]);
+    assert_eq!(
+        run.outcome("put", "a two"),
+        "applied 2/one",
+        "version 2 reads what version 1 wrote"
     );
 }

@@ -1,31 +1,46 @@
 //! The leader takes in nodes that have registered: as learners first, as voters once they have caught up. A leader that
 //! is parked hands over.
 
+use std::time::Duration;
+
+use environment::{Environment, timeout};
 use machine::{Index, NodeId};
 use tracing::{info, warn};
 
 use super::Hands;
 use crate::limits::PROMOTE_LAG_MAX;
+use crate::raft::Group;
 
-/// Rounds of waiting between two attempts of a parked leader to hand over.
-const HANDOVER_ROUNDS: u32 = 50;
+/// How long a leader may be parked before it hands over: compiling after a restart takes less.
+const PARKED_MAX: Duration = Duration::from_secs(1);
+/// How long it waits after an attempt before the next.
+const HANDOVER_AGAIN: Duration = Duration::from_secs(10);
+/// How long a change of members may take: it is answered when it is applied.
+const MEMBERS_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub async fn run(hands: Hands) {
     let mut seen = Index::default();
-    let mut rounds_until_handover = 5;
+    let clock = hands.environment.clock.clone();
+    let mut parked_until = None;
     while hands.news(&mut seen).await {
         if !hands.group.is_leader() {
-            rounds_until_handover = 5;
+            parked_until = None;
             continue;
         }
-        take_in(&hands).await;
         if hands.published.facts().parked.is_none() {
-            rounds_until_handover = 5;
-        } else if rounds_until_handover == 0 {
-            rounds_until_handover = HANDOVER_ROUNDS;
-            hand_over(&hands).await;
-        } else {
-            rounds_until_handover -= 1;
+            parked_until = None;
+            // A change of members under way goes on by itself; here nobody waits for it for ever.
+            let taken = timeout(&hands.environment, MEMBERS_TIMEOUT, take_in(&hands)).await;
+            if taken.is_err() {
+                warn!("a change of members takes long: looking again");
+            }
+            continue;
+        }
+        let due = *parked_until.get_or_insert(clock.now() + PARKED_MAX);
+        if clock.now() >= due {
+            warn!("this leader is parked: handing over");
+            hand_over(&hands.environment, &hands.group, hands.node).await;
+            parked_until = Some(clock.now() + HANDOVER_AGAIN);
         }
     }
 }
@@ -69,16 +84,36 @@ async fn take_in(hands: &Hands) {
     }
 }
 
-async fn hand_over(hands: &Hands) {
-    let view = hands.group.view();
-    if let Some(to) = successor(&view, hands.node) {
-        warn!(%to, "this leader is parked: handing over");
-        hands.group.hand_over(to).await;
-    }
-}
+/// How long a voter may take to begin to lead once asked.
+const HANDOVER_ATTEMPT: Duration = Duration::from_secs(1);
 
-/// The voter whose log has come furthest.
-pub fn successor(view: &crate::raft::View, me: NodeId) -> Option<NodeId> {
-    let others = view.members.iter().filter(|member| member.voter && member.node != me);
-    others.max_by_key(|member| member.matched).map(|member| member.node)
+/// Asks the voters that are alive to lead, the one whose log has come furthest first; true when one has taken over.
+///
+/// A leader that has asked takes no more writes until there is a new term. So one that nobody took over from calls an
+/// election: it may win it, and is then as good as before.
+pub async fn hand_over(environment: &Environment, group: &Group, me: NodeId) -> bool {
+    let view = group.view();
+    let mut others: Vec<_> = view
+        .members
+        .iter()
+        .filter(|member| member.voter && member.alive && member.node != me)
+        .collect();
+    others.sort_by_key(|member| std::cmp::Reverse(member.matched));
+    let asked = !others.is_empty();
+    for member in others {
+        info!(to = %member.node, "handing leadership over");
+        group.hand_over(member.node).await;
+        let gone = async {
+            while group.is_leader() {
+                environment.sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if timeout(environment, HANDOVER_ATTEMPT, gone).await.is_ok() {
+            return true;
+        }
+    }
+    if asked {
+        group.elect().await;
+    }
+    false
 }

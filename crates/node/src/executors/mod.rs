@@ -18,7 +18,7 @@ use crate::limits::EXECUTOR_INTERVAL;
 use crate::published::Published;
 use crate::raft::Group;
 
-pub use members::successor;
+pub use members::hand_over;
 
 /// What executors work with.
 #[derive(Clone)]

@@ -1,15 +1,27 @@
 //! Makes the code of every version ready that this node runs or will run, and reports on changes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use environment::Moment;
 use environment::channel::oneshot;
 use machine::{ApplicationVersion, Body, Catalog, ChangeId, Code, Digest, Index, Machine, NodeReady, Readiness};
 use tracing::{info, warn};
 
 use super::Hands;
 
-/// What came of preparing a version, by its code and manifest.
-type Found = BTreeMap<(Code, String, u32), Readiness>;
+/// How long a version that could not be prepared is left alone before the next attempt: it may have been this node's
+/// fault, and gone.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// What came of preparing a version, and when it may be tried again.
+struct Prepared {
+    readiness: Readiness,
+    again: Moment,
+}
+
+/// By the version's code, application and number.
+type Found = BTreeMap<(Code, String, u32), Prepared>;
 
 pub async fn run(hands: Hands) {
     let mut seen = Index::default();
@@ -17,25 +29,37 @@ pub async fn run(hands: Hands) {
     loop {
         let catalog = hands.published.catalog();
         for version in wanted(&catalog) {
-            let key = key_of(version);
-            let ready = hands.registry.is_ready(&version.code, &version.manifest);
-            if matches!(found.get(&key), Some(Readiness::Ready { .. })) && ready {
-                continue;
-            }
-            if !found.contains_key(&key) || !ready {
+            if is_due(&hands, version, found.get(&key_of(version))) {
                 let readiness = prepare(&hands, version.clone()).await;
-                if found.get(&key) != Some(&readiness) {
-                    tell(version, &readiness);
-                }
-                found.insert(key, readiness);
-                // Whoever is parked for it can go on.
-                hands.published.changed.set(hands.published.changed.get().next());
+                note(&hands, version, readiness, &mut found);
             }
         }
         report(&hands, &catalog, &found).await;
         if !hands.news(&mut seen).await {
             return;
         }
+    }
+}
+
+fn is_due(hands: &Hands, version: &ApplicationVersion, found: Option<&Prepared>) -> bool {
+    match found {
+        None => true,
+        Some(_) if hands.registry.is_ready(&version.code, &version.manifest) => false,
+        Some(prepared) => hands.environment.clock.now() >= prepared.again,
+    }
+}
+
+fn note(hands: &Hands, version: &ApplicationVersion, readiness: Readiness, found: &mut Found) {
+    let again = hands.environment.clock.now() + RETRY_AFTER;
+    let key = key_of(version);
+    let news = found.get(&key).is_none_or(|before| before.readiness != readiness);
+    if news {
+        tell(version, &readiness);
+    }
+    found.insert(key, Prepared { readiness, again });
+    if news {
+        // Whoever is parked for it can go on.
+        hands.published.changed.set(hands.published.changed.get().next());
     }
 }
 
@@ -105,7 +129,7 @@ async fn report(hands: &Hands, catalog: &Catalog, found: &Found) {
             .applications
             .get(&change.application)
             .and_then(|application| application.versions.get(&change.to));
-        let Some(readiness) = version.and_then(|version| found.get(&key_of(version))) else {
+        let Some(Prepared { readiness, .. }) = version.and_then(|version| found.get(&key_of(version))) else {
             continue;
         };
         if change.readiness.get(&hands.node) == Some(readiness) {

@@ -71,7 +71,11 @@ impl Caller {
         let environment = self.peers.environment().clone();
         match timeout(&environment, limit, self.exchange(kind, body.into())).await {
             Ok(answer) => answer,
-            Err(_) => Err(Error::Slow(limit)),
+            Err(_) => {
+                // It may be dead without saying so: the next call makes a new one, and this one's ends with its calls.
+                self.connection.lock().take();
+                Err(Error::Slow(limit))
+            }
         }
     }
 

@@ -49,7 +49,7 @@ impl Server {
                 return;
             };
             let accepted = {
-                let (accept, stop) = (listener.accept(), self.stop.applied.closed());
+                let (accept, stop) = (listener.accept(), self.stop.stop.closed());
                 futures::pin_mut!(accept, stop);
                 match futures::future::select(accept, stop).await {
                     futures::future::Either::Left((accepted, _)) => accepted,
@@ -60,7 +60,7 @@ impl Server {
                 Ok((stream, from)) => {
                     let server = self.clone();
                     self.environment.spawn("peer connection", async move {
-                        let (connection, stop) = (server.connection(stream), server.stop.applied.closed());
+                        let (connection, stop) = (server.connection(stream), server.stop.stop.closed());
                         futures::pin_mut!(connection, stop);
                         if let futures::future::Either::Left((Err(error), _)) =
                             futures::future::select(connection, stop).await

@@ -124,7 +124,7 @@ pub fn decode_append(frame: &Bytes) -> Result<AppendEntriesRequest<Types>, Error
     let prev_log_id = take_log_id(&mut reader)?;
     let leader_commit = take_log_id(&mut reader)?;
     let count = reader.count()?;
-    let mut entries = Vec::with_capacity(count);
+    let mut entries = Vec::with_capacity(count.min(1024));
     for _ in 0..count {
         let (index, term, kind) = (
             Codec::decode(&mut reader)?,

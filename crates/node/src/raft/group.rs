@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use environment::channel::mpsc;
@@ -10,7 +11,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
 use openraft::impls::{BasicNode, ProgressResponder};
 use openraft::raft::ClientWriteResult;
-use openraft::{ChangeMembers, Precondition, Raft, ReadPolicy, ServerState, SnapshotPolicy};
+use openraft::{ChangeMembers, Instant, Precondition, Raft, ReadPolicy, ServerState, SnapshotPolicy};
 use store::log::{Log, Record};
 
 use super::codec;
@@ -84,6 +85,8 @@ pub struct MemberView {
     pub voter: bool,
     /// The last index known to be in its log; only the leader knows.
     pub matched: Option<Index>,
+    /// Whether it has lately acknowledged a heartbeat; only the leader knows.
+    pub alive: bool,
 }
 
 /// The group as this node sees it.
@@ -208,12 +211,17 @@ impl Group {
             let replication = metrics.replication.as_ref()?;
             replication.get(node)?.as_ref().map(|id| to_index(id.index))
         };
+        let alive = |node: &u64| {
+            let acknowledged = metrics.heartbeat.as_ref().and_then(|all| all.get(node)?.as_ref());
+            acknowledged.is_some_and(|at| at.elapsed() < Duration::from_millis(2 * ELECTION_MS_MAX))
+        };
         let members = membership
             .nodes()
             .map(|(node, _)| MemberView {
                 node: NodeId(*node),
                 voter: voters.contains(node),
                 matched: matched(node),
+                alive: alive(node),
             })
             .collect();
         View {
@@ -283,6 +291,12 @@ impl Group {
     pub async fn hand_over(&self, to: NodeId) {
         // Whether it took over shows in the view.
         self.raft.trigger().transfer_leader(to.0).await.ok();
+    }
+
+    /// Calls an election, which begins a new term.
+    pub async fn elect(&self) {
+        // Whether it was won shows in the view.
+        self.raft.trigger().elect(false).await.ok();
     }
 
     /// Stops taking part.

@@ -129,8 +129,11 @@ impl RaftLogStorage<Types> for LogStore {
         let last = records.last().map(|record| record.index);
         let flushed = self.flushed.clone();
         let done = move |result: io::Result<()>| {
-            if let (Ok(()), Some(last)) = (&result, last) {
-                flushed.set(last);
+            match (&result, last) {
+                (Ok(()), Some(last)) => flushed.set(last),
+                (Ok(()), None) => {}
+                // Whoever waits for it waits in vain.
+                (Err(_), _) => flushed.close(),
             }
             callback.io_completed(result);
         };

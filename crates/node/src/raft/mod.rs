@@ -12,7 +12,7 @@ mod types;
 mod group;
 mod serve;
 
-pub use group::{Group, GroupError, Parts, Proposal, View, members_record};
+pub use group::{Group, GroupError, Parts, Proposal, members_record};
 pub use serve::PeerService;
 pub use state_machine::{Committed, QueueBytes, Responder, What};
 pub use types::{Applied, Membership, members};

@@ -1,10 +1,12 @@
 //! The Raft crate's network over our peer protocol.
 
 use std::future::Future;
+use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use environment::channel::{mpsc, oneshot};
+use environment::timeout;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -23,6 +25,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::codec;
 use super::types::{LogId, Types};
+use crate::limits::PEER_APPEND_TIMEOUT;
 use crate::peer::Peers;
 use crate::peer::caller::{self, Caller};
 use crate::peer::frames::{self, Frame, Kind};
@@ -123,22 +126,27 @@ impl Network {
             write.shutdown().await.ok();
         });
         let state = (read, ranges, answers_wanted, false);
-        let answers = futures::stream::unfold(state, |(mut read, mut ranges, wanted, ended)| async move {
-            if ended {
-                return None;
-            }
-            let range = ranges.recv().await?;
-            let answer = match frames::read(&mut read).await {
-                Ok(Some(frame)) if frame.kind == Kind::Answer => {
-                    codec::decode_append_answer(&frame.body).map_err(|error| garbled(&error))
+        let environment = self.peers.environment().clone();
+        let answers = futures::stream::unfold(state, move |(mut read, mut ranges, wanted, ended)| {
+            let environment = environment.clone();
+            async move {
+                if ended {
+                    return None;
                 }
-                Ok(Some(frame)) => Err(NetworkError::from_string(String::from_utf8_lossy(&frame.body)).into()),
-                Ok(None) => Err(NetworkError::from_string("the peer closed the append stream").into()),
-                Err(error) => Err(NetworkError::new(&error).into()),
-            };
-            let answer = answer.and_then(|answer| in_range(answer, range));
-            let ended = !matches!(answer, Ok(Ok(_)));
-            Some((answer, (read, ranges, wanted, ended)))
+                let range = ranges.recv().await?;
+                let answer = timeout(&environment, PEER_APPEND_TIMEOUT, frames::read(&mut read)).await;
+                let answer = match answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                    Ok(Some(frame)) if frame.kind == Kind::Answer => {
+                        codec::decode_append_answer(&frame.body).map_err(|error| garbled(&error))
+                    }
+                    Ok(Some(frame)) => Err(NetworkError::from_string(String::from_utf8_lossy(&frame.body)).into()),
+                    Ok(None) => Err(NetworkError::from_string("the peer closed the append stream").into()),
+                    Err(error) => Err(NetworkError::new(&error).into()),
+                };
+                let answer = answer.and_then(|answer| in_range(answer, range));
+                let ended = !matches!(answer, Ok(Ok(_)));
+                Some((answer, (read, ranges, wanted, ended)))
+            }
         });
         Ok(Box::pin(answers))
     }

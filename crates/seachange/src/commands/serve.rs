@@ -53,7 +53,11 @@ impl Arguments {
         start_log(&config)?;
         // Before anything runs: a signal that comes early is a signal too.
         let stop = stop_signal(&environment, self.until_stdin_ends)?;
-        let running = assemble(&config, environment, Vec::new()).await?;
+        let running = select_biased! {
+            running = assemble(&config, environment, Vec::new()).fuse() => running?,
+            // Nothing serves yet, so nothing is to be handed over.
+            () = stop.notified().fuse() => return Ok(()),
+        };
         self.say_ready(&config, &running)?;
         let stopped = select_biased! {
             reason = running.stopped().fuse() => reason,

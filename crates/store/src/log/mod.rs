@@ -17,8 +17,6 @@ mod record;
 mod recover;
 mod segment;
 mod slots;
-#[cfg(test)]
-mod tests;
 mod vote;
 mod writer;
 
@@ -453,3 +451,6 @@ fn open_committed(
     let committed = opened.value.as_ref().and_then(vote::committed_from_value);
     Ok((opened.slots, committed))
 }
+
+#[cfg(test)]
+mod tests;

@@ -446,6 +446,28 @@ async fn the_cache_is_bounded_and_keeps_what_is_not_durable() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_later_round_is_kept_in_memory() {
+    let disk = CrashDisk::default();
+    let log = open(&disk).log;
+    append(&log, records(1..=1, 1)).await.unwrap();
+    disk.hold();
+    let (sender, seen) = oneshot::channel();
+    let reader = log.clone();
+    // Called between two rounds: the first has made room, the second is not written yet.
+    let flushed = move |_: io::Result<()>| {
+        let _ = sender.send(all(&reader));
+    };
+    log.append(records(2..=2, 1), Box::new(flushed));
+    disk.wait_held(&segment::path(Path::new(DIRECTORY), 1));
+    let (flushed, result) = pending();
+    log.append(records(3..=200, 1), flushed);
+    disk.release();
+    assert_eq!(seen.await.unwrap(), records(1..=200, 1));
+    result.await.unwrap().unwrap();
+    log.shutdown().await;
+}
+
+#[tokio::test]
 async fn an_append_that_is_replaced_while_it_is_written_never_counts_as_durable() {
     let disk = CrashDisk::default();
     let log = open(&disk).log;

@@ -163,6 +163,21 @@ mod tests {
         cache.set(TableId(1), b"k", None);
         assert_eq!(cache.get(TableId(1), b"k"), Some(None));
         assert_eq!(cache.get(TableId(2), b"k"), None);
+        // Also when what was known before is of the old generation.
+        cache.set(TableId(1), b"k", row(1));
+        let shard = cache.shard_of(&whole_key(TableId(1), b"k"));
+        for number in 0_u32.. {
+            cache.set(TableId(3), &number.to_be_bytes(), row(1));
+            if cache.shards[shard]
+                .lock()
+                .old
+                .contains_key(&whole_key(TableId(1), b"k"))
+            {
+                break;
+            }
+        }
+        cache.set(TableId(1), b"k", row(100_000));
+        assert_eq!(cache.get(TableId(1), b"k"), None);
     }
 
     #[test]

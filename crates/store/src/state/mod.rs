@@ -9,8 +9,6 @@ mod cache;
 mod error;
 mod fjall;
 mod memory;
-#[cfg(test)]
-mod tests;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -310,3 +308,6 @@ impl<'a> Overlay<'a> {
 fn cost(key: &[u8], row: Option<&Row>) -> usize {
     STATE_ROW_OVERHEAD_BYTES + key.len() + row.map_or(0, |row| row.document.len())
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,6 @@ mod reader;
 mod recover;
 mod segment;
 mod sync;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -349,3 +347,6 @@ fn check_name(stream: &str) -> Result<(), Error> {
     }
     Err(Error::Name(stream.to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,6 +45,11 @@ impl Index {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Where to look for an event: at or before its batch.
     pub(super) fn find(&self, offset: Offset) -> u64 {
         let after = self.0.partition_point(|(base, _)| *base <= offset);

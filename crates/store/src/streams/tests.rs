@@ -176,6 +176,36 @@ async fn streams_are_cut_back_and_made_again_byte_for_byte() {
     }
 }
 
+/// The files of a stream that never went further.
+fn files_of(end: u64) -> Vec<(PathBuf, Vec<u8>)> {
+    let disk = CrashDisk::default();
+    let mut streams = open(&disk, &[]).unwrap();
+    fill(&mut streams, STREAM, end);
+    files(&disk)
+}
+
+#[tokio::test]
+async fn events_are_found_anywhere_in_a_large_segment() {
+    let disk = CrashDisk::default();
+    let large = StreamOptions { segment_bytes: 1 << 20 };
+    let mut streams = Streams::open(&disk.environment(), Path::new(DIRECTORY), large, &BTreeMap::new()).unwrap();
+    fill(&mut streams, STREAM, 3000);
+    streams.sync().unwrap();
+    assert_eq!(files(&disk).len(), 1);
+    let positions = BTreeMap::from([(STREAM.to_owned(), Offset(3000))]);
+    let again = Streams::open(&disk.kill().environment(), Path::new(DIRECTORY), large, &positions).unwrap();
+    let wanted = expected(0..3000);
+    for from in 0..3000 {
+        for reader in [streams.reader(), again.reader()] {
+            let page = reader.read(STREAM, Offset(from), 1).unwrap().unwrap();
+            assert_eq!(page.events, wanted[from as usize..=from as usize]);
+        }
+    }
+    let extent = again.shared.streams.read()[STREAM].clone();
+    let entries = extent.extent.read().segments[0].index.len();
+    assert!((40..120).contains(&entries), "sparse: {entries}");
+}
+
 #[tokio::test]
 async fn a_position_within_a_batch_or_beyond_the_files_is_an_error() {
     let disk = CrashDisk::default();

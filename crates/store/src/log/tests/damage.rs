@@ -64,6 +64,12 @@ async fn a_tail_torn_at_any_byte_is_cut_with_a_warning() {
                     .iter()
                     .all(|warning| warning.contains("torn") && warning.contains(last.to_str().unwrap()))
             );
+            let tail = if count == 250 { to } else { from };
+            let left = disk.get(&last);
+            assert!(
+                left[tail.min(left.len())..].iter().all(|byte| *byte == 0),
+                "cut at {cut}"
+            );
             // And it goes on from there.
             append(&log, records(count + 1..=count + 3, 2)).await.unwrap();
             log.shutdown().await;
@@ -197,6 +203,21 @@ async fn a_missing_segment_is_noticed() {
                 .all(|path| disk.paths().contains(path))
         );
     }
+}
+
+#[tokio::test]
+async fn a_missing_segment_is_noticed_after_a_purge_that_does_not_explain_it() {
+    let disk = CrashDisk::default();
+    let paths = written(&disk).await;
+    let log = open(&disk).log;
+    purge(&log, 5, 1).await.unwrap();
+    log.shutdown().await;
+    environment::Disk::remove_file(&disk, &paths[0]).unwrap();
+    let error = reopen(&disk).unwrap_err();
+    assert!(
+        matches!(error, Error::Missing { from: Index(6), to, .. } if to > Index(50)),
+        "{error}"
+    );
 }
 
 #[tokio::test]
