@@ -37,3 +37,6 @@ pub const STREAM_BATCH_BYTES_MAX: usize = 1 << 30;
 
 /// Bytes of the identity file.
 pub const IDENTITY_BYTES_MAX: usize = 4 << 10;
+/// Bytes of rows that fjall holds in memory before it writes them to a file of their own. Less than a checkpoint, so that
+/// between checkpoints a key that is nowhere is told so by filters, not by a search through a large list in memory.
+pub const FJALL_MEMTABLE_BYTES: u64 = 8 << 20;

@@ -126,14 +126,13 @@ impl RaftLogStorage<Types> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let records: Vec<_> = entries.into_iter().map(codec::to_record).collect();
-        let last = records.last().map(|record| record.index);
-        let flushed = self.flushed.clone();
+        let (flushed, log) = (self.flushed.clone(), self.log.clone());
         let done = move |result: io::Result<()>| {
-            match (&result, last) {
-                (Ok(()), Some(last)) => flushed.set(last),
-                (Ok(()), None) => {}
+            match &result {
+                // What the log says: these very records may have been truncated meanwhile.
+                Ok(()) => flushed.set(log.flushed().unwrap_or_default()),
                 // Whoever waits for it waits in vain.
-                (Err(_), _) => flushed.close(),
+                Err(_) => flushed.close(),
             }
             callback.io_completed(result);
         };

@@ -540,3 +540,42 @@ async fn the_vote_is_durable_and_the_committed_position_is_clamped() {
     assert_eq!(log.read_committed(), Some((Index(8), Term(2))));
     log.shutdown().await;
 }
+
+/// Prints what appends cost on the disk under the temporary directory:
+/// `cargo test --release -p seachange-store -- --ignored --nocapture cost_of`.
+#[tokio::test]
+#[ignore = "a measurement"]
+#[expect(clippy::disallowed_methods, reason = "a measurement needs the clock")]
+async fn cost_of_appends() {
+    let directory = tempfile::tempdir().unwrap();
+    let environment = environment::real::environment();
+    let log = Log::open(&environment, directory.path(), IDENTITY, LogOptions::default())
+        .unwrap()
+        .log;
+    let payload = Bytes::from(vec![7; 256]);
+    let mut index = 0;
+    for batch in [1, 16, 256, 1024] {
+        append(&log, records(index + 1..=index + 1, 1)).await.unwrap();
+        index += 1;
+        let start = std::time::Instant::now();
+        let (mut rounds, mut longest) = (0_u32, Duration::ZERO);
+        while start.elapsed() < Duration::from_secs(2) {
+            let record = |index| Record {
+                index: Index(index),
+                term: Term(1),
+                kind: 1,
+                payload: payload.clone(),
+            };
+            let round = std::time::Instant::now();
+            append(&log, (index + 1..=index + batch).map(record).collect())
+                .await
+                .unwrap();
+            longest = longest.max(round.elapsed());
+            index += batch;
+            rounds += 1;
+        }
+        let each = start.elapsed() / rounds;
+        eprintln!("{batch} records a round: {each:?} a round, longest {longest:?}, {rounds} rounds");
+    }
+    log.shutdown().await;
+}

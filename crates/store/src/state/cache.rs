@@ -1,7 +1,8 @@
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::hash::BuildHasher;
 
 use bytes::Bytes;
+use foldhash::quality::FixedState;
 use machine::{Row, TableId};
 use parking_lot::Mutex;
 
@@ -18,12 +19,11 @@ const TABLE_BYTES: usize = 4;
 /// Whatever it holds is the latest: writers must tell it of every write.
 pub(super) struct Cache {
     shards: Vec<Mutex<Shard>>,
-    hasher: Hasher,
+    hasher: FixedState,
 }
 
 // Without a random seed: which rows are read again from the backend must not differ from run to run.
-type Hasher = BuildHasherDefault<DefaultHasher>;
-type Generation = HashMap<Bytes, Option<Row>, Hasher>;
+type Generation = HashMap<Bytes, Option<Row>, FixedState>;
 
 /// Two generations: what is used lives in the young one; when that is full, it becomes the old one, and the old one is
 /// forgotten.
@@ -46,7 +46,7 @@ impl Cache {
         };
         Cache {
             shards: (0..SHARDS).map(|_| shard()).collect(),
-            hasher: Hasher::default(),
+            hasher: FixedState::default(),
         }
     }
 

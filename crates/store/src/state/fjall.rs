@@ -10,7 +10,7 @@ use machine::{Row, Shape, TableId};
 use super::backend::Write;
 use super::{Backend, Error};
 use crate::format::STATE;
-use crate::limits::FJALL_CACHE_BYTES;
+use crate::limits::{FJALL_CACHE_BYTES, FJALL_MEMTABLE_BYTES};
 
 /// The one keyspace.
 const KEYSPACE: &str = "rows";
@@ -59,7 +59,9 @@ impl FjallBackend {
             .open()
             .map_err(failed)?;
         let rows = database
-            .keyspace(KEYSPACE, KeyspaceCreateOptions::default)
+            .keyspace(KEYSPACE, || {
+                KeyspaceCreateOptions::default().max_memtable_size(FJALL_MEMTABLE_BYTES)
+            })
             .map_err(failed)?;
         match rows.get(FORMAT_KEY).map_err(failed)? {
             Some(found) => STATE.check(&found, directory)?,

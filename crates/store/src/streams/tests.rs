@@ -160,6 +160,7 @@ async fn streams_are_cut_back_and_made_again_byte_for_byte() {
         let mut streams = open(&disk, &[(STREAM, end)]).unwrap();
         let reader = streams.reader();
         assert_eq!(reader.end(STREAM), Some(Offset(end)));
+        assert!(files(&disk) == files_of(end), "cut to {end}");
         assert_eq!(reader.end("ledger.other"), None, "what is not named is removed");
         assert_eq!(all(&reader, STREAM, 1000), expected(0..end));
         assert_eq!(
