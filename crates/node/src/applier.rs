@@ -13,10 +13,10 @@ use store::streams::Streams;
 use tracing::{info, warn};
 
 use crate::checkpoint::{self, MembersRow};
-use crate::limits::{APPLY_BATCH_MAX, CHECKPOINT_BYTES, CHECKPOINT_INTERVAL, PARK_RETRY};
+use crate::limits::{APPEND_BYTES_MAX, APPLY_BATCH_MAX, CHECKPOINT_BYTES, CHECKPOINT_INTERVAL, PARK_RETRY};
 use crate::progress::Progress;
 use crate::published::{Facts, Published};
-use crate::raft::{Applied, Committed, QueueBytes, Responder, What};
+use crate::raft::{Applied, Batch, Committed, Queue, Responder, What};
 
 /// The machine with its tables: written by the applier, read by many.
 pub struct Held {
@@ -40,8 +40,8 @@ pub struct Applier {
     pub flushed: Arc<Progress>,
     /// Where the results are shown.
     pub published: Arc<Published>,
-    /// Bytes in the queue.
-    pub queue_bytes: QueueBytes,
+    /// What is to be applied.
+    pub queue: Queue,
     /// Runs commands.
     pub applications: Host,
     /// Converts documents.
@@ -110,7 +110,6 @@ impl Applier {
     /// Works until told to stop, or until this node is broken; then says why.
     pub async fn run(
         mut self,
-        mut queue: mpsc::UnboundedReceiver<Committed>,
         mut orders: mpsc::UnboundedReceiver<Order>,
         orders_back: mpsc::UnboundedSender<Order>,
     ) -> Result<(), String> {
@@ -119,22 +118,15 @@ impl Applier {
             last: self.environment.clock.now(),
             orders: orders_back,
         };
-        let mut batch: Vec<Committed> = Vec::new();
+        let queue = self.queue.clone();
         loop {
             let end = futures::select_biased! {
                 order = futures::FutureExt::fuse(orders.recv()) => match order {
                     Some(order) => self.obey(order, &mut checkpoints).await,
                     None => Some(End::Stopped),
                 },
-                first = futures::FutureExt::fuse(queue.recv()) => match first {
-                    Some(first) => {
-                        batch.push(first);
-                        while batch.len() < APPLY_BATCH_MAX && let Ok(next) = queue.try_recv() {
-                            batch.push(next);
-                        }
-                        self.apply_batch(&mut batch, &mut orders, &mut checkpoints).await
-                    }
-                    None => Some(End::Stopped),
+                batch = futures::FutureExt::fuse(Box::pin(queue.next(APPLY_BATCH_MAX))) => {
+                    self.apply_batch(batch, &mut orders, &mut checkpoints).await
                 },
             };
             match end {
@@ -149,16 +141,21 @@ impl Applier {
     /// Applies a batch; parks in the middle of it for as long as an entry needs.
     async fn apply_batch(
         &mut self,
-        batch: &mut Vec<Committed>,
+        batch: Batch,
         orders: &mut mpsc::UnboundedReceiver<Order>,
         checkpoints: &mut Checkpoints,
     ) -> Option<End> {
-        if let Some(last) = batch.last().map(|committed| committed.index)
-            && let Some(end) = self.wait_for_log(last, orders, checkpoints).await
-        {
+        let last = match &batch {
+            Batch::Entries(entries) => entries.last().map(|committed| committed.index).unwrap_or_default(),
+            Batch::InLog(_, last) => *last,
+        };
+        if let Some(end) = self.wait_for_log(last, orders, checkpoints).await {
             return Some(end);
         }
-        let mut rest = std::mem::take(batch);
+        let mut rest = match self.entries_of(batch) {
+            Ok(entries) => entries,
+            Err(reason) => return Some(End::Halted(reason)),
+        };
         loop {
             match self.apply_some(&mut rest) {
                 Ok(()) => {
@@ -175,6 +172,29 @@ impl Applier {
                 }
             }
         }
+    }
+
+    /// The entries of a batch, read from the log again where the queue had no room for them.
+    fn entries_of(&self, batch: Batch) -> Result<Vec<Committed>, String> {
+        let (mut next, last) = match batch {
+            Batch::Entries(entries) => return Ok(entries),
+            Batch::InLog(first, last) => (first, last),
+        };
+        let mut entries = Vec::new();
+        while next <= last {
+            let records = self
+                .log
+                .read(next, last.next(), APPEND_BYTES_MAX)
+                .map_err(|error| error.to_string())?;
+            if records.is_empty() {
+                return Err(format!("entry {next} is committed and not in the log"));
+            }
+            for record in records {
+                next = record.index.next();
+                entries.push(Committed::read(record).map_err(|error| error.to_string())?);
+            }
+        }
+        Ok(entries)
     }
 
     /// Nothing is applied that this node could lose: its own log must hold it first.
@@ -259,7 +279,6 @@ impl Applier {
         let machine = &mut held.machine;
         if index <= machine.applied() {
             // Committed again after a restart from an older saved position.
-            self.release(&committed.what);
             return Ok(Applied::Unknown(format!("entry {index} was applied before")));
         }
         match &committed.what {
@@ -277,18 +296,7 @@ impl Applier {
             What::Machine(payload) => {
                 let payload = payload.clone();
                 let output = self.apply_machine(held, index, &payload)?;
-                self.release(&committed.what);
                 Ok(Applied::Output(output))
-            }
-            What::MachineInLog => {
-                let records = self
-                    .log
-                    .read(index, index.next(), 1)
-                    .map_err(|error| Stop::Halt(error.to_string()))?;
-                let Some(record) = records.into_iter().next() else {
-                    return Err(Stop::Halt(format!("entry {index} is committed and not in the log")));
-                };
-                self.apply_machine(held, index, &record.payload).map(Applied::Output)
             }
         }
     }
@@ -312,13 +320,6 @@ impl Applier {
                 .map_err(|error| Stop::Halt(error.to_string()))?;
         }
         Ok(output)
-    }
-
-    fn release(&self, what: &What) {
-        match what {
-            What::Machine(payload) => self.queue_bytes.release(payload.len()),
-            What::Blank | What::MachineInLog | What::Members(_) => {}
-        }
     }
 
     /// Waits until it is worth trying again; obeys orders meanwhile.

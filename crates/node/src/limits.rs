@@ -33,6 +33,8 @@ pub const APPEND_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes of entries that wait for the applier in memory; those past it are read from the log again.
 pub const APPLY_QUEUE_BYTES_MAX: usize = 64 << 20;
+/// How many of them.
+pub const APPLY_QUEUE_ENTRIES_MAX: usize = 65_536;
 /// Entries applied under one hold of the state.
 pub const APPLY_BATCH_MAX: usize = 64;
 /// How long a parked applier waits before it looks again, unless something wakes it.

@@ -26,7 +26,7 @@ use crate::peer::Peers;
 use crate::peer::server::Server;
 use crate::progress::Progress;
 use crate::published::{Facts, Published};
-use crate::raft::{Group, Parts, PeerService, QueueBytes};
+use crate::raft::{Group, Parts, PeerService, Queue};
 use crate::reads::{Freshness, Readers};
 
 /// What lies on this node's disk, opened.
@@ -120,15 +120,13 @@ async fn start_applying(
     let Opened { log, held, streams } = opened;
     let members = checkpoint::load_members(&held.state).map_err(store_error)?;
     let applied = held.machine.applied();
-    let (queue, committed) = mpsc::unbounded_channel();
-    let (flushed, queue_bytes) = (Arc::new(Progress::default()), QueueBytes::default());
+    let (flushed, queue) = (Arc::new(Progress::default()), Queue::default());
     flushed.set(log.flushed().unwrap_or_default());
     let group = Group::start(Parts {
         peers: peers.clone(),
         log: log.clone(),
         flushed: flushed.clone(),
-        queue,
-        queue_bytes: queue_bytes.clone(),
+        queue: queue.clone(),
         applied: log.term_at(applied).map(|term| (applied, term)),
         members: members.as_ref().map(|row| row.0.clone()),
     })
@@ -145,7 +143,7 @@ async fn start_applying(
         log,
         flushed,
         published: published.clone(),
-        queue_bytes,
+        queue: queue.clone(),
         applications: config.registry.host(),
         converter: config.registry.host(),
         members,
@@ -153,7 +151,9 @@ async fn start_applying(
     };
     let orders_back = orders.clone();
     environment.spawn_worker("applier", async move {
-        if let Err(reason) = applier.run(committed, orders_in, orders_back).await {
+        let ended = applier.run(orders_in, orders_back).await;
+        queue.close();
+        if let Err(reason) = ended {
             broke.send(reason).ok();
         }
     });

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use environment::channel::mpsc;
 use machine::{Index, NodeId, Role, Term};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
@@ -17,7 +16,8 @@ use store::log::{Log, Record};
 use super::codec;
 use super::log_store::LogStore;
 use super::network::NetworkFactory;
-use super::state_machine::{Committed, QueueBytes, StateMachine};
+use super::queue::Queue;
+use super::state_machine::StateMachine;
 use super::types::{Applied, Payload, StoredMembership, Types, from_index, to_index, to_log_id};
 use crate::limits::{APPEND_ENTRIES_MAX, ELECTION_MS_MAX, ELECTION_MS_MIN, HEARTBEAT_MS};
 use crate::peer::Peers;
@@ -34,9 +34,7 @@ pub struct Parts {
     /// Moved as the log becomes durable.
     pub flushed: Arc<Progress>,
     /// To the applier.
-    pub queue: mpsc::UnboundedSender<Committed>,
-    /// Bytes in that queue.
-    pub queue_bytes: QueueBytes,
+    pub queue: Queue,
     /// Applied as of the checkpoint, and its term.
     pub applied: Option<(Index, Term)>,
     /// The members as of the checkpoint: the record of the entry that set them.
@@ -134,7 +132,7 @@ impl Group {
             Some(record) => stored_membership(record)?,
             None => StoredMembership::default(),
         };
-        let machine = StateMachine::new(parts.queue, parts.queue_bytes, applied, membership);
+        let machine = StateMachine::new(parts.queue, applied, membership);
         let store = LogStore::new(parts.log, parts.flushed);
         let node = parts.peers.node().0;
         let raft = Raft::new(node, config, NetworkFactory(parts.peers), store, machine)

@@ -6,6 +6,7 @@
 mod codec;
 mod log_store;
 mod network;
+mod queue;
 mod state_machine;
 mod types;
 
@@ -13,6 +14,6 @@ mod group;
 mod serve;
 
 pub use group::{Group, GroupError, Parts, Proposal, members_record};
+pub use queue::{Batch, Committed, Queue, Responder, What};
 pub use serve::PeerService;
-pub use state_machine::{Committed, QueueBytes, Responder, What};
 pub use types::{Applied, Membership, members};

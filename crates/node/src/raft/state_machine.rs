@@ -4,83 +4,18 @@
 //! votes and replication. Therefore `apply` only hands entries on; no read trusts the crate's applied index.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use environment::channel::mpsc;
 use futures::{Stream, StreamExt};
-use machine::{Index, Term};
-use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
+use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
-use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+use openraft::{OptionalSend, RaftSnapshotBuilder};
 
-use super::types::{Applied, LogId, Membership, Payload, StoredMembership, Types, from_log_id};
-use crate::limits::APPLY_QUEUE_BYTES_MAX;
-
-/// Answers the proposer of one entry. Consumed by the answer, which therefore cannot come before the entry is applied.
-pub struct Responder(Option<ApplyResponder<Types>>);
-
-impl Responder {
-    /// For an entry that nobody here waits for.
-    pub fn nobody() -> Responder {
-        Responder(None)
-    }
-
-    /// Gives the answer, if this node proposed the entry and still has somebody waiting for it.
-    pub fn send(self, applied: impl FnOnce() -> Applied) {
-        if let Some(responder) = self.0 {
-            responder.send(applied());
-        }
-    }
-}
-
-/// A committed entry on its way to the applier.
-pub struct Committed {
-    /// Where it stands.
-    pub index: Index,
-    /// Its term.
-    pub term: Term,
-    /// What is to be applied.
-    pub what: What,
-    /// Who is to be answered.
-    pub responder: Responder,
-}
-
-/// What is to be applied.
-pub enum What {
-    /// Nothing.
-    Blank,
-    /// An entry of the machine.
-    Machine(bytes::Bytes),
-    /// An entry of the machine that the queue had no room for: read it from the log.
-    MachineInLog,
-    /// The members from here on.
-    Members(Membership),
-}
-
-/// Bytes that wait in the queue.
-#[derive(Clone, Default)]
-pub struct QueueBytes(Arc<AtomicUsize>);
-
-impl QueueBytes {
-    /// They have left it.
-    pub fn release(&self, bytes: usize) {
-        self.0.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    fn take(&self, bytes: usize) -> bool {
-        let taken = self.0.fetch_add(bytes, Ordering::Relaxed) + bytes <= APPLY_QUEUE_BYTES_MAX;
-        if !taken {
-            self.release(bytes);
-        }
-        taken
-    }
-}
+use super::queue::Queue;
+use super::types::{LogId, StoredMembership, Types};
 
 /// The Raft crate's side of the queue.
 pub struct StateMachine {
-    queue: mpsc::UnboundedSender<Committed>,
-    bytes: QueueBytes,
+    queue: Queue,
     /// As of the last checkpoint: from there the Raft crate begins to apply.
     applied: Option<LogId>,
     membership: StoredMembership,
@@ -88,15 +23,9 @@ pub struct StateMachine {
 
 impl StateMachine {
     /// Beginning after `applied`.
-    pub fn new(
-        queue: mpsc::UnboundedSender<Committed>,
-        bytes: QueueBytes,
-        applied: Option<LogId>,
-        membership: StoredMembership,
-    ) -> StateMachine {
+    pub fn new(queue: Queue, applied: Option<LogId>, membership: StoredMembership) -> StateMachine {
         StateMachine {
             queue,
-            bytes,
             applied,
             membership,
         }
@@ -117,20 +46,7 @@ impl RaftStateMachine<Types> for StateMachine {
     {
         while let Some(next) = entries.next().await {
             let (entry, responder) = next?;
-            let (index, term) = from_log_id(&entry.log_id);
-            let what = match entry.payload {
-                EntryPayload::Blank => What::Blank,
-                EntryPayload::Normal(Payload(bytes)) if self.bytes.take(bytes.len()) => What::Machine(bytes),
-                EntryPayload::Normal(_) => What::MachineInLog,
-                EntryPayload::Membership(membership) => What::Members(membership),
-            };
-            let committed = Committed {
-                index,
-                term,
-                what,
-                responder: Responder(responder),
-            };
-            if self.queue.send(committed).is_err() {
+            if !self.queue.push(entry, responder) {
                 return Err(io::Error::other("the applier has stopped"));
             }
         }
