@@ -82,14 +82,14 @@ impl Applications for Notes {
                     Ok(before) => before.unwrap_or_default(),
                     Err(misuse) => return trapped(misuse),
                 };
-                if command == "refuse" {
-                    return Ok(CallOutcome::Refused(Bytes::from_static(b"no")));
-                }
                 if let Err(misuse) = context.put("notes", key.as_bytes(), format!("{prefix}{value}").as_bytes()) {
                     return trapped(misuse);
                 }
                 if let Err(misuse) = context.emit("notes.log", Some(key.as_bytes()), value.as_bytes()) {
                     return trapped(misuse);
+                }
+                if command == "refuse" {
+                    return Ok(CallOutcome::Refused(Bytes::from_static(b"no")));
                 }
                 if command == "trap" {
                     return Ok(CallOutcome::Trapped(Trap::Guest));
