@@ -380,34 +380,3 @@ fn dirty_bytes_follow_what_would_be_written() {
     state.delete(TableId(1), b"a");
     assert_eq!(state.dirty_bytes(), once - 1000);
 }
-
-/// Prints what a read costs: `cargo test --release -p seachange-store -- --ignored --nocapture cost_of`.
-#[test]
-#[ignore = "a measurement"]
-#[expect(clippy::disallowed_methods, reason = "a measurement needs the clock")]
-fn cost_of_a_cached_read_and_a_write() {
-    let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::default());
-    let mut state = State::open(backend, StateOptions::default());
-    let keys: Vec<Vec<u8>> = (0..100_000_u32)
-        .map(|nth| format!("account-{nth}").into_bytes())
-        .collect();
-    let document = Bytes::from(vec![1; 100]);
-    for round in 0..3 {
-        let start = std::time::Instant::now();
-        for key in &keys {
-            state.put(TableId(1), key, row(1, document.clone()));
-        }
-        let puts = start.elapsed() / keys.len() as u32;
-        let start = std::time::Instant::now();
-        for key in &keys {
-            std::hint::black_box(state.get(TableId(1), key).unwrap());
-        }
-        eprintln!(
-            "round {round}: put {puts:?}, get {:?}",
-            start.elapsed() / keys.len() as u32
-        );
-        let checkpoint = state.freeze().unwrap();
-        let written = checkpoint.write().unwrap();
-        drop(state.finish(written));
-    }
-}
