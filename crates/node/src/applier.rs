@@ -13,7 +13,7 @@ use store::streams::Streams;
 use tracing::{info, warn};
 
 use crate::checkpoint::{self, MembersRow};
-use crate::limits::{APPEND_BYTES_MAX, APPLY_BATCH_MAX, CHECKPOINT_BYTES, CHECKPOINT_INTERVAL, PARK_RETRY};
+use crate::limits::{APPEND_BYTES_MAX, APPLY_BATCH_MAX, CHECKPOINT_INTERVAL, PARK_RETRY};
 use crate::progress::Progress;
 use crate::published::{Facts, Published};
 use crate::raft::{Applied, Batch, Committed, Queue, Responder, What};
@@ -50,6 +50,8 @@ pub struct Applier {
     pub members: Option<MembersRow>,
     /// Why it is or was last parked.
     pub parked_for: Option<String>,
+    /// Bytes of written rows after which a checkpoint is due.
+    pub checkpoint_bytes: usize,
 }
 
 /// What the applier is told beside entries.
@@ -381,7 +383,7 @@ impl Applier {
         }
         let bytes = self.held.read().state.dirty_bytes();
         let waited = self.environment.clock.now() - checkpoints.last;
-        if bytes < CHECKPOINT_BYTES && (bytes == 0 || waited < CHECKPOINT_INTERVAL) {
+        if bytes < self.checkpoint_bytes && (bytes == 0 || waited < CHECKPOINT_INTERVAL) {
             return Ok(());
         }
         let Some(job) = checkpoint::begin(&self.held, &mut self.streams, self.members.as_ref()) else {
