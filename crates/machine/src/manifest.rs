@@ -1,5 +1,6 @@
 //! What a version of an application accepts, keeps and emits.
 
+use crate::codec::Codec;
 use crate::{Shape, Version, limits, record};
 
 /// A command that a version takes.
@@ -83,6 +84,13 @@ impl Manifest {
         if self.version.0 == 0 {
             return refuse("version 0: versions count from 1".into());
         }
+        let bytes = self.to_bytes().len();
+        if bytes > limits::MANIFEST_BYTES_MAX {
+            return refuse(format!(
+                "it has {bytes} bytes: {} are the most",
+                limits::MANIFEST_BYTES_MAX
+            ));
+        }
         self.check_counts()?;
         for name in self
             .commands
@@ -160,4 +168,26 @@ impl Manifest {
 
 fn names_of<T>(items: &[T], name: impl Fn(&T) -> &String) -> Vec<&str> {
     items.iter().map(|item| name(item).as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_past_its_bytes_is_refused() {
+        let mut manifest = Manifest {
+            application: "ledger".into(),
+            version: Version(1),
+            about: "an example".into(),
+            commands: vec![],
+            queries: vec![],
+            tables: vec![],
+            streams: vec![],
+        };
+        assert_eq!(manifest.check(), Ok(()));
+        manifest.about = "x".repeat(limits::MANIFEST_BYTES_MAX);
+        let refusal = manifest.check().map_err(|error| error.to_string());
+        assert!(refusal.is_err_and(|text| text.contains("are the most")));
+    }
 }
