@@ -19,6 +19,7 @@ mod ports;
 mod read;
 mod reply;
 mod sessions;
+mod standing;
 
 pub use catalog::{Application, ApplicationVersion, Blocker, Catalog, Change, ChangeEvent, Module, Node, Stage};
 pub use digest::StateDigest;
@@ -30,7 +31,7 @@ pub use ids::{
     ChangeId, ClusterId, Digest, Index, Level, MeterNumber, NodeId, Offset, Sequence, SessionId, Shape, TableId, Term,
     TimeMs, Version,
 };
-pub use machine::{LEVEL_MAX, Machine, Output, Stop, World};
+pub use machine::{LEVEL_MAX, Machine, NODE_TABLE, Output, Stop, World};
 pub use manifest::Manifest;
 pub use ports::{
     Applications, Call, CallError, CallOutcome, Cluster, Consistency, Context, Decision, Event, EventPage,
@@ -38,3 +39,4 @@ pub use ports::{
     StateTxn, Status, SubmitError, Trap,
 };
 pub use reply::{Failure, FailureCode, Outcome, Reply};
+pub use standing::{RowSums, Standing};

@@ -18,12 +18,14 @@ pub const LEVEL_MAX: Level = Level(1);
 pub(crate) const SYSTEM_TABLE: TableId = TableId(0);
 /// Holds the pieces of modules.
 pub(crate) const MODULE_TABLE: TableId = TableId(1);
+/// Kept for each node's own rows, which the machine never sees.
+pub const NODE_TABLE: TableId = TableId(2);
 /// The first table of an application.
 pub(crate) const TABLE_FIRST: TableId = TableId(16);
 /// Keys of sessions in the system table: this, then the id, big-endian.
 pub(crate) const SESSION_PREFIX: &[u8] = b"session/";
 const CATALOG_KEY: &[u8] = b"catalog";
-const POSITION_KEY: &[u8] = b"position";
+pub(crate) const POSITION_KEY: &[u8] = b"position";
 
 /// What one entry may touch.
 pub struct World<'a> {
@@ -202,7 +204,7 @@ fn put_system(txn: &mut dyn StateTxn, key: &[u8], bytes: Vec<u8>) {
     );
 }
 
-fn system_row<T: Codec>(rows: &dyn StateRead, key: &[u8]) -> Result<Option<T>, StateError> {
+pub(crate) fn system_row<T: Codec>(rows: &dyn StateRead, key: &[u8]) -> Result<Option<T>, StateError> {
     match rows.get(SYSTEM_TABLE, key)? {
         Some(row) => decode(key, &row.document).map(Some),
         None => Ok(None),

@@ -1,4 +1,4 @@
-//! Bytes on disk: the log, the state, the streams, and the numbers of their formats.
+//! Bytes on disk: the log, the state, the streams, snapshots, and the numbers of their formats.
 //!
 //! Everything here is opaque: this crate knows records, rows and events, but neither what an entry means nor who asked
 //! for it. It reaches files through [`environment::Disk`] only (the fjall backend of the state opens its own), never
@@ -31,6 +31,7 @@
 pub mod format;
 pub mod limits;
 pub mod log;
+pub mod snapshot;
 pub mod state;
 pub mod streams;
 

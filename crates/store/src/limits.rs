@@ -35,6 +35,13 @@ pub const STREAM_READ_BYTES: usize = 1 << 20;
 /// Bytes that one batch of a stream may say it has; more is damage.
 pub const STREAM_BATCH_BYTES_MAX: usize = 1 << 30;
 
+/// Bytes of rows after which a snapshot goes on in its next block. A row that is larger gets a block of its own.
+pub const SNAPSHOT_BLOCK_BYTES: usize = 256 << 10;
+/// Bytes that one block of a snapshot may say it has; more is damage.
+pub const SNAPSHOT_BLOCK_BYTES_MAX: usize = 64 << 20;
+/// Bytes that are written to a snapshot between two syncs, so that commits do not wait behind one large one.
+pub const SNAPSHOT_SYNC_BYTES: u64 = 8 << 20;
+
 /// Bytes of the identity file.
 pub const IDENTITY_BYTES_MAX: usize = 4 << 10;
 /// Bytes of rows that fjall holds in memory before it writes them to a file of their own. Less than a checkpoint, so that

@@ -52,6 +52,12 @@ pub const STREAM_SEGMENT: Format = Format {
     magic: *b"SEASTRM\n",
     number: 1,
 };
+/// Everything as of one index.
+pub const SNAPSHOT: Format = Format {
+    name: "snapshot",
+    magic: *b"SEASNAP\n",
+    number: 1,
+};
 /// Who a data directory belongs to.
 pub const IDENTITY: Format = Format {
     name: "identity",
@@ -110,7 +116,7 @@ impl Format {
 mod tests {
     use super::*;
 
-    const ALL: [Format; 6] = [LOG_SEGMENT, VOTE, COMMITTED, STATE, STREAM_SEGMENT, IDENTITY];
+    const ALL: [Format; 7] = [LOG_SEGMENT, VOTE, COMMITTED, STATE, STREAM_SEGMENT, SNAPSHOT, IDENTITY];
 
     #[test]
     fn magics_differ() {

@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
-use machine::{Row, TableId};
+use machine::{Row, StateRead, TableId};
 
 use super::Error;
 
@@ -33,4 +35,23 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// See [`Error`]. Whether the batch was written is then unknown until the backend is opened again.
     fn write(&self, batch: Vec<Write>) -> Result<(), Error>;
+
+    /// All rows as they are now, whatever is written later. Holding it keeps what it shows from being given back.
+    fn view(&self) -> Arc<dyn View>;
+
+    /// Reads again, from the disk and past every cache, the files that never change once they are written, and compares
+    /// them with what they were when it was last called.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] names the file that is no longer the same.
+    fn check_files(&self) -> Result<(), Error>;
+}
+
+/// Rows as of one moment.
+pub trait View: StateRead + Send + Sync {
+    /// Visits every row of every table, in order of table and key, until `visit` gives false.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    fn rows(&self, visit: &mut dyn FnMut(TableId, &[u8], &Row) -> bool) -> Result<(), Error>;
 }

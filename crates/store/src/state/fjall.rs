@@ -1,16 +1,23 @@
 //! Rows in fjall: one keyspace, the key behind its table's number (big-endian, so that a table is one range), the
 //! document behind its shape (little-endian).
 
+mod files;
+
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use machine::{Row, Shape, TableId};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use machine::{Row, Shape, StateError, StateRead, TableId};
+use parking_lot::Mutex;
 
 use super::backend::Write;
-use super::{Backend, Error};
+use super::{Backend, Error, View};
 use crate::format::STATE;
 use crate::limits::{FJALL_CACHE_BYTES, FJALL_MEMTABLE_BYTES};
+use files::KnownFiles;
 
 /// The one keyspace.
 const KEYSPACE: &str = "rows";
@@ -42,6 +49,14 @@ pub struct FjallBackend {
     directory: PathBuf,
     database: Database,
     rows: Keyspace,
+    known: Mutex<KnownFiles>,
+}
+
+/// Its rows as of one moment.
+struct FjallView {
+    directory: PathBuf,
+    snapshot: fjall::Snapshot,
+    rows: Keyspace,
 }
 
 impl FjallBackend {
@@ -50,6 +65,10 @@ impl FjallBackend {
     /// # Errors
     /// See [`Error`].
     pub fn open(directory: &Path, options: FjallOptions) -> Result<FjallBackend, Error> {
+        guarded(directory, || FjallBackend::open_unguarded(directory, options))
+    }
+
+    fn open_unguarded(directory: &Path, options: FjallOptions) -> Result<FjallBackend, Error> {
         let failed = |error: fjall::Error| store_error(directory, &error);
         let database = Database::builder(directory)
             .cache_size(options.cache_bytes)
@@ -81,31 +100,87 @@ impl FjallBackend {
             directory: directory.to_owned(),
             database,
             rows,
+            known: Mutex::default(),
         })
     }
 
     fn failed(&self, error: &fjall::Error) -> Error {
         store_error(&self.directory, error)
     }
+}
 
-    fn row(&self, value: &[u8]) -> Result<Row, Error> {
-        let Some((shape, document)) = value.split_first_chunk::<SHAPE_BYTES>() else {
-            return Err(Error::Damaged {
-                directory: self.directory.clone(),
-                detail: "a row is too short to have a shape".to_owned(),
-            });
-        };
-        Ok(Row {
-            shape: Shape(u16::from_le_bytes(*shape)),
-            document: Bytes::copy_from_slice(document),
+/// The libraries below check what they read, but not everywhere without a panic: what is damaged must be an error here.
+fn guarded<T>(directory: &Path, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(Error::Damaged {
+            directory: directory.to_owned(),
+            detail: format!("its reader gave up: {}", said.unwrap_or("it did not say why")),
         })
+    })
+}
+
+fn to_row(directory: &Path, value: &[u8]) -> Result<Row, Error> {
+    let Some((shape, document)) = value.split_first_chunk::<SHAPE_BYTES>() else {
+        return Err(Error::Damaged {
+            directory: directory.to_owned(),
+            detail: "a row is too short to have a shape".to_owned(),
+        });
+    };
+    Ok(Row {
+        shape: Shape(u16::from_le_bytes(*shape)),
+        document: Bytes::copy_from_slice(document),
+    })
+}
+
+fn scan_range(
+    directory: &Path,
+    mut range: fjall::Iter,
+    reverse: bool,
+    visit: &mut dyn FnMut(&[u8], &Row) -> bool,
+) -> Result<(), Error> {
+    while let Some(guard) = if reverse { range.next_back() } else { range.next() } {
+        let (key, value) = guard.into_inner().map_err(|error| store_error(directory, &error))?;
+        let key = key.get(TABLE_BYTES..).unwrap_or_default();
+        if !visit(key, &to_row(directory, &value)?) {
+            break;
+        }
     }
+    Ok(())
+}
+
+/// The rows of one table, as a range over a keyspace or a snapshot of it.
+fn table_range(
+    source: impl FnOnce((std::ops::Bound<Vec<u8>>, std::ops::Bound<Vec<u8>>)) -> fjall::Iter,
+    table: TableId,
+    start: &[u8],
+    end: Option<&[u8]>,
+) -> fjall::Iter {
+    use std::ops::Bound;
+    let to = match (end, table.0.checked_add(1)) {
+        (Some(end), _) => Bound::Excluded(stored_key(table, end)),
+        (None, Some(next)) => Bound::Excluded(stored_key(TableId(next), &[])),
+        (None, None) => Bound::Unbounded,
+    };
+    source((Bound::Included(stored_key(table, start)), to))
 }
 
 fn store_error(directory: &Path, error: &fjall::Error) -> Error {
-    Error::Store {
-        directory: directory.to_owned(),
-        detail: error.to_string(),
+    let io = match error {
+        fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io)) => Some(io.kind()),
+        _ => None,
+    };
+    let (directory, detail) = (directory.to_owned(), error.to_string());
+    match (io, error) {
+        // What should be there and is not, or reads as nonsense.
+        (Some(ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::NotFound), _) => {
+            Error::Damaged { directory, detail }
+        }
+        (Some(_), _) | (None, fjall::Error::Locked | fjall::Error::Poisoned | fjall::Error::InvalidVersion(_)) => {
+            Error::Store { directory, detail }
+        }
+        (None, _) => Error::Damaged { directory, detail },
     }
 }
 
@@ -118,11 +193,11 @@ fn stored_key(table: TableId, key: &[u8]) -> Vec<u8> {
 
 impl Backend for FjallBackend {
     fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Row>, Error> {
-        let found = self
-            .rows
-            .get(stored_key(table, key))
-            .map_err(|error| self.failed(&error))?;
-        found.map(|value| self.row(&value)).transpose()
+        guarded(&self.directory, || {
+            let found = self.rows.get(stored_key(table, key));
+            let found = found.map_err(|error| self.failed(&error))?;
+            found.map(|value| to_row(&self.directory, &value)).transpose()
+        })
     }
 
     fn scan(
@@ -136,20 +211,10 @@ impl Backend for FjallBackend {
         if end.is_some_and(|end| end <= start) {
             return Ok(());
         }
-        let from = stored_key(table, start);
-        let mut range = match (end, table.0.checked_add(1)) {
-            (Some(end), _) => self.rows.range(from..stored_key(table, end)),
-            (None, Some(next)) => self.rows.range(from..stored_key(TableId(next), &[])),
-            (None, None) => self.rows.range(from..),
-        };
-        while let Some(guard) = if reverse { range.next_back() } else { range.next() } {
-            let (key, value) = guard.into_inner().map_err(|error| self.failed(&error))?;
-            let key = key.get(TABLE_BYTES..).unwrap_or_default();
-            if !visit(key, &self.row(&value)?) {
-                break;
-            }
-        }
-        Ok(())
+        guarded(&self.directory, || {
+            let range = table_range(|bounds| self.rows.range(bounds), table, start, end);
+            scan_range(&self.directory, range, reverse, visit)
+        })
     }
 
     fn write(&self, batch: Vec<Write>) -> Result<(), Error> {
@@ -168,5 +233,66 @@ impl Backend for FjallBackend {
             }
         }
         writes.commit().map_err(|error| self.failed(&error))
+    }
+
+    fn view(&self) -> Arc<dyn View> {
+        Arc::new(FjallView {
+            directory: self.directory.clone(),
+            snapshot: self.database.snapshot(),
+            rows: self.rows.clone(),
+        })
+    }
+
+    fn check_files(&self) -> Result<(), Error> {
+        self.known.lock().check(&self.directory)
+    }
+}
+
+impl StateRead for FjallView {
+    fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Row>, StateError> {
+        let found = guarded(&self.directory, || {
+            let found = self.snapshot.get(&self.rows, stored_key(table, key));
+            let found = found.map_err(|error| store_error(&self.directory, &error))?;
+            found.map(|value| to_row(&self.directory, &value)).transpose()
+        });
+        Ok(found?)
+    }
+
+    fn scan(
+        &self,
+        table: TableId,
+        start: &[u8],
+        end: Option<&[u8]>,
+        reverse: bool,
+        visit: &mut dyn FnMut(&[u8], &Row) -> bool,
+    ) -> Result<(), StateError> {
+        if end.is_some_and(|end| end <= start) {
+            return Ok(());
+        }
+        let scanned = guarded(&self.directory, || {
+            let range = table_range(|bounds| self.snapshot.range(&self.rows, bounds), table, start, end);
+            scan_range(&self.directory, range, reverse, visit)
+        });
+        Ok(scanned?)
+    }
+}
+
+impl View for FjallView {
+    fn rows(&self, visit: &mut dyn FnMut(TableId, &[u8], &Row) -> bool) -> Result<(), Error> {
+        guarded(&self.directory, || {
+            for guard in self.snapshot.iter(&self.rows) {
+                let item = guard.into_inner();
+                let (key, value) = item.map_err(|error| store_error(&self.directory, &error))?;
+                let Some((table, key)) = key.split_first_chunk::<TABLE_BYTES>() else {
+                    // The format's own key.
+                    continue;
+                };
+                let row = to_row(&self.directory, &value)?;
+                if !visit(TableId(u32::from_be_bytes(*table)), key, &row) {
+                    break;
+                }
+            }
+            Ok(())
+        })
     }
 }

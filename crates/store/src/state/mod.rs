@@ -19,7 +19,7 @@ use bytes::Bytes;
 use machine::{Row, StateError, StateRead, TableId};
 
 pub use self::fjall::{FjallBackend, FjallOptions};
-pub use backend::{Backend, Write};
+pub use backend::{Backend, View, Write};
 pub use error::Error;
 pub use memory::MemoryBackend;
 
@@ -64,6 +64,15 @@ pub struct Checkpoint {
 #[must_use = "until it is handed to State::finish, its rows stay in memory and no other checkpoint can begin"]
 pub struct Written {
     rows: Arc<Layer>,
+    view: Arc<dyn View>,
+}
+
+impl Written {
+    /// Everything as of the checkpoint, as it lies on disk now.
+    #[must_use]
+    pub fn view(&self) -> Arc<dyn View> {
+        self.view.clone()
+    }
 }
 
 /// Memory that a checkpoint needed. Dropping it takes time in proportion to its rows: do that where nobody waits.
@@ -103,6 +112,12 @@ impl State {
         } else {
             rows.insert(key, row);
         }
+    }
+
+    /// What lies under it.
+    #[must_use]
+    pub fn backend(&self) -> Arc<dyn Backend> {
+        self.backend.clone()
     }
 
     /// Bytes of rows, roughly, that the next checkpoint would write.
@@ -165,7 +180,9 @@ impl Checkpoint {
             }
         }
         self.backend.write(batch)?;
-        Ok(Written { rows: self.rows })
+        // No other checkpoint can be written before this one is finished: the view shows this one exactly.
+        let view = self.backend.view();
+        Ok(Written { rows: self.rows, view })
     }
 }
 

@@ -108,15 +108,79 @@ fn conforms(backend: &dyn Backend) {
     backend.write(vec![]).unwrap();
 }
 
+/// A view shows what was there when it was taken, whatever is written later.
+fn views_conform(backend: &dyn Backend) {
+    let batch = |document: &'static str| vec![(TableId(7), key("k"), Some(row(1, document)))];
+    backend.write(batch("before")).unwrap();
+    let view = backend.view();
+    backend.write(batch("after")).unwrap();
+    backend
+        .write(vec![(TableId(8), key("k"), Some(row(1, "new")))])
+        .unwrap();
+    assert_eq!(view.get(TableId(7), b"k").unwrap(), Some(row(1, "before")));
+    assert_eq!(view.get(TableId(8), b"k").unwrap(), None);
+    let mut seen = Vec::new();
+    let push = &mut |table, key: &[u8], row: &Row| {
+        seen.push((table, Bytes::copy_from_slice(key), row.clone()));
+        true
+    };
+    view.rows(push).unwrap();
+    assert!(seen.contains(&(TableId(7), key("k"), row(1, "before"))));
+    assert!(seen.is_sorted_by_key(|(table, key, _)| (*table, key.clone())));
+    assert!(!seen.iter().any(|(table, _, _)| *table == TableId(8)));
+    backend.check_files().unwrap();
+}
+
 #[test]
 fn memory_conforms() {
     conforms(&MemoryBackend::default());
+    views_conform(&MemoryBackend::default());
 }
 
 #[test]
 fn fjall_conforms() {
     let directory = tempfile::tempdir().unwrap();
     conforms(&fjall(&directory.path().join("state")));
+    views_conform(&fjall(&directory.path().join("view")));
+}
+
+#[test]
+fn a_table_file_that_changes_is_noticed_although_its_rows_are_in_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = fjall(directory.path());
+    let documents = (0..40_u8).map(|number| {
+        let key = Bytes::copy_from_slice(&[number]);
+        (TableId(1), key, Some(row(1, vec![number; 400_000])))
+    });
+    // More than fjall holds in memory, so that it has to write a table.
+    backend.write(documents.collect()).unwrap();
+    let mut tables = Vec::new();
+    while tables.is_empty() {
+        tables = table_files(directory.path());
+        std::thread::yield_now();
+    }
+    backend.check_files().unwrap();
+    backend.check_files().unwrap();
+    let table = &tables[0];
+    let mut bytes = std::fs::read(table).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(table, bytes).unwrap();
+    let error = backend.check_files().unwrap_err().to_string();
+    assert!(error.contains("has changed"), "{error}");
+}
+
+fn table_files(directory: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(table_files(&path));
+        } else if path.parent().is_some_and(|parent| parent.ends_with("tables")) && path.metadata().unwrap().len() > 0 {
+            found.push(path);
+        }
+    }
+    found
 }
 
 #[test]
@@ -316,6 +380,14 @@ impl Backend for Watched {
     fn write(&self, batch: Vec<Write>) -> Result<(), Error> {
         self.check()?;
         self.inner.write(batch)
+    }
+
+    fn view(&self) -> Arc<dyn View> {
+        self.inner.view()
+    }
+
+    fn check_files(&self) -> Result<(), Error> {
+        self.check()
     }
 }
 

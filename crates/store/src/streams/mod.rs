@@ -7,6 +7,7 @@
 
 pub mod batch;
 mod error;
+mod extents;
 mod reader;
 mod recover;
 mod segment;
@@ -23,6 +24,7 @@ use machine::{Event, Offset, TimeMs};
 use parking_lot::RwLock;
 
 pub use error::Error;
+pub use extents::{KnownDigests, Listing, holds, missing, place, segment_path};
 pub use reader::StreamReader;
 pub use sync::SyncJob;
 

@@ -455,3 +455,59 @@ async fn on_real_files_too() {
     fill(&mut streams, STREAM, 300);
     assert_eq!(all(&streams.reader(), STREAM, 1000), expected(0..300));
 }
+
+#[tokio::test]
+async fn segments_are_listed_found_missing_and_put_in_place() {
+    let disk = CrashDisk::default();
+    let environment = disk.environment();
+    let disk_of = &*environment.disk;
+    let mut streams = open(&disk, &[]).unwrap();
+    fill(&mut streams, STREAM, 300);
+    streams.sync().unwrap();
+    let mut known = KnownDigests::default();
+    let listing = streams.listing();
+    let wanted = listing.extents(disk_of, &mut known).unwrap();
+    listing.check(disk_of).unwrap();
+    assert!(wanted[STREAM].segments.len() > 3);
+    let before = files(&disk);
+    // Another node has a part of it, something of its own behind, and a stream that the snapshot does not know.
+    fill(&mut streams, STREAM, 420);
+    fill(&mut streams, "other.stream", 9);
+    drop(streams);
+    let home = Path::new(DIRECTORY);
+    let moved = wanted[STREAM].segments[1];
+    let (from, to) = (Path::new("incoming"), segment_path(home, STREAM, moved.base));
+    assert_eq!(missing(disk_of, home, &wanted).unwrap(), []);
+    disk_of.create_dir_all(&from.join(STREAM)).unwrap();
+    disk_of.rename(&to, &segment_path(from, STREAM, moved.base)).unwrap();
+    assert_eq!(missing(disk_of, home, &wanted).unwrap(), [(STREAM.to_owned(), moved)]);
+    place(disk_of, home, &wanted, from).unwrap();
+    // A second time changes nothing.
+    place(disk_of, home, &wanted, from).unwrap();
+    assert_eq!(files(&disk), before);
+    let streams = open(&disk, &[(STREAM, 300)]).unwrap();
+    assert_eq!(all(&streams.reader(), STREAM, 1000), expected(0..300));
+}
+
+#[tokio::test]
+async fn a_flipped_byte_is_found_by_a_check_and_by_whoever_looks_for_the_segment() {
+    let disk = CrashDisk::default();
+    let environment = disk.environment();
+    let mut streams = open(&disk, &[]).unwrap();
+    fill(&mut streams, STREAM, 200);
+    let listing = streams.listing();
+    let wanted = listing
+        .extents(&*environment.disk, &mut KnownDigests::default())
+        .unwrap();
+    let first = segment_path(Path::new(DIRECTORY), STREAM, Offset(0));
+    let whole = disk.get(&first);
+    for at in [3, 40, 700, whole.len() - 1] {
+        let file = environment.disk.open(&first).unwrap();
+        file.write_all_at(&[whole[at] ^ 1], at as u64).unwrap();
+        assert!(listing.check(&*environment.disk).is_err(), "byte {at}");
+        let missing = missing(&*environment.disk, Path::new(DIRECTORY), &wanted).unwrap();
+        assert_eq!(missing.len(), 1, "byte {at}");
+        file.write_all_at(&[whole[at]], at as u64).unwrap();
+    }
+    listing.check(&*environment.disk).unwrap();
+}

@@ -1,0 +1,214 @@
+//! The segments of streams as a snapshot names them, and how they are put in place where one is installed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use environment::Disk;
+use machine::Offset;
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::segment::{self, path};
+use super::{Error, Streams, check_name};
+use crate::limits::STREAM_READ_BYTES;
+use crate::snapshot::{SegmentExtent, StreamExtent};
+
+/// Digests of segments that will not change any more, so that each is read only once for all snapshots.
+#[derive(Debug, Default)]
+pub struct KnownDigests(BTreeMap<PathBuf, (u64, u128)>);
+
+/// Every segment of every stream, as far as it went at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Listing(BTreeMap<String, Listed>);
+
+#[derive(Debug, Clone, Default)]
+struct Listed {
+    end: Offset,
+    /// Base, file, bytes that count.
+    segments: Vec<(Offset, PathBuf, u64)>,
+}
+
+impl Streams {
+    /// The segments as they are now. Flush first: what is in the buffers is not in them.
+    #[must_use]
+    pub fn listing(&self) -> Listing {
+        let streams = self.shared.streams.read();
+        let listed = streams.iter().map(|(name, published)| {
+            let extent = published.extent.read();
+            let segments = extent.segments.iter();
+            let segments = segments.map(|segment| (segment.base, segment.path.clone(), segment.bytes));
+            let listed = Listed {
+                end: extent.end,
+                segments: segments.collect(),
+            };
+            (name.clone(), listed)
+        });
+        Listing(listed.collect())
+    }
+}
+
+impl Listing {
+    /// With the digest of each segment. Blocks while it reads those that are not known yet.
+    ///
+    /// # Errors
+    /// [`Error::Disk`], [`Error::Damaged`] when a file is shorter than it was.
+    pub fn extents(&self, disk: &dyn Disk, known: &mut KnownDigests) -> Result<BTreeMap<String, StreamExtent>, Error> {
+        let mut streams = BTreeMap::new();
+        for (name, listed) in &self.0 {
+            let mut extent = StreamExtent {
+                end: listed.end,
+                segments: Vec::with_capacity(listed.segments.len()),
+            };
+            for (base, path, bytes) in &listed.segments {
+                let digest = match known.0.get(path) {
+                    Some((of, digest)) if of == bytes => *digest,
+                    Some(_) | None => digest_of(disk, path, *bytes)?
+                        .ok_or_else(|| Error::damaged(path, *bytes, "the file is shorter than it was"))?,
+                };
+                known.0.insert(path.clone(), (*bytes, digest));
+                extent.segments.push(SegmentExtent {
+                    base: *base,
+                    bytes: *bytes,
+                    digest,
+                });
+            }
+            streams.insert(name.clone(), extent);
+        }
+        let listed = |path: &PathBuf| {
+            let mut all = self.0.values().flat_map(|listed| &listed.segments);
+            all.any(|(_, other, _)| other == path)
+        };
+        known.0.retain(|path, _| listed(path));
+        Ok(streams)
+    }
+
+    /// Reads everything again and checks each batch. Blocks.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn check(&self, disk: &dyn Disk) -> Result<(), Error> {
+        for listed in self.0.values() {
+            for (at, (base, path, bytes)) in listed.segments.iter().enumerate() {
+                let end = listed.segments.get(at + 1).map_or(listed.end, |(next, _, _)| *next);
+                let (found, reached) = segment::scan(disk, path, *base, end)?;
+                if reached != end || found.bytes != *bytes {
+                    let detail = format!("it ends before event {reached}, and should go on to event {end}");
+                    return Err(Error::damaged(path, found.bytes, detail));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a segment lies under a directory of streams.
+#[must_use]
+pub fn segment_path(directory: &Path, stream: &str, base: Offset) -> PathBuf {
+    path(&directory.join(stream), base)
+}
+
+/// The segments that `wanted` names and that do not lie in `directory` with those very bytes. Blocks.
+///
+/// # Errors
+/// [`Error::Disk`], [`Error::Name`].
+pub fn missing(
+    disk: &dyn Disk,
+    directory: &Path,
+    wanted: &BTreeMap<String, StreamExtent>,
+) -> Result<Vec<(String, SegmentExtent)>, Error> {
+    let mut missing = Vec::new();
+    for (stream, extent) in wanted {
+        check_name(stream)?;
+        for segment in &extent.segments {
+            if !holds(disk, &segment_path(directory, stream, segment.base), segment)? {
+                missing.push((stream.clone(), *segment));
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// Makes `directory` hold the segments that `wanted` names and no other: those that are missing come from `from`, where
+/// they lie in the same way, and are moved. May be done again after a crash. Blocks.
+///
+/// # Errors
+/// [`Error::Disk`], [`Error::Name`]; [`Error::Damaged`] when a segment is in neither place.
+pub fn place(
+    disk: &dyn Disk,
+    directory: &Path,
+    wanted: &BTreeMap<String, StreamExtent>,
+    from: &Path,
+) -> Result<(), Error> {
+    disk.create_dir_all(directory).map_err(Error::disk(directory))?;
+    for entry in disk.list(directory).map_err(Error::disk(directory))? {
+        let name = entry
+            .path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        if entry.is_dir && !wanted.contains_key(name) {
+            disk.remove_dir_all(&entry.path).map_err(Error::disk(&entry.path))?;
+        }
+    }
+    for (stream, extent) in wanted {
+        check_name(stream)?;
+        let home = directory.join(stream);
+        disk.create_dir_all(&home).map_err(Error::disk(&home))?;
+        for entry in disk.list(&home).map_err(Error::disk(&home))? {
+            let base = segment::base_of(&entry.path);
+            if !extent.segments.iter().any(|segment| Some(segment.base) == base) {
+                disk.remove_file(&entry.path).map_err(Error::disk(&entry.path))?;
+            }
+        }
+        for segment in &extent.segments {
+            place_one(disk, &home, segment, &segment_path(from, stream, segment.base))?;
+        }
+        disk.sync_dir(&home).map_err(Error::disk(&home))?;
+    }
+    disk.sync_dir(directory).map_err(Error::disk(directory))
+}
+
+fn place_one(disk: &dyn Disk, home: &Path, segment: &SegmentExtent, from: &Path) -> Result<(), Error> {
+    let to = path(home, segment.base);
+    if !holds(disk, &to, segment)? {
+        if !holds(disk, from, segment)? {
+            return Err(Error::damaged(
+                from,
+                0,
+                "the segment that the snapshot names is not here",
+            ));
+        }
+        disk.rename(from, &to).map_err(Error::disk(&to))?;
+    }
+    // Longer than wanted: what follows is of a time after the snapshot.
+    let file = disk.open(&to).map_err(Error::disk(&to))?;
+    if file.len().map_err(Error::disk(&to))? != segment.bytes {
+        file.set_len(segment.bytes).map_err(Error::disk(&to))?;
+    }
+    file.sync_data().map_err(Error::disk(&to))
+}
+
+/// Whether the file begins with the segment's bytes.
+pub fn holds(disk: &dyn Disk, path: &Path, segment: &SegmentExtent) -> Result<bool, Error> {
+    if !disk.exists(path).map_err(Error::disk(path))? {
+        return Ok(false);
+    }
+    Ok(digest_of(disk, path, segment.bytes)? == Some(segment.digest))
+}
+
+/// XXH3 of the first `bytes` of a file; none when it has fewer.
+fn digest_of(disk: &dyn Disk, path: &Path, bytes: u64) -> Result<Option<u128>, Error> {
+    let file = disk.open(path).map_err(Error::disk(path))?;
+    let mut hasher = Xxh3Default::new();
+    let mut buffer = vec![0; STREAM_READ_BYTES];
+    let mut at = 0;
+    while at < bytes {
+        let step = (bytes - at).min(buffer.len() as u64) as usize;
+        let read = file.read_at(&mut buffer[..step], at).map_err(Error::disk(path))?;
+        if read < step {
+            return Ok(None);
+        }
+        hasher.update(&buffer[..read]);
+        at += read as u64;
+    }
+    Ok(Some(hasher.digest128()))
+}
