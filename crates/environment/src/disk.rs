@@ -51,6 +51,8 @@ pub trait Disk: Send + Sync {
     fn exists(&self, path: &Path) -> io::Result<bool>;
     /// Returns when creations, renames and removals in the directory would survive a loss of power.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Bytes that can still be written to the file system that holds `path`.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
     /// Takes the lock file at `path`, created if need be; `WouldBlock` when another process holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>>;
 }

@@ -31,7 +31,7 @@ pub use ids::{
     ChangeId, ClusterId, Digest, Index, Level, MeterNumber, NodeId, Offset, Sequence, SessionId, Shape, TableId, Term,
     TimeMs, Version,
 };
-pub use machine::{LEVEL_MAX, Machine, NODE_TABLE, Output, Stop, World};
+pub use machine::{LEVEL_MAX, Machine, NODE_TABLE, Output, SYSTEM_TABLE, Stop, World};
 pub use manifest::Manifest;
 pub use ports::{
     Applications, Call, CallError, CallOutcome, Cluster, Consistency, Context, Decision, Event, EventPage,

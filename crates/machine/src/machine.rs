@@ -15,7 +15,7 @@ use crate::{
 /// The highest level that this binary knows.
 pub const LEVEL_MAX: Level = Level(1);
 /// Holds the machine's own rows.
-pub(crate) const SYSTEM_TABLE: TableId = TableId(0);
+pub const SYSTEM_TABLE: TableId = TableId(0);
 /// Holds the pieces of modules.
 pub(crate) const MODULE_TABLE: TableId = TableId(1);
 /// Kept for each node's own rows, which the machine never sees.

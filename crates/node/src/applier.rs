@@ -1,22 +1,26 @@
 //! Applies committed entries in order, on a thread of its own, and answers those who proposed them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use environment::channel::{mpsc, oneshot};
-use environment::{Environment, Moment};
+use environment::{Disk, Environment, Moment};
 use host::Host;
-use machine::{Event, Index, Machine, Output, Row, StateError, StateRead, StateTxn, Stop, TableId, World};
+use machine::{Event, Index, Machine, Output, Row, RowSums, StateError, StateRead, StateTxn, Stop, TableId, World};
 use parking_lot::RwLock;
 use store::log::Log;
-use store::state::{State, Written};
+use store::snapshot::Header;
+use store::state::{Backend, State, View};
 use store::streams::Streams;
 use tracing::{info, warn};
 
-use crate::checkpoint::{self, MembersRow};
+use crate::checkpoint::{self, Done, MembersRow, Plan};
 use crate::limits::{APPEND_BYTES_MAX, APPLY_BATCH_MAX, CHECKPOINT_INTERVAL, PARK_RETRY};
 use crate::progress::Progress;
 use crate::published::{Facts, Published};
 use crate::raft::{Applied, Batch, Committed, Queue, Responder, What};
+use crate::snapshots::{Keeper, Trouble};
+use crate::upkeep::Scanned;
 
 /// The machine with its tables: written by the applier, read by many.
 pub struct Held {
@@ -52,12 +56,22 @@ pub struct Applier {
     pub parked_for: Option<String>,
     /// Bytes of written rows after which a checkpoint is due.
     pub checkpoint_bytes: usize,
+    /// What the machine's own rows sum up to on disk.
+    pub sums: RowSums,
+    /// Makes snapshots.
+    pub keeper: Keeper,
+    /// Bytes of entries applied since the start.
+    pub applied_bytes: Arc<AtomicU64>,
 }
 
 /// What the applier is told beside entries.
 pub enum Order {
     /// A checkpoint is written; or it failed.
-    Checkpointed(Result<Written, String>),
+    Checkpointed(Result<Done, String>),
+    /// Make a snapshot of the next checkpoint.
+    Snapshot(oneshot::Sender<Result<Arc<Header>, Trouble>>),
+    /// Check everything on disk as of the next checkpoint.
+    Scan(oneshot::Sender<Result<Scanned, Trouble>>),
     /// Write a checkpoint and stop.
     Stop(oneshot::Sender<()>),
 }
@@ -119,6 +133,7 @@ impl Applier {
             running: false,
             last: self.environment.clock.now(),
             orders: orders_back,
+            wishes: Wishes::default(),
         };
         let queue = self.queue.clone();
         loop {
@@ -283,6 +298,9 @@ impl Applier {
             // Committed again after a restart from an older saved position.
             return Ok(Applied::Unknown(format!("entry {index} was applied before")));
         }
+        if let What::Machine(payload) = &committed.what {
+            self.applied_bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
+        }
         match &committed.what {
             What::Blank => {
                 machine.apply_blank(index);
@@ -357,24 +375,53 @@ impl Applier {
 
     async fn obey(&mut self, order: Order, checkpoints: &mut Checkpoints) -> Option<End> {
         match order {
-            Order::Checkpointed(Ok(written)) => {
+            Order::Checkpointed(Ok(Done { written, plan })) => {
+                if let Some(plan) = plan {
+                    self.look_at(checkpoints, plan, written.view());
+                }
                 let retired = self.held.write().state.finish(written);
                 // Giving back the memory of a large checkpoint takes time that apply does not have.
                 self.environment.spawn_worker("retire", async move { drop(retired) });
                 checkpoints.running = false;
                 checkpoints.last = self.environment.clock.now();
-                None
             }
-            Order::Checkpointed(Err(reason)) => Some(End::Halted(reason)),
+            Order::Checkpointed(Err(reason)) => return Some(End::Halted(reason)),
+            Order::Snapshot(done) => checkpoints.wishes.waiting.snapshots.push(done),
+            Order::Scan(done) => checkpoints.wishes.waiting.scans.push(done),
             Order::Stop(done) => {
                 let end = match self.last_checkpoint(checkpoints) {
                     Ok(()) => End::Stopped,
                     Err(reason) => End::Halted(reason),
                 };
                 done.send(()).ok();
-                Some(end)
+                return Some(end);
             }
         }
+        // Also while parked: what was asked for does not wait for an entry.
+        self.checkpoint_if_due(checkpoints).err().map(End::Halted)
+    }
+
+    /// Makes a snapshot of a checkpoint, or only checks everything, on a thread that may take its time.
+    fn look_at(&self, checkpoints: &mut Checkpoints, plan: Plan, view: Arc<dyn View>) {
+        let wished = std::mem::take(&mut checkpoints.wishes.under_way);
+        let (keeper, log) = (self.keeper.clone(), self.log.clone());
+        let backend = self.held.read().state.backend();
+        let disk = self.environment.disk.clone();
+        self.environment.spawn_worker("snapshot", async move {
+            // Whoever asked may have gone.
+            if !wished.snapshots.is_empty() {
+                let made = keeper.make(&plan, &*view);
+                for done in wished.snapshots {
+                    done.send(made.clone()).ok();
+                }
+            }
+            if !wished.scans.is_empty() {
+                let scanned = scan(&plan, &*view, &*backend, &log, &*disk);
+                for done in wished.scans {
+                    done.send(scanned.clone()).ok();
+                }
+            }
+        });
     }
 
     fn checkpoint_if_due(&mut self, checkpoints: &mut Checkpoints) -> Result<(), String> {
@@ -383,12 +430,16 @@ impl Applier {
         }
         let bytes = self.held.read().state.dirty_bytes();
         let waited = self.environment.clock.now() - checkpoints.last;
-        if bytes < self.checkpoint_bytes && (bytes == 0 || waited < CHECKPOINT_INTERVAL) {
+        let wished = !checkpoints.wishes.waiting.is_empty();
+        if !wished && bytes < self.checkpoint_bytes && (bytes == 0 || waited < CHECKPOINT_INTERVAL) {
             return Ok(());
         }
-        let Some(job) = checkpoint::begin(&self.held, &mut self.streams, self.members.as_ref()) else {
+        let Some(job) = self.begin_checkpoint(wished)? else {
             return Ok(());
         };
+        if wished {
+            checkpoints.wishes.under_way = std::mem::take(&mut checkpoints.wishes.waiting);
+        }
         checkpoints.running = true;
         let orders = checkpoints.orders.clone();
         self.environment.spawn_worker("checkpoint", async move {
@@ -398,21 +449,79 @@ impl Applier {
         Ok(())
     }
 
+    fn begin_checkpoint(&mut self, planned: bool) -> Result<Option<checkpoint::Job>, String> {
+        let applied = self.published.facts().applied;
+        let term = self.log.term_at(applied).filter(|_| planned);
+        checkpoint::begin(
+            &self.held,
+            &mut self.streams,
+            self.members.as_ref(),
+            &mut self.sums,
+            term,
+        )
+    }
+
     /// At a stop the thread may as well wait for the disk.
     fn last_checkpoint(&mut self, checkpoints: &Checkpoints) -> Result<(), String> {
         if checkpoints.running {
             info!("a checkpoint is under way: what came after it will be replayed from the log");
             return Ok(());
         }
-        match checkpoint::begin(&self.held, &mut self.streams, self.members.as_ref()) {
-            Some(job) => job.write().map(|written| drop(self.held.write().state.finish(written))),
+        match self.begin_checkpoint(false)? {
+            Some(job) => job
+                .write()
+                .map(|done| drop(self.held.write().state.finish(done.written))),
             None => Ok(()),
         }
     }
+}
+
+/// Reads everything that lies on disk as of a checkpoint and checks it.
+fn scan(plan: &Plan, view: &dyn View, backend: &dyn Backend, log: &Log, disk: &dyn Disk) -> Result<Scanned, Trouble> {
+    let (_, sums) = checkpoint::check_rows(view).map_err(Trouble::Damaged)?;
+    backend.check_files().map_err(|error| match error {
+        store::state::Error::Damaged { .. } => Trouble::Damaged(error.to_string()),
+        store::state::Error::Format(_) | store::state::Error::Store { .. } => Trouble::Failed(error.to_string()),
+    })?;
+    plan.streams.check(disk)?;
+    log.check().map_err(|error| match error {
+        store::log::Error::Disk { .. } => Trouble::Failed(error.to_string()),
+        store::log::Error::Format(_)
+        | store::log::Error::Damaged { .. }
+        | store::log::Error::Missing { .. }
+        | store::log::Error::Purged { .. }
+        | store::log::Error::Options(_) => Trouble::LogDamaged(error.to_string()),
+    })?;
+    Ok(Scanned {
+        index: plan.index,
+        rows: sums.rows,
+    })
 }
 
 struct Checkpoints {
     running: bool,
     last: Moment,
     orders: mpsc::UnboundedSender<Order>,
+    wishes: Wishes,
+}
+
+/// Who wants something done with a checkpoint.
+#[derive(Default)]
+struct Wishes {
+    /// With the next one.
+    waiting: Wished,
+    /// With the one that is being written.
+    under_way: Wished,
+}
+
+#[derive(Default)]
+struct Wished {
+    snapshots: Vec<oneshot::Sender<Result<Arc<Header>, Trouble>>>,
+    scans: Vec<oneshot::Sender<Result<Scanned, Trouble>>>,
+}
+
+impl Wished {
+    fn is_empty(&self) -> bool {
+        self.snapshots.is_empty() && self.scans.is_empty()
+    }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use machine::codec::{Codec, Reader};
-use machine::{Body, Cluster, Decision, Entry, Index, NodeId, Pending, RegisterNode, SubmitError, TimeMs};
+use machine::{
+    Body, Cluster, Decision, Entry, Index, NodeId, Pending, RegisterNode, Role, SubmitError, TimeMs, record,
+};
 use parking_lot::Mutex;
 
 use crate::limits::PEER_CALL_TIMEOUT;
@@ -14,6 +16,9 @@ use crate::peer::caller::{Caller, Error as CallError};
 use crate::peer::frames::Kind;
 use crate::peer::server::Calls;
 use crate::raft::{Group, GroupError};
+use crate::repair::Front;
+use crate::snapshots;
+use crate::upkeep::Upkeep;
 
 /// What the leader did with a control entry, as it travels between nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +70,16 @@ impl From<Decision> for Proposed {
     }
 }
 
+/// The leader has purged what a node lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// There is a snapshot as of this entry, or a later one.
+    pub index: Index,
+    /// The peer address of the node that has it.
+    pub from: String,
+}
+record!(Offer { index, from });
+
 /// Answers peers' calls on this node.
 pub struct Answers {
     /// This node's cluster.
@@ -73,6 +88,8 @@ pub struct Answers {
     pub group: Group,
     /// To pass on what only the leader can do.
     pub leader: LeaderCalls,
+    /// To make and read snapshots, and to take those that are offered.
+    pub upkeep: Upkeep,
 }
 
 impl Calls for Answers {
@@ -99,6 +116,17 @@ impl Calls for Answers {
                         .map_err(|error| error.to_string())?;
                     Ok(proposed.to_bytes())
                 }
+                Kind::SnapshotOffer => {
+                    let offer = Offer::from_bytes(&body).map_err(|error| error.to_string())?;
+                    Ok(self.upkeep.offered(offer).to_bytes())
+                }
+                Kind::SnapshotHeader => {
+                    let at_least = Index::from_bytes(&body).map_err(|error| error.to_string())?;
+                    let header = self.upkeep.snapshot(at_least).await?;
+                    Ok(header.to_bytes())
+                }
+                Kind::SnapshotRead => self.upkeep.read(snapshots::read_piece(&body)?).await,
+                Kind::Front => self.front().await.map(|front| front.to_bytes()),
                 Kind::Hello
                 | Kind::Welcome
                 | Kind::Refusal
@@ -115,6 +143,20 @@ impl Calls for Answers {
 }
 
 impl Answers {
+    /// How far this node's log goes, if it leads and a majority says so.
+    async fn front(&self) -> Result<Front, String> {
+        self.group.read_index().await.map_err(|error| error.to_string())?;
+        let view = self.group.view();
+        match view.role {
+            Role::Leader => Ok(Front {
+                leader: self.cluster.status().node,
+                term: view.term,
+                last: view.last,
+            }),
+            Role::Follower | Role::Candidate | Role::Learner => Err("this node does not lead".to_owned()),
+        }
+    }
+
     async fn propose(&self, body: Body) -> Result<Proposed, String> {
         let decision = self.cluster.propose(body).await.map_err(|error| error.to_string())?;
         Ok(decision.into())

@@ -6,6 +6,7 @@
 mod applier;
 mod calls;
 mod checkpoint;
+mod condition;
 mod driver;
 mod executors;
 mod handle;
@@ -17,7 +18,12 @@ mod progress;
 mod published;
 mod raft;
 mod reads;
+mod repair;
 mod replies;
+mod snapshots;
 mod start;
+mod upkeep;
 
-pub use node::{Config, Node, StartError};
+pub use condition::Ending;
+pub use node::{Config, Node, StartError, UpkeepOptions};
+pub use upkeep::{Scanned, Upkeep};

@@ -59,3 +59,34 @@ pub const ELECTION_MS_MAX: u64 = 500;
 pub const EXECUTOR_INTERVAL: Duration = Duration::from_millis(200);
 /// Entries by which a learner may lag behind when it is made a voter.
 pub const PROMOTE_LAG_MAX: u64 = 64;
+
+/// Bytes of entries applied after which the next snapshot is due, unless options say otherwise.
+pub const SNAPSHOT_LOG_BYTES: u64 = 256 << 20;
+/// Entries that are kept in the log behind the newest snapshot, unless options say otherwise: a node that was away for no
+/// longer needs no snapshot.
+pub const LOG_KEEP_ENTRIES: u64 = 10_000;
+/// Entries that are purged from the log at once, at least.
+pub const LOG_PURGE_ENTRIES_MIN: u64 = 64;
+/// Time between two scans of everything that lies on disk, unless options say otherwise.
+pub const SCAN_INTERVAL: Duration = Duration::from_secs(3600);
+/// Snapshots kept: the newest, and the one before it for those who are still fetching it.
+pub const SNAPSHOTS_KEPT: usize = 2;
+/// Bytes of a snapshot or a segment sent in one frame.
+pub const SNAPSHOT_PIECE_BYTES: usize = 1 << 20;
+/// How long a peer may take to make a snapshot for this node.
+pub const SNAPSHOT_MAKE_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a peer may take to send one piece.
+pub const SNAPSHOT_PIECE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a node that must be rebuilt waits before it asks the others again.
+pub const REBUILD_RETRY: Duration = Duration::from_secs(1);
+/// Bytes of rows written at once when a snapshot is installed.
+pub const INSTALL_BATCH_BYTES: usize = 8 << 20;
+/// How often a leader asks a node whether it has installed its snapshot.
+pub const SNAPSHOT_POLL: Duration = Duration::from_millis(200);
+/// How often the upkeep looks whether something is due.
+pub const UPKEEP_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Bytes that must be free on the disk, unless options say otherwise: below it the node takes no writes.
+pub const DISK_RESERVE_BYTES: u64 = 256 << 20;
+/// Bytes that must be free for a node to start: below it, it waits.
+pub const DISK_START_BYTES_MIN: u64 = 16 << 20;

@@ -16,10 +16,13 @@ use store::streams::StreamOptions;
 use tracing::warn;
 
 use crate::applier::Order;
+use crate::condition::{Condition, Ending};
 use crate::driver::Event;
 use crate::executors::hand_over;
 use crate::handle::Handle;
+use crate::limits;
 use crate::start;
+use crate::upkeep::Upkeep;
 
 /// What a node is started with.
 pub struct Config {
@@ -41,6 +44,32 @@ pub struct Config {
     pub state: StateOptions,
     /// Streams.
     pub streams: StreamOptions,
+    /// Snapshots, scans, and room on the disk.
+    pub upkeep: UpkeepOptions,
+}
+
+/// How a node keeps itself sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpkeepOptions {
+    /// Bytes of entries applied after which the next snapshot is due.
+    pub snapshot_log_bytes: u64,
+    /// Entries kept in the log behind the newest snapshot.
+    pub log_keep_entries: u64,
+    /// Time between two scans of everything on disk.
+    pub scan_interval: Duration,
+    /// Bytes that must be free on the disk: below it the node takes no writes.
+    pub disk_reserve_bytes: u64,
+}
+
+impl Default for UpkeepOptions {
+    fn default() -> Self {
+        UpkeepOptions {
+            snapshot_log_bytes: limits::SNAPSHOT_LOG_BYTES,
+            log_keep_entries: limits::LOG_KEEP_ENTRIES,
+            scan_interval: limits::SCAN_INTERVAL,
+            disk_reserve_bytes: limits::DISK_RESERVE_BYTES,
+        }
+    }
 }
 
 /// Why a node did not start.
@@ -68,7 +97,9 @@ pub struct Node {
     pub(crate) environment: Environment,
     pub(crate) orders: mpsc::UnboundedSender<Order>,
     pub(crate) log: Log,
-    pub(crate) broken: Mutex<Option<oneshot::Receiver<String>>>,
+    pub(crate) upkeep: Upkeep,
+    pub(crate) condition: Condition,
+    pub(crate) endings: Mutex<Option<mpsc::UnboundedReceiver<Ending>>>,
     pub(crate) _lock: Box<dyn FileLock>,
 }
 
@@ -80,10 +111,10 @@ impl Node {
     pub async fn start(
         config: Config,
         environment: Environment,
-        backend: impl FnOnce(&std::path::Path) -> Result<Arc<dyn Backend>, String>,
+        backend: impl Fn(&std::path::Path) -> Result<Arc<dyn Backend>, store::state::Error> + Send + Sync + 'static,
         peer_listener: Box<dyn Listener>,
     ) -> Result<Node, StartError> {
-        start::start(config, environment, backend, peer_listener).await
+        start::start(config, environment, Box::new(backend), peer_listener).await
     }
 
     /// The node as whoever serves the world sees it.
@@ -92,24 +123,37 @@ impl Node {
         self.handle.clone()
     }
 
-    /// Ends when the node is broken and must be stopped, with the reason; never before.
-    pub async fn broken(&self) -> String {
-        let applier = self.broken.lock().take();
+    /// What keeps the node sound: snapshots and scans.
+    #[must_use]
+    pub fn upkeep(&self) -> Upkeep {
+        self.upkeep.clone()
+    }
+
+    /// Ends when the node cannot go on as it is, with what to do; never before. To be asked once.
+    pub async fn ended(&self) -> Ending {
+        let endings = self.endings.lock().take();
         let raft = async {
-            loop {
-                if let Some(reason) = self.handle.group.view().stopped {
-                    return reason;
-                }
+            while self.handle.group.view().stopped.is_none() {
                 self.environment.sleep(Duration::from_millis(200)).await;
             }
+            let stopped = self.handle.group.view().stopped;
+            self.condition.broken(stopped.unwrap_or_default());
+            std::future::pending::<()>().await;
         };
-        let Some(applier) = applier else {
-            return raft.await;
+        let Some(mut endings) = endings else {
+            return std::future::pending().await;
         };
-        futures::pin_mut!(raft);
-        match futures::future::select(applier, raft).await {
-            futures::future::Either::Left((Ok(reason), _)) | futures::future::Either::Right((reason, _)) => reason,
-            futures::future::Either::Left((Err(_), raft)) => raft.await,
+        let ending = async {
+            match endings.recv().await {
+                Some(ending) => ending,
+                // The condition lives as long as the node.
+                None => std::future::pending().await,
+            }
+        };
+        futures::pin_mut!(raft, ending);
+        match futures::future::select(ending, raft).await {
+            futures::future::Either::Left((ending, _)) => ending,
+            futures::future::Either::Right(((), ending)) => ending.await,
         }
     }
 

@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use store::streams::StreamReader;
 
 use crate::applier::Held;
+use crate::condition::Condition;
 use crate::limits::{READERS, READS_WAITING_MAX};
 
 type Answer<T> = oneshot::Sender<Result<T, ReadError>>;
@@ -34,6 +35,7 @@ impl Readers {
         held: &Arc<RwLock<Held>>,
         registry: &Registry,
         streams: &StreamReader,
+        condition: &Condition,
     ) -> Readers {
         let queues = (0..READERS)
             .map(|_| {
@@ -43,6 +45,7 @@ impl Readers {
                     applications: registry.host(),
                     converter: registry.host(),
                     streams: streams.clone(),
+                    condition: condition.clone(),
                 };
                 environment.spawn_worker("reader", reader.run(jobs));
                 queue
@@ -84,6 +87,7 @@ struct Reader {
     applications: Host,
     converter: Host,
     streams: StreamReader,
+    condition: Condition,
 }
 
 impl Reader {
@@ -111,10 +115,12 @@ impl Reader {
     }
 
     fn events(&self, stream: &str, from: Offset, bytes_max: usize) -> Result<EventPage, ReadError> {
-        let page = self
-            .streams
-            .read(stream, from, bytes_max)
-            .map_err(|error| ReadError::Unavailable(error.to_string()))?;
+        let page = self.streams.read(stream, from, bytes_max).map_err(|error| {
+            if let store::streams::Error::Damaged { .. } = error {
+                self.condition.damaged(&error.to_string());
+            }
+            ReadError::Unavailable(error.to_string())
+        })?;
         match page {
             Some(page) => Ok(page),
             // Named in a manifest and never written to, or not there at all.

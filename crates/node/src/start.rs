@@ -1,26 +1,24 @@
 //! Starting a node: what lies on its disk first, then the group, then all that works on it.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+mod open;
 
-use environment::channel::{mpsc, oneshot};
-use environment::{Environment, FileLock, Listener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use environment::channel::mpsc;
+use environment::{Environment, Listener};
 use machine::{Cluster, LEVEL_MAX, Machine, ReadError, RegisterNode};
 use parking_lot::{Mutex, RwLock};
 use store::format::identity::StoredIdentity;
-use store::log::{Identity, Log};
-use store::state::{Backend, State};
-use store::streams::{StreamReader, Streams};
-use tracing::warn;
+use store::streams::StreamReader;
 
 use crate::applier::{Applier, Held, Order};
 use crate::calls::{Answers, LeaderCalls};
 use crate::checkpoint;
+use crate::condition::Condition;
 use crate::driver::{Admission, Driver};
 use crate::executors::Hands;
 use crate::handle::Handle;
-use crate::identity;
 use crate::limits::CHECKPOINT_BYTES;
 use crate::node::{Config, Node, StartError};
 use crate::peer::Peers;
@@ -29,20 +27,16 @@ use crate::progress::Progress;
 use crate::published::{Facts, Published};
 use crate::raft::{Group, Parts, PeerService, Queue};
 use crate::reads::{Freshness, Readers};
-
-/// What lies on this node's disk, opened.
-struct Opened {
-    log: Log,
-    held: Held,
-    streams: Streams,
-}
+use crate::repair::OpenBackend;
+use crate::upkeep::Upkeep;
+use open::Opened;
 
 /// What the applier leaves behind once it runs.
 struct Applying {
     group: Group,
     held: Arc<RwLock<Held>>,
-    orders: mpsc::UnboundedSender<Order>,
-    broken: oneshot::Receiver<String>,
+    upkeep: Upkeep,
+    applied_bytes: Arc<AtomicU64>,
     streams: StreamReader,
 }
 
@@ -50,15 +44,32 @@ struct Applying {
 pub async fn start(
     config: Config,
     environment: Environment,
-    backend: impl FnOnce(&Path) -> Result<Arc<dyn Backend>, String>,
+    backend: Box<OpenBackend>,
     peer_listener: Box<dyn Listener>,
 ) -> Result<Node, StartError> {
-    let (lock, identity, founding, opened) = open(&config, &environment, backend).await?;
-    let log = opened.log.clone();
+    let (lock, opened) = open::open(&config, &environment, &*backend).await?;
+    let Opened {
+        identity,
+        founding,
+        condition,
+        endings,
+        parts,
+    } = opened;
+    let log = parts.log.clone();
     let published = Arc::new(Published::default());
-    published.publish(facts_of(&opened.held.machine));
+    published.publish(facts_of(&parts.held.machine));
     let peers = Peers::new(environment.clone(), identity.cluster, identity.node, published.clone());
-    let applying = start_applying(&config, &environment, opened, &peers, &published).await?;
+    let (orders, orders_in) = mpsc::unbounded_channel();
+    let applying = start_applying(
+        &config,
+        &environment,
+        parts,
+        &peers,
+        &published,
+        &condition,
+        (orders.clone(), orders_in),
+    )
+    .await?;
     let leader = LeaderCalls::new(peers, applying.group.clone());
     let handle = start_handle(&config, &environment, identity, &applying, &leader, &published);
     let cluster: Arc<dyn Cluster> = handle.clone();
@@ -67,11 +78,12 @@ pub async fn start(
         environment: environment.clone(),
         cluster: identity.cluster,
         node: identity.node,
-        raft: PeerService(group.clone()),
+        raft: PeerService::new(group.clone(), condition.clone()),
         calls: Arc::new(Answers {
             cluster: cluster.clone(),
             group: group.clone(),
             leader: leader.clone(),
+            upkeep: applying.upkeep.clone(),
         }),
         stop: published.clone(),
     };
@@ -91,6 +103,10 @@ pub async fn start(
         published,
         held: applying.held,
         registry: config.registry,
+        upkeep: applying.upkeep.clone(),
+        options: config.upkeep,
+        applied_bytes: applying.applied_bytes,
+        log: log.clone(),
     };
     hands.start(RegisterNode {
         nonce: identity.nonce,
@@ -103,23 +119,35 @@ pub async fn start(
     Ok(Node {
         handle,
         environment,
-        orders: applying.orders,
+        upkeep: applying.upkeep,
+        orders,
         log,
-        broken: Mutex::new(Some(applying.broken)),
+        condition,
+        endings: Mutex::new(Some(endings)),
         _lock: lock,
     })
 }
+
+type Orders = (mpsc::UnboundedSender<Order>, mpsc::UnboundedReceiver<Order>);
 
 /// Starts the group and, on a thread of its own, the applier behind it.
 async fn start_applying(
     config: &Config,
     environment: &Environment,
-    opened: Opened,
+    parts: open::Parts,
     peers: &Peers,
     published: &Arc<Published>,
+    condition: &Condition,
+    (orders, orders_in): Orders,
 ) -> Result<Applying, StartError> {
-    let Opened { log, held, streams } = opened;
+    let open::Parts {
+        log,
+        held,
+        streams,
+        keeper,
+    } = parts;
     let members = checkpoint::load_members(&held.state).map_err(store_error)?;
+    let sums = checkpoint::load_sums(&held.state).map_err(store_error)?;
     let applied = held.machine.applied();
     let (flushed, queue) = (Arc::new(Progress::default()), Queue::default());
     flushed.set(log.flushed().unwrap_or_default());
@@ -130,13 +158,23 @@ async fn start_applying(
         queue: queue.clone(),
         applied: log.term_at(applied).map(|term| (applied, term)),
         members: members.as_ref().map(|row| row.0.clone()),
+        keeper: keeper.clone(),
+        log_keep_entries: config.upkeep.log_keep_entries,
+        campaigns: condition.votes_from().is_none(),
     })
     .await
     .map_err(StartError::Store)?;
     let held = Arc::new(RwLock::new(held));
-    let (orders, orders_in) = mpsc::unbounded_channel();
-    let (broke, broken) = oneshot::channel();
     let stream_reader = streams.reader();
+    let applied_bytes = Arc::new(AtomicU64::new(0));
+    let upkeep = Upkeep::new(
+        environment.clone(),
+        (peers.cluster(), peers.node()),
+        keeper.clone(),
+        condition.clone(),
+        published.clone(),
+        orders.clone(),
+    );
     let applier = Applier {
         environment: environment.clone(),
         held: held.clone(),
@@ -152,20 +190,29 @@ async fn start_applying(
         // Members apply the same bytes, so with one limit they would all write at once, and every sync of the log would
         // wait for it; like this there is mostly a majority that does not.
         checkpoint_bytes: CHECKPOINT_BYTES + usize::from((peers.node().0 % 3) as u8) * CHECKPOINT_BYTES / 3,
+        sums,
+        keeper,
+        applied_bytes: applied_bytes.clone(),
     };
-    let orders_back = orders.clone();
+    let (condition, held_after) = (condition.clone(), held.clone());
     environment.spawn_worker("applier", async move {
-        let ended = applier.run(orders_in, orders_back).await;
+        let ended = applier.run(orders_in, orders).await;
         queue.close();
         if let Err(reason) = ended {
-            broke.send(reason).ok();
+            // It may be the disk's contents that made it fail: then the node must not come back with them.
+            let backend = held_after.read().state.backend();
+            match checkpoint::check_rows(&*backend.view()).and(backend.check_files().map_err(|error| error.to_string()))
+            {
+                Ok(()) => condition.broken(reason),
+                Err(why) => condition.damaged(&why),
+            }
         }
     });
     Ok(Applying {
         group,
         held,
-        orders,
-        broken,
+        upkeep,
+        applied_bytes,
         streams: stream_reader,
     })
 }
@@ -179,7 +226,13 @@ fn start_handle(
     leader: &LeaderCalls,
     published: &Arc<Published>,
 ) -> Arc<Handle> {
-    let readers = Readers::start(environment, &applying.held, &config.registry, &applying.streams);
+    let readers = Readers::start(
+        environment,
+        &applying.held,
+        &config.registry,
+        &applying.streams,
+        applying.upkeep.condition(),
+    );
     let fresh = leader.clone();
     let freshness = Freshness::start(environment, move || {
         let fresh = fresh.clone();
@@ -215,48 +268,6 @@ fn facts_of(machine: &Machine) -> Facts {
         catalog: machine.catalog().clone(),
         parked: None,
     }
-}
-
-/// Opens everything that lies in the data directory.
-async fn open(
-    config: &Config,
-    environment: &Environment,
-    backend: impl FnOnce(&Path) -> Result<Arc<dyn Backend>, String>,
-) -> Result<(Box<dyn FileLock>, StoredIdentity, bool, Opened), StartError> {
-    let disk = environment.disk.clone();
-    disk.create_dir_all(&config.data)
-        .map_err(|error| StartError::Store(format!("{}: {error}", config.data.display())))?;
-    let lock = disk
-        .lock(&config.data.join("lock"))
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock => StartError::InUse(config.data.clone()),
-            _ => StartError::Store(format!("{}: {error}", config.data.display())),
-        })?;
-    let (identity, founding) = identity::of(config, environment).await?;
-    let owner = Identity {
-        cluster: identity.cluster,
-        node: identity.node,
-    };
-    let log_opened = Log::open(environment, &config.data.join("log"), owner, config.log).map_err(store_error)?;
-    for warning in log_opened.warnings {
-        warn!("{warning}");
-    }
-    let backend = backend(&config.data.join("state")).map_err(StartError::Store)?;
-    let state = State::open(backend, config.state);
-    let machine = Machine::load(&state).map_err(store_error)?;
-    let streams = Streams::open(
-        environment,
-        &config.data.join("streams"),
-        config.streams,
-        machine.streams(),
-    )
-    .map_err(store_error)?;
-    let opened = Opened {
-        log: log_opened.log,
-        held: Held { machine, state },
-        streams,
-    };
-    Ok((lock, identity, founding, opened))
 }
 
 /// Moves whenever the role, the leader or the members change.

@@ -72,9 +72,10 @@ impl World {
             log: Default::default(),
             state: Default::default(),
             streams: Default::default(),
+            upkeep: Default::default(),
         };
         let backend = |directory: &Path| {
-            let backend = FjallBackend::open(directory, FjallOptions::default()).map_err(|error| error.to_string())?;
+            let backend = FjallBackend::open(directory, FjallOptions::default())?;
             Ok(Arc::new(backend) as Arc<dyn store::state::Backend>)
         };
         let node = Node::start(config, self.environment.clone(), backend, listener)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use edge::{Edge, EdgeHandle, EdgeOptions};
 use environment::Environment;
 use host::{NativeApplication, Registry};
-use node::{Node, StartError};
+use node::{Ending, Node, StartError};
 use store::log::LogOptions;
 use store::state::{Backend, FjallBackend, FjallOptions, StateOptions};
 use store::streams::StreamOptions;
@@ -35,14 +35,14 @@ pub enum Error {
     Node(#[from] StartError),
 }
 
-/// A running node.
-pub struct Running {
+/// One life of a node: from its start until it is stopped, or cannot go on as it is.
+pub struct Assembled {
     node: Node,
     edge: EdgeHandle,
     peer: SocketAddr,
 }
 
-impl Running {
+impl Assembled {
     /// Where it serves HTTP and the client protocol.
     #[must_use]
     pub fn http_address(&self) -> SocketAddr {
@@ -55,18 +55,21 @@ impl Running {
         self.peer
     }
 
-    /// Ends when the node stops by itself, with why.
-    ///
-    /// # Errors
-    /// Why.
-    pub async fn stopped(&self) -> Result<(), String> {
-        Err(self.node.broken().await)
+    /// Ends when the node cannot go on as it is, with what to do.
+    pub async fn ended(&self) -> Ending {
+        self.node.ended().await
     }
 
     /// Takes nothing new, lets what runs end, hands leadership over, and stops.
     pub async fn shutdown(self) {
         self.node.prepare_to_stop().await;
         self.edge.drain(DRAIN_LIMIT).await;
+        self.node.shutdown().await;
+    }
+
+    /// Stops a node that cannot go on: nothing that still runs on it is waited for.
+    pub async fn abandon(self) {
+        self.edge.drain(Duration::ZERO).await;
         self.node.shutdown().await;
     }
 }
@@ -79,14 +82,14 @@ pub async fn assemble(
     config: &Config,
     environment: Environment,
     native: Vec<NativeApplication>,
-) -> Result<Running, Error> {
+) -> Result<Assembled, Error> {
     let cache_bytes = config.limits.cache_bytes;
     let fjall = FjallOptions {
         cache_bytes: cache_bytes / 4,
         ..FjallOptions::default()
     };
     let backend = move |directory: &std::path::Path| {
-        let backend = FjallBackend::open(directory, fjall).map_err(|error| error.to_string())?;
+        let backend = FjallBackend::open(directory, fjall)?;
         Ok(Arc::new(backend) as Arc<dyn Backend>)
     };
     assemble_over(config, environment, native, backend).await
@@ -100,8 +103,8 @@ pub async fn assemble_over(
     config: &Config,
     environment: Environment,
     native: Vec<NativeApplication>,
-    backend: impl FnOnce(&std::path::Path) -> Result<Arc<dyn Backend>, String>,
-) -> Result<Running, Error> {
+    backend: impl Fn(&std::path::Path) -> Result<Arc<dyn Backend>, store::state::Error> + Send + Sync + 'static,
+) -> Result<Assembled, Error> {
     let http = listen(&environment, "http", &config.http).await?;
     let peer = listen(&environment, "peer", &config.peer).await?;
     let peer_address = peer.local_addr();
@@ -122,6 +125,7 @@ pub async fn assemble_over(
             cache_bytes: usize::try_from(config.limits.cache_bytes).unwrap_or(usize::MAX),
         },
         streams: StreamOptions::default(),
+        upkeep: config.limits.upkeep(),
     };
     let node = Node::start(node_config, environment.clone(), backend, peer).await?;
     let meter = registry.meter();
@@ -137,7 +141,7 @@ pub async fn assemble_over(
         ..EdgeOptions::default()
     };
     let edge = Edge::serve(environment, http, node.cluster(), options);
-    Ok(Running {
+    Ok(Assembled {
         node,
         edge,
         peer: peer_address,

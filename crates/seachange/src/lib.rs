@@ -12,9 +12,11 @@ pub mod interrupt;
 pub mod local_cluster;
 pub mod output;
 pub mod package;
+pub mod running;
 pub mod server;
 pub mod watch;
 
 pub use host::NativeApplication;
 pub use machine::Version;
+pub use running::Running;
 pub use server::{Server, ServerBuilder};

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use environment::Environment;
 use host::NativeApplication;
 
-use crate::assemble::{Running, assemble};
 use crate::config::{Config, Flags};
+use crate::running::Running;
 
 /// A node in your own binary, with your applications linked in.
 ///
@@ -24,9 +24,9 @@ use crate::config::{Config, Flags};
 /// use seachange::{NativeApplication, Server, Version};
 ///
 /// let counter = NativeApplication::new("counter", Version(1), Counter);
-/// let server = Server::builder().data("./counter-data").application(counter).start().await?;
+/// let mut server = Server::builder().data("./counter-data").application(counter).start().await?;
 /// println!("serving on {}", server.http_address());
-/// server.stopped().await.map_err(anyhow::Error::msg)
+/// Err(anyhow::Error::msg(server.stopped().await))
 /// # }
 /// ```
 pub struct Server;
@@ -99,6 +99,6 @@ impl ServerBuilder {
     /// A setting is refused, or the node cannot start.
     pub async fn start_in(self, environment: Environment) -> anyhow::Result<Running> {
         let config = Config::load(&self.flags)?;
-        Ok(assemble(&config, environment, self.native).await?)
+        Ok(Running::start(config, environment, self.native).await?)
     }
 }

@@ -407,6 +407,10 @@ impl Disk for CrashDisk {
         Ok(())
     }
 
+    fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+
     fn lock(&self, _path: &Path) -> io::Result<Box<dyn FileLock>> {
         Ok(Box::new(NoLock))
     }

@@ -42,6 +42,8 @@ pub const SNAPSHOT_BLOCK_BYTES_MAX: usize = 64 << 20;
 /// Bytes that are written to a snapshot between two syncs, so that commits do not wait behind one large one.
 pub const SNAPSHOT_SYNC_BYTES: u64 = 8 << 20;
 
+/// Bytes of the notes file.
+pub const NOTES_BYTES_MAX: usize = 64 << 10;
 /// Bytes of the identity file.
 pub const IDENTITY_BYTES_MAX: usize = 4 << 10;
 /// Bytes of rows that fjall holds in memory before it writes them to a file of their own. Less than a checkpoint, so that

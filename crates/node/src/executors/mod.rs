@@ -4,19 +4,24 @@ mod announce;
 mod changes;
 mod members;
 mod modules;
+mod upkeep;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use environment::Environment;
 use host::Registry;
 use machine::{Cluster, RegisterNode};
 use parking_lot::RwLock;
+use store::log::Log;
 
 use crate::applier::Held;
 use crate::calls::LeaderCalls;
 use crate::limits::EXECUTOR_INTERVAL;
+use crate::node::UpkeepOptions;
 use crate::published::Published;
 use crate::raft::Group;
+use crate::upkeep::Upkeep;
 
 pub use members::hand_over;
 
@@ -39,6 +44,14 @@ pub struct Hands {
     pub held: Arc<RwLock<Held>>,
     /// What this node can run.
     pub registry: Registry,
+    /// Snapshots and scans.
+    pub upkeep: Upkeep,
+    /// When they are due.
+    pub options: UpkeepOptions,
+    /// Bytes of entries applied since the start.
+    pub applied_bytes: Arc<AtomicU64>,
+    /// The log.
+    pub log: Log,
 }
 
 impl Hands {
@@ -49,6 +62,10 @@ impl Hands {
         self.environment.spawn("modules", modules::run(self.clone()));
         self.environment.spawn("changes", changes::run(self.clone()));
         self.environment.spawn("members", members::run(self.clone()));
+        self.environment
+            .spawn("snapshots", upkeep::make_snapshots(self.clone()));
+        self.environment.spawn("scans", upkeep::scan(self.clone()));
+        self.environment.spawn("notes", upkeep::keep_notes(self.clone()));
     }
 
     /// Ends when something may have changed that an executor looks at, or after a while; false when the node stops.

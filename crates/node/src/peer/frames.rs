@@ -43,6 +43,14 @@ pub enum Kind {
     Propose,
     /// 22: a new node asks to be registered.
     Join,
+    /// 30: the leader tells a node that lags behind its log from which entry on there is a snapshot.
+    SnapshotOffer,
+    /// 31: asks for the newest snapshot, made now if there is none that is new enough.
+    SnapshotHeader,
+    /// 32: asks for a piece of it.
+    SnapshotRead,
+    /// 33: asks the leader how far its log goes.
+    Front,
     /// 100: the answer.
     Answer,
     /// 101: there is none: a text says why.
@@ -50,7 +58,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [(Kind, u8); 13] = [
+    const ALL: [(Kind, u8); 17] = [
         (Kind::Hello, 1),
         (Kind::Welcome, 2),
         (Kind::Refusal, 3),
@@ -62,6 +70,10 @@ impl Kind {
         (Kind::ReadIndex, 20),
         (Kind::Propose, 21),
         (Kind::Join, 22),
+        (Kind::SnapshotOffer, 30),
+        (Kind::SnapshotHeader, 31),
+        (Kind::SnapshotRead, 32),
+        (Kind::Front, 33),
         (Kind::Answer, 100),
         (Kind::Failed, 101),
     ];

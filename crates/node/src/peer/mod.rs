@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use environment::{Environment, Stream, timeout};
-use machine::{ClusterId, LEVEL_MAX, NodeId};
+use machine::{ClusterId, NodeId};
 
 use crate::limits::{PEER_CONNECT_TIMEOUT, PEER_HELLO_TIMEOUT};
 use crate::published::Published;
@@ -71,13 +71,7 @@ impl Peers {
     }
 
     fn hello(&self) -> Hello {
-        Hello {
-            version_min: frames::VERSION_MIN,
-            version_max: frames::VERSION_MAX,
-            cluster: self.cluster,
-            node: self.node,
-            level_max: LEVEL_MAX,
-        }
+        crate::upkeep::hello(self.cluster, self.node)
     }
 }
 

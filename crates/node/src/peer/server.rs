@@ -197,7 +197,13 @@ impl Server {
             Kind::Append | Kind::Vote | Kind::PreVote | Kind::TransferLeader => {
                 self.raft.answer(frame.kind, frame.body).await
             }
-            Kind::ReadIndex | Kind::Propose | Kind::Join => self.calls.answer(frame.kind, frame.body).await,
+            Kind::ReadIndex
+            | Kind::Propose
+            | Kind::Join
+            | Kind::SnapshotOffer
+            | Kind::SnapshotHeader
+            | Kind::SnapshotRead
+            | Kind::Front => self.calls.answer(frame.kind, frame.body).await,
             Kind::Hello | Kind::Welcome | Kind::Refusal | Kind::AppendStream | Kind::Answer | Kind::Failed => {
                 Err("a frame of this kind cannot stand here".to_owned())
             }

@@ -19,9 +19,10 @@ use super::network::NetworkFactory;
 use super::queue::Queue;
 use super::state_machine::StateMachine;
 use super::types::{Applied, Payload, StoredMembership, Types, from_index, to_index, to_log_id};
-use crate::limits::{APPEND_ENTRIES_MAX, ELECTION_MS_MAX, ELECTION_MS_MIN, HEARTBEAT_MS};
+use crate::limits::{APPEND_ENTRIES_MAX, ELECTION_MS_MAX, ELECTION_MS_MIN, HEARTBEAT_MS, LOG_PURGE_ENTRIES_MIN};
 use crate::peer::Peers;
 use crate::progress::Progress;
+use crate::snapshots::Keeper;
 
 pub(super) type Handle = Raft<Types, StateMachine>;
 
@@ -39,6 +40,12 @@ pub struct Parts {
     pub applied: Option<(Index, Term)>,
     /// The members as of the checkpoint: the record of the entry that set them.
     pub members: Option<Record>,
+    /// This node's snapshots.
+    pub keeper: Keeper,
+    /// Entries to keep in the log behind the newest of them.
+    pub log_keep_entries: u64,
+    /// Whether this node may seek votes.
+    pub campaigns: bool,
 }
 
 /// This node's place in the Raft group.
@@ -121,7 +128,11 @@ impl Group {
             election_timeout_max: ELECTION_MS_MAX,
             enable_pre_vote: Some(true),
             max_payload_entries: APPEND_ENTRIES_MAX,
+            // Made beside the Raft crate, which is told when one lies on disk.
             snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: parts.log_keep_entries,
+            purge_batch_size: LOG_PURGE_ENTRIES_MIN,
+            enable_elect: parts.campaigns,
             quorum_loss_probe_interval: Some(2 * ELECTION_MS_MAX + HEARTBEAT_MS),
             backoff: "50ms".to_owned(),
             ..openraft::Config::default()
@@ -132,7 +143,7 @@ impl Group {
             Some(record) => stored_membership(record)?,
             None => StoredMembership::default(),
         };
-        let machine = StateMachine::new(parts.queue, applied, membership);
+        let machine = StateMachine::new(parts.queue, applied, membership, parts.keeper);
         let store = LogStore::new(parts.log, parts.flushed);
         let node = parts.peers.node().0;
         let raft = Raft::new(node, config, NetworkFactory(parts.peers), store, machine)
@@ -297,6 +308,17 @@ impl Group {
         self.raft.trigger().elect(false).await.ok();
     }
 
+    /// Tells the Raft crate that there is a new snapshot, so that it lets go of the log before it.
+    pub async fn snapshot_made(&self) {
+        // What it purged shows in the log.
+        self.raft.trigger().snapshot().await.ok();
+    }
+
+    /// From now on this node may seek votes.
+    pub fn let_campaign(&self) {
+        self.raft.runtime_config().elect(true);
+    }
+
     /// Stops taking part.
     pub async fn shutdown(&self) {
         self.raft.shutdown().await.ok();
@@ -340,7 +362,7 @@ fn client_write_error(error: ClientWriteError<Types>) -> GroupError {
     }
 }
 
-fn stored_membership(record: Record) -> Result<StoredMembership, String> {
+pub(super) fn stored_membership(record: Record) -> Result<StoredMembership, String> {
     let entry = codec::from_record(record).map_err(|error| error.to_string())?;
     match entry.payload {
         openraft::EntryPayload::Membership(membership) => Ok(StoredMembership::new(Some(entry.log_id), membership)),

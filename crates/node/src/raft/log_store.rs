@@ -90,8 +90,9 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn get_log_state(&mut self) -> Result<LogState<Types>, io::Error> {
         let last_log_id = self.log.last().and_then(|(index, term)| to_log_id(index, term));
+        let last_purged_log_id = self.log.purged().and_then(|(index, term)| to_log_id(index, term));
         Ok(LogState {
-            last_purged_log_id: None,
+            last_purged_log_id,
             last_log_id,
         })
     }
@@ -154,8 +155,13 @@ impl RaftLogStorage<Types> for LogStore {
             .unwrap_or_else(|_| Err(io::Error::other("the log has stopped")))
     }
 
-    async fn purge(&mut self, _through: LogId) -> Result<(), io::Error> {
-        // Never asked for: without snapshots the log is the only way for a node to catch up.
-        Err(io::Error::other("this binary does not purge its log"))
+    async fn purge(&mut self, through: LogId) -> Result<(), io::Error> {
+        let (index, term) = from_log_id(&through);
+        let (done, wait) = environment::channel::oneshot::channel();
+        // Nobody waits any more when the node is stopping.
+        self.log
+            .purge_through(index, term, Box::new(move |result| drop(done.send(result))));
+        wait.await
+            .unwrap_or_else(|_| Err(io::Error::other("the log has stopped")))
     }
 }

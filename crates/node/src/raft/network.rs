@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -10,8 +11,9 @@ use environment::timeout;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use machine::NodeId;
-use machine::codec::Error as CodecError;
+use machine::codec::{Codec, Error as CodecError};
+use machine::{Index, NodeId};
+use openraft::OptionalSend;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::impls::BasicNode;
 use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential};
@@ -20,12 +22,13 @@ use openraft::raft::{
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::type_config::alias::{SnapshotOf, VoteOf};
-use openraft::{AnyError, OptionalSend};
+use store::snapshot::Header;
 use tokio::io::AsyncWriteExt;
 
 use super::codec;
 use super::types::{LogId, Types};
-use crate::limits::PEER_APPEND_TIMEOUT;
+use crate::calls::Offer;
+use crate::limits::{PEER_APPEND_TIMEOUT, PEER_CALL_TIMEOUT, SNAPSHOT_POLL};
 use crate::peer::Peers;
 use crate::peer::caller::{self, Caller};
 use crate::peer::frames::{self, Frame, Kind};
@@ -170,7 +173,7 @@ fn garbled(error: &CodecError) -> RPCError<Types> {
 }
 
 impl RaftNetworkV2<Types> for Network {
-    type SnapshotData = Vec<u8>;
+    type SnapshotData = Arc<Header>;
 
     async fn append_entries(
         &mut self,
@@ -214,15 +217,40 @@ impl RaftNetworkV2<Types> for Network {
         codec::decode_vote_answer(&answer).map_err(|error| garbled(&error))
     }
 
+    /// The other node takes the snapshot itself, starts again with it, and is asked until it has.
     async fn full_snapshot(
         &mut self,
-        _vote: VoteOf<Types>,
-        _snapshot: SnapshotOf<Types, Vec<u8>>,
-        _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        vote: VoteOf<Types>,
+        snapshot: SnapshotOf<Types, Arc<Header>>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        // None is ever made, so none can be sent.
-        Err(Unreachable::new(&AnyError::error("this binary sends no snapshots")).into())
+        let index = snapshot.snapshot.index;
+        let offer = Offer {
+            index,
+            from: self.peers.address(self.peers.node(), ""),
+        };
+        let environment = self.peers.environment().clone();
+        futures::pin_mut!(cancel);
+        loop {
+            let asked = self
+                .caller
+                .call(Kind::SnapshotOffer, offer.to_bytes(), PEER_CALL_TIMEOUT);
+            let answer = {
+                futures::pin_mut!(asked);
+                match futures::future::select(asked, &mut cancel).await {
+                    futures::future::Either::Left((answer, _)) => answer,
+                    futures::future::Either::Right((closed, _)) => return Err(closed.into()),
+                }
+            };
+            // One that starts again with it is not there for a while.
+            let answer = answer.map_err(|error| Unreachable::new(&error))?;
+            let applied = Index::from_bytes(&answer).map_err(|error| NetworkError::new(&error))?;
+            if applied >= index {
+                return Ok(SnapshotResponse::new(vote));
+            }
+            environment.sleep(SNAPSHOT_POLL).await;
+        }
     }
 
     async fn transfer_leader(

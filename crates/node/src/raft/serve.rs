@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::codec;
 use super::group::Group;
 use super::types::Types;
+use crate::condition::Condition;
 use crate::peer::frames::{self, Frame, Kind};
 
 /// How many appends of one stream may wait for this node's log.
@@ -19,15 +20,33 @@ const APPENDS_WAITING: usize = 64;
 
 /// Answers other members' Raft calls.
 #[derive(Clone)]
-pub struct PeerService(pub Group);
+pub struct PeerService {
+    group: Group,
+    condition: Condition,
+}
 
 impl PeerService {
+    /// For a node's group.
+    pub fn new(group: Group, condition: Condition) -> PeerService {
+        PeerService { group, condition }
+    }
+
+    /// A node that has forgotten entries it had promised to keep has no voice before it holds them again.
+    fn may_vote(&self) -> Result<(), String> {
+        match self.condition.votes_from() {
+            None => Ok(()),
+            Some(from) => Err(format!(
+                "this node was rebuilt and does not vote before its log holds entry {from}"
+            )),
+        }
+    }
+
     /// Answers one call.
     ///
     /// # Errors
     /// A text for the caller: nothing was done.
     pub async fn answer(&self, kind: Kind, body: Bytes) -> Result<Vec<u8>, String> {
-        let raft = self.0.handle();
+        let raft = self.group.handle();
         let text = |error: &dyn std::fmt::Display| error.to_string();
         match kind {
             Kind::Append => {
@@ -36,6 +55,7 @@ impl PeerService {
                 Ok(codec::encode_append_answer(&answer))
             }
             Kind::Vote | Kind::PreVote => {
+                self.may_vote()?;
                 let request = codec::decode_vote(&body).map_err(|error| text(&error))?;
                 let answer = match kind {
                     Kind::PreVote => raft.pre_vote(request).await,
@@ -44,6 +64,7 @@ impl PeerService {
                 Ok(codec::encode_vote_answer(&answer.map_err(|error| text(&error))?))
             }
             Kind::TransferLeader => {
+                self.may_vote()?;
                 let request = codec::decode_transfer(&body).map_err(|error| text(&error))?;
                 let answer = raft
                     .handle_transfer_leader(request)
@@ -58,6 +79,10 @@ impl PeerService {
             | Kind::ReadIndex
             | Kind::Propose
             | Kind::Join
+            | Kind::SnapshotOffer
+            | Kind::SnapshotHeader
+            | Kind::SnapshotRead
+            | Kind::Front
             | Kind::Answer
             | Kind::Failed => Err("not a Raft call".to_owned()),
         }
@@ -78,7 +103,7 @@ impl PeerService {
             let next = waiting.recv().await?;
             Some((next, waiting))
         });
-        let mut answers = std::pin::pin!(self.0.handle().stream_append(waiting));
+        let mut answers = std::pin::pin!(self.group.handle().stream_append(waiting));
         let incoming = take_in(first, read, requests);
         let outgoing = async {
             let mut out = BytesMut::new();

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::assemble::{Running, assemble};
 use crate::config::{Config, Flags};
 use crate::exit::Stopped;
 use crate::output;
+use crate::running::Running;
 
 /// Flags of `serve`.
 #[derive(Debug, clap::Args)]
@@ -53,24 +53,23 @@ impl Arguments {
         start_log(&config)?;
         // Before anything runs: a signal that comes early is a signal too.
         let stop = stop_signal(&environment, self.until_stdin_ends)?;
-        let running = select_biased! {
-            running = assemble(&config, environment, Vec::new()).fuse() => running?,
+        let mut running = select_biased! {
+            running = Running::start(config.clone(), environment, Vec::new()).fuse() => running?,
             // Nothing serves yet, so nothing is to be handed over.
             () = stop.notified().fuse() => return Ok(()),
         };
         self.say_ready(&config, &running)?;
-        let stopped = select_biased! {
-            reason = running.stopped().fuse() => reason,
-            () = stop.notified().fuse() => {
-                tracing::info!("stopping: handing over and draining");
-                running.shutdown().await;
-                return Ok(());
-            }
+        let reason = select_biased! {
+            reason = running.stopped().fuse() => Some(reason),
+            () = stop.notified().fuse() => None,
         };
-        stopped.map_err(|reason| {
-            let remedy = "Start it again once the cause is gone: it goes on where it was.";
-            Stopped::failed(format!("node {:?} stopped by itself: {reason}", config.name), remedy).into()
-        })
+        let Some(reason) = reason else {
+            tracing::info!("stopping: handing over and draining");
+            running.shutdown().await;
+            return Ok(());
+        };
+        let remedy = "Start it again once the cause is gone: it goes on where it was.";
+        Err(Stopped::failed(format!("node {:?} stopped by itself: {reason}", config.name), remedy).into())
     }
 
     fn say_ready(&self, config: &Config, running: &Running) -> anyhow::Result<()> {

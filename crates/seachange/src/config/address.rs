@@ -36,6 +36,12 @@ impl Address {
         self.port
     }
 
+    /// The same host at another port.
+    #[must_use]
+    pub fn with_port(self, port: u16) -> Address {
+        Address { port, ..self }
+    }
+
     /// Whether only this machine reaches it. A name other than `localhost` counts as reachable: what it resolves to
     /// can change.
     #[must_use]

@@ -25,4 +25,8 @@ pub struct ConfigFile {
 pub struct LimitsFile {
     pub log_segment_bytes: Option<u64>,
     pub cache_bytes: Option<u64>,
+    pub snapshot_log_bytes: Option<u64>,
+    pub log_keep_entries: Option<u64>,
+    pub scan_seconds: Option<u64>,
+    pub disk_reserve_bytes: Option<u64>,
 }

@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use node::UpkeepOptions;
+
 use super::Error;
 use super::file::LimitsFile;
 
@@ -8,6 +12,14 @@ pub struct Limits {
     pub log_segment_bytes: u64,
     /// Bytes of rows and entries that are kept in memory.
     pub cache_bytes: u64,
+    /// Bytes of entries applied after which the next snapshot is made.
+    pub snapshot_log_bytes: u64,
+    /// Entries kept in the log behind the newest snapshot.
+    pub log_keep_entries: u64,
+    /// Seconds between two scans of everything on disk.
+    pub scan_seconds: u64,
+    /// Bytes that must be free on the disk: below it the node takes no writes.
+    pub disk_reserve_bytes: u64,
 }
 
 /// The settings of [`Limits`] as flags.
@@ -19,6 +31,18 @@ pub struct LimitsFlags {
     /// Bytes of rows kept in memory [default: 268435456]
     #[arg(long, env = "SEACHANGE_CACHE_BYTES", value_name = "BYTES")]
     pub cache_bytes: Option<u64>,
+    /// Bytes of entries after which the next snapshot is made, and the log before it let go [default: 268435456]
+    #[arg(long, env = "SEACHANGE_SNAPSHOT_LOG_BYTES", value_name = "BYTES")]
+    pub snapshot_log_bytes: Option<u64>,
+    /// Entries kept in the log behind the newest snapshot: a node that missed no more needs none [default: 10000]
+    #[arg(long, env = "SEACHANGE_LOG_KEEP_ENTRIES", value_name = "ENTRIES")]
+    pub log_keep_entries: Option<u64>,
+    /// Seconds between two scans of everything on disk [default: 3600]
+    #[arg(long, env = "SEACHANGE_SCAN_SECONDS", value_name = "SECONDS")]
+    pub scan_seconds: Option<u64>,
+    /// Bytes that must be free on the disk: below it the node takes no writes [default: 268435456]
+    #[arg(long, env = "SEACHANGE_DISK_RESERVE_BYTES", value_name = "BYTES")]
+    pub disk_reserve_bytes: Option<u64>,
 }
 
 const MIB: u64 = 1 << 20;
@@ -28,11 +52,37 @@ impl Limits {
         let limits = Limits {
             log_segment_bytes: flags.log_segment_bytes.or(file.log_segment_bytes).unwrap_or(64 * MIB),
             cache_bytes: flags.cache_bytes.or(file.cache_bytes).unwrap_or(256 * MIB),
+            snapshot_log_bytes: flags
+                .snapshot_log_bytes
+                .or(file.snapshot_log_bytes)
+                .unwrap_or(256 * MIB),
+            log_keep_entries: flags.log_keep_entries.or(file.log_keep_entries).unwrap_or(10_000),
+            scan_seconds: flags.scan_seconds.or(file.scan_seconds).unwrap_or(3600),
+            disk_reserve_bytes: flags
+                .disk_reserve_bytes
+                .or(file.disk_reserve_bytes)
+                .unwrap_or(256 * MIB),
         };
         // A segment holds at least one entry of the largest size.
         in_range("log-segment-bytes", limits.log_segment_bytes, 8 * MIB, 1024 * MIB)?;
         in_range("cache-bytes", limits.cache_bytes, 8 * MIB, 1 << 40)?;
+        in_range("snapshot-log-bytes", limits.snapshot_log_bytes, 1 << 10, 1 << 40)?;
+        in_range("log-keep-entries", limits.log_keep_entries, 0, 1 << 40)?;
+        in_range("scan-seconds", limits.scan_seconds, 1, 366 * 24 * 3600)?;
+        // Less would not hold the next segments of the log and the next checkpoint.
+        in_range("disk-reserve-bytes", limits.disk_reserve_bytes, 16 * MIB, 1 << 40)?;
         Ok(limits)
+    }
+
+    /// What a node keeps itself sound with.
+    #[must_use]
+    pub fn upkeep(&self) -> UpkeepOptions {
+        UpkeepOptions {
+            snapshot_log_bytes: self.snapshot_log_bytes,
+            log_keep_entries: self.log_keep_entries,
+            scan_interval: Duration::from_secs(self.scan_seconds),
+            disk_reserve_bytes: self.disk_reserve_bytes,
+        }
     }
 }
 

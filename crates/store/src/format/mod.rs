@@ -5,11 +5,13 @@
 
 mod error;
 pub mod identity;
+pub mod notes;
 
 use std::path::Path;
 
 pub use error::Error;
 pub use identity::{IDENTITY_FILE, StoredIdentity};
+pub use notes::{NOTES_FILE, Notes, Repair};
 
 /// What a kind of file begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,12 @@ pub const STREAM_SEGMENT: Format = Format {
 pub const SNAPSHOT: Format = Format {
     name: "snapshot",
     magic: *b"SEASNAP\n",
+    number: 1,
+};
+/// What a node must know before it can open anything else.
+pub const NOTES: Format = Format {
+    name: "notes",
+    magic: *b"SEANOTE\n",
     number: 1,
 };
 /// Who a data directory belongs to.
@@ -116,7 +124,7 @@ impl Format {
 mod tests {
     use super::*;
 
-    const ALL: [Format; 7] = [LOG_SEGMENT, VOTE, COMMITTED, STATE, STREAM_SEGMENT, SNAPSHOT, IDENTITY];
+    const ALL: [Format; 8] = [LOG_SEGMENT, VOTE, COMMITTED, STATE, STREAM_SEGMENT, SNAPSHOT, IDENTITY];
 
     #[test]
     fn magics_differ() {

@@ -299,6 +299,12 @@ impl Memory {
         self.flushed = self.flushed.max(Some(index.0));
     }
 
+    /// Every segment with how far it holds frames, to be read again from the disk.
+    pub(super) fn segments(&self) -> Vec<(PathBuf, Arc<dyn File>, u32, u32)> {
+        let whole = |segment: &Segment| (segment.path.clone(), segment.file.clone(), segment.salt, segment.end);
+        self.segments.iter().map(whole).collect()
+    }
+
     /// The segment that is written to from now on.
     pub(super) fn add_segment(&mut self, segment: Segment) {
         self.segments.push_back(segment);

@@ -98,6 +98,7 @@ pub struct Log {
 }
 
 struct Shared {
+    identity: Identity,
     memory: Arc<Mutex<Memory>>,
     operations: mpsc::UnboundedSender<Operation>,
     vote: Mutex<(Slots, Option<Vote>)>,
@@ -160,6 +161,7 @@ impl Log {
         };
         environment.spawn_worker("log-writer", writer.run());
         let shared = Shared {
+            identity,
             memory,
             operations,
             vote: Mutex::new(vote),
@@ -276,6 +278,28 @@ impl Log {
         }
     }
 
+    /// Reads every segment from the disk again, past everything that is in memory, and checks each record. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Format`] when the beginning of a segment is; [`Error::Disk`].
+    pub fn check(&self) -> Result<(), Error> {
+        let segments = self.shared.memory.lock().segments();
+        for (path, file, salt, end) in segments {
+            let mut bytes = vec![0; end as usize];
+            let read = file.read_at(&mut bytes, 0).map_err(Error::disk(&path))?;
+            bytes.truncate(read);
+            if let Some(sequence) = segment::sequence_of(&path) {
+                segment::Header::decode(&bytes, &path, self.shared.identity, sequence)?;
+            }
+            segment::scan_full(&bytes, salt, end).map_err(|damage| Error::Damaged {
+                file: path.clone(),
+                offset: u64::from(damage.offset),
+                detail: damage.detail.to_owned(),
+            })?;
+        }
+        Ok(())
+    }
+
     /// The index of the first record, or, in an empty log, of the one that would be.
     #[must_use]
     pub fn first(&self) -> Index {
@@ -361,6 +385,31 @@ impl Log {
             let _ = ended.await;
         }
     }
+}
+
+/// Removes all records of a log that is not open, and the note of what was committed. The vote stays as long as it can be
+/// read.
+///
+/// # Errors
+/// [`Error::Disk`]; [`Error::Format`] when the vote is of another node.
+pub fn discard_records(disk: &(dyn Disk + 'static), directory: &Path, identity: Identity) -> Result<(), Error> {
+    if !disk.exists(directory).map_err(Error::disk(directory))? {
+        return Ok(());
+    }
+    for entry in disk.list(directory).map_err(Error::disk(directory))? {
+        if segment::sequence_of(&entry.path).is_some() {
+            disk.remove_file(&entry.path).map_err(Error::disk(&entry.path))?;
+        }
+    }
+    let committed = directory.join("committed");
+    if disk.exists(&committed).map_err(Error::disk(&committed))? {
+        slots::discard(disk, &committed)?;
+    }
+    let vote = directory.join("vote");
+    if let Err(Error::Format(format::Error::Unreadable { .. })) = Slots::open(disk, &vote, format::VOTE, identity) {
+        slots::discard(disk, &vote)?;
+    }
+    disk.sync_dir(directory).map_err(Error::disk(directory))
 }
 
 /// Answers an operation that the worker no longer takes.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use machine::{ClusterId, Index, Offset, StateDigest, Term, record};
 
 /// What a snapshot is of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Header {
     /// The cluster.
     pub cluster: ClusterId,

@@ -126,6 +126,12 @@ impl State {
         self.dirty_bytes
     }
 
+    /// Whether a checkpoint is under way, so that none can begin.
+    #[must_use]
+    pub fn is_freezing(&self) -> bool {
+        self.frozen.is_some()
+    }
+
     /// Takes all that was written since the last checkpoint, to be written to the backend. None while another
     /// checkpoint is under way.
     pub fn freeze(&mut self) -> Option<Checkpoint> {

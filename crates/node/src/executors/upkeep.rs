@@ -1,0 +1,84 @@
+//! What a node does for itself beside its work: snapshots, so that the log can be purged; scans of what lies on disk; and
+//! the notes that must be right when nothing else can be read.
+
+use std::sync::atomic::Ordering;
+
+use environment::timeout;
+use tracing::{info, warn};
+
+use super::Hands;
+use crate::limits::UPKEEP_INTERVAL;
+
+impl Hands {
+    /// Waits a while; false when the node stops.
+    async fn pause(&self, pause: std::time::Duration) -> bool {
+        timeout(&self.environment, pause, self.published.stop.closed())
+            .await
+            .is_err()
+    }
+}
+
+/// Makes a snapshot whenever enough was applied since the last one, and lets the log go that it replaces.
+pub async fn make_snapshots(hands: Hands) {
+    let mut last = 0;
+    while hands.pause(UPKEEP_INTERVAL).await {
+        let applied = hands.applied_bytes.load(Ordering::Relaxed);
+        if applied - last < hands.options.snapshot_log_bytes {
+            continue;
+        }
+        match hands.upkeep.make().await {
+            Ok(_) => {
+                last = applied;
+                hands.group.snapshot_made().await;
+            }
+            // The next attempt comes by itself; what made this one fail was told where it was found.
+            Err(error) => warn!(error, "no snapshot could be made, and the log is kept"),
+        }
+    }
+}
+
+/// Scans everything once after the start and then from time to time.
+pub async fn scan(hands: Hands) {
+    loop {
+        match hands.upkeep.scan().await {
+            Ok(scanned) => {
+                info!(index = %scanned.index, rows = scanned.rows, "scanned everything on disk: all is well")
+            }
+            Err(error) => warn!(error, "the scan of what lies on disk did not end well"),
+        }
+        if !hands.pause(hands.options.scan_interval).await {
+            return;
+        }
+    }
+}
+
+/// Keeps the members' addresses in the notes, and gives this node its vote back once it holds what it had promised.
+pub async fn keep_notes(hands: Hands) {
+    let condition = hands.upkeep.condition().clone();
+    loop {
+        let catalog = hands.published.catalog();
+        let members = catalog.voters.union(&catalog.learners);
+        let peers = members
+            .filter(|id| **id != hands.node)
+            .filter_map(|id| Some((*id, catalog.nodes.get(id)?.peer_address.clone())));
+        let peers: std::collections::BTreeMap<_, _> = peers.collect();
+        // Before it has applied anything it knows nobody: what was noted before is better.
+        if !peers.is_empty() {
+            condition.meet(peers);
+        }
+        if let Some(from) = condition.votes_from()
+            && hands.log.flushed().is_some_and(|flushed| flushed >= from)
+        {
+            match condition.note(|notes| notes.votes_from = None) {
+                Ok(()) => {
+                    info!(%from, "this node holds again what it had promised to keep: it votes");
+                    hands.group.let_campaign();
+                }
+                Err(error) => warn!(error, "the notes could not be written"),
+            }
+        }
+        if !hands.pause(UPKEEP_INTERVAL).await {
+            return;
+        }
+    }
+}

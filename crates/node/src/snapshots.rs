@@ -1,0 +1,221 @@
+//! This node's snapshots: made from checkpoints, kept for those who lag behind, and read in pieces by whoever asks.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use environment::Disk;
+use machine::codec::{Codec, Reader};
+use machine::{ClusterId, Index, Offset};
+use parking_lot::Mutex;
+use store::snapshot::{self, Error, Header, Snapshots};
+use store::state::View;
+use store::streams::{self, KnownDigests};
+use tracing::{info, warn};
+
+use crate::checkpoint::{self, Plan};
+use crate::limits::{SNAPSHOT_PIECE_BYTES, SNAPSHOTS_KEPT};
+
+/// Why something could not be made or checked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// What lies on this node's disk is not what it should be.
+    #[error("{0}")]
+    Damaged(String),
+    /// The log is.
+    #[error("{0}")]
+    LogDamaged(String),
+    /// It could not be read or written now.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Trouble {
+        use store::state::Error as StateError;
+        match &error {
+            Error::Rows { .. } | Error::State(StateError::Damaged { .. }) => Trouble::Damaged(error.to_string()),
+            // A snapshot that is damaged is replaced: the state is not.
+            Error::Format(_) | Error::Damaged { .. } | Error::State(_) | Error::Disk { .. } => {
+                Trouble::Failed(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<streams::Error> for Trouble {
+    fn from(error: streams::Error) -> Trouble {
+        match &error {
+            streams::Error::Disk { .. } => Trouble::Failed(error.to_string()),
+            streams::Error::Format(_)
+            | streams::Error::Damaged { .. }
+            | streams::Error::Short { .. }
+            | streams::Error::Name(_)
+            | streams::Error::Order { .. } => Trouble::Damaged(error.to_string()),
+        }
+    }
+}
+
+/// A part of a snapshot, as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// The snapshot.
+    pub index: Index,
+    /// The stream and the first offset of its segment; none: the snapshot's own file.
+    pub segment: Option<(String, Offset)>,
+    /// The first byte.
+    pub from: u64,
+}
+machine::record!(Piece { index, segment, from });
+
+/// This node's snapshots. Clones share them.
+#[derive(Clone)]
+pub struct Keeper(Arc<Shared>);
+
+struct Shared {
+    disk: Arc<dyn Disk>,
+    cluster: ClusterId,
+    streams: PathBuf,
+    snapshots: Snapshots,
+    newest: Mutex<Option<Arc<Header>>>,
+    digests: Mutex<KnownDigests>,
+}
+
+impl Keeper {
+    /// Over the snapshots in `data/snapshots`. Blocks.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn open(disk: Arc<dyn Disk>, data: &std::path::Path, cluster: ClusterId) -> Result<Keeper, Error> {
+        let snapshots = Snapshots::open(disk.clone(), &data.join("snapshots"))?;
+        let (newest, wrong) = snapshots.newest()?;
+        for error in wrong {
+            warn!(%error, "a snapshot cannot be used and will be made anew");
+        }
+        Ok(Keeper(Arc::new(Shared {
+            disk,
+            cluster,
+            streams: data.join("streams"),
+            snapshots,
+            newest: Mutex::new(newest.map(Arc::new)),
+            digests: Mutex::default(),
+        })))
+    }
+
+    /// The newest one.
+    pub fn newest(&self) -> Option<Arc<Header>> {
+        self.0.newest.lock().clone()
+    }
+
+    /// Their directory.
+    pub fn directory(&self) -> &Snapshots {
+        &self.0.snapshots
+    }
+
+    /// Makes one of a checkpoint, reading and checking every row on the way. Blocks.
+    ///
+    /// # Errors
+    /// See [`Trouble`].
+    pub fn make(&self, plan: &Plan, view: &dyn View) -> Result<Arc<Header>, Trouble> {
+        let shared = &*self.0;
+        let streams = plan.streams.extents(&*shared.disk, &mut shared.digests.lock())?;
+        let header = Header {
+            cluster: shared.cluster,
+            index: plan.index,
+            term: plan.term,
+            digest: plan.digest,
+            members: plan.members.clone(),
+            streams,
+        };
+        let path = shared.snapshots.path_unfinished(plan.index);
+        let written = self.write(&path, &header, view);
+        if written.is_err() {
+            // What is half written is of no use; if it cannot be removed now, it is at the next start.
+            shared.disk.remove_file(&path).ok();
+        }
+        let sums = written?;
+        info!(index = %plan.index, rows = sums.rows, "made a snapshot");
+        let header = Arc::new(header);
+        *shared.newest.lock() = Some(header.clone());
+        self.retire()?;
+        Ok(header)
+    }
+
+    fn write(&self, path: &std::path::Path, header: &Header, view: &dyn View) -> Result<machine::RowSums, Trouble> {
+        let shared = &*self.0;
+        if shared.disk.exists(path).map_err(failed)? {
+            shared.disk.remove_file(path).map_err(failed)?;
+        }
+        let sums = snapshot::write(&*shared.disk, path, header, view)?;
+        checkpoint::check_system(view, &sums).map_err(Trouble::Damaged)?;
+        shared.snapshots.finish(header.index)?;
+        Ok(sums)
+    }
+
+    fn retire(&self) -> Result<(), Error> {
+        let all = self.0.snapshots.list()?;
+        for index in all.iter().rev().skip(SNAPSHOTS_KEPT) {
+            self.0.snapshots.remove(*index)?;
+        }
+        Ok(())
+    }
+
+    /// Reads every snapshot and checks it; one that is damaged is removed as soon as there is a sound one. Blocks.
+    ///
+    /// # Errors
+    /// What is wrong with the newest.
+    pub fn check(&self) -> Result<(), Error> {
+        let newest = self.newest().map(|header| header.index);
+        let mut wrong = Ok(());
+        for index in self.0.snapshots.list()? {
+            match self.0.snapshots.check(index) {
+                Ok(()) => {}
+                Err(error) if Some(index) == newest => wrong = Err(error),
+                Err(error) => {
+                    warn!(%error, "an older snapshot is damaged and was removed");
+                    self.0.snapshots.remove(index)?;
+                }
+            }
+        }
+        wrong
+    }
+
+    /// Bytes of a piece from where it was asked for, at most [`SNAPSHOT_PIECE_BYTES`]; none at its end. Blocks.
+    ///
+    /// # Errors
+    /// A text for whoever asked.
+    pub fn read(&self, piece: &Piece) -> Result<Vec<u8>, String> {
+        let path = match &piece.segment {
+            None => self.0.snapshots.path(piece.index),
+            Some((stream, base)) => {
+                // Only names that are in the snapshot: what was asked for becomes a path.
+                let known = self.newest().is_some_and(|header| header.streams.contains_key(stream));
+                if !known {
+                    return Err(format!(
+                        "the snapshot as of entry {} has no stream {stream:?}",
+                        piece.index
+                    ));
+                }
+                streams::segment_path(&self.0.streams, stream, *base)
+            }
+        };
+        let text = |error: std::io::Error| format!("{}: {error}", path.display());
+        let file = self.0.disk.open(&path).map_err(text)?;
+        let mut bytes = vec![0; SNAPSHOT_PIECE_BYTES];
+        let read = file.read_at(&mut bytes, piece.from).map_err(text)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+}
+
+fn failed(error: std::io::Error) -> Trouble {
+    Trouble::Failed(error.to_string())
+}
+
+/// Decodes what a peer asks for.
+///
+/// # Errors
+/// A text for the peer.
+pub fn read_piece(body: &[u8]) -> Result<Piece, String> {
+    let mut reader = Reader::new(body);
+    Piece::decode(&mut reader).map_err(|error| error.to_string())
+}

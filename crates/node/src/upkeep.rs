@@ -1,0 +1,207 @@
+//! Asks for what keeps a node sound beside its work: snapshots, scans, and the way to a snapshot of another node.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use environment::Environment;
+use environment::channel::{mpsc, oneshot};
+use machine::{ClusterId, Index, LEVEL_MAX, NodeId};
+use store::snapshot::Header;
+use tracing::{info, warn};
+
+use crate::applier::Order;
+use crate::calls::Offer;
+use crate::condition::Condition;
+use crate::peer::frames::{self, Hello};
+use crate::published::Published;
+use crate::repair::{Source, settle};
+use crate::snapshots::{Keeper, Piece, Trouble};
+
+/// What a scan of everything on disk found in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scanned {
+    /// As of which entry.
+    pub index: Index,
+    /// How many rows.
+    pub rows: u64,
+}
+
+/// Asks for snapshots and scans, and takes snapshots from others. Clones share it.
+#[derive(Clone)]
+pub struct Upkeep(Arc<Shared>);
+
+struct Shared {
+    environment: Environment,
+    cluster: ClusterId,
+    node: NodeId,
+    keeper: Keeper,
+    condition: Condition,
+    published: Arc<Published>,
+    orders: mpsc::UnboundedSender<Order>,
+    fetching: AtomicBool,
+}
+
+impl Upkeep {
+    /// For a node.
+    pub fn new(
+        environment: Environment,
+        identity: (ClusterId, NodeId),
+        keeper: Keeper,
+        condition: Condition,
+        published: Arc<Published>,
+        orders: mpsc::UnboundedSender<Order>,
+    ) -> Upkeep {
+        Upkeep(Arc::new(Shared {
+            environment,
+            cluster: identity.0,
+            node: identity.1,
+            keeper,
+            condition,
+            published,
+            orders,
+            fetching: AtomicBool::new(false),
+        }))
+    }
+
+    /// This node's snapshots.
+    pub fn keeper(&self) -> &Keeper {
+        &self.0.keeper
+    }
+
+    /// This node's condition.
+    pub fn condition(&self) -> &Condition {
+        &self.0.condition
+    }
+
+    /// The newest snapshot if it is as of `at_least` or later, or else one that is made now.
+    ///
+    /// # Errors
+    /// A text that says why there is none.
+    pub async fn snapshot(&self, at_least: Index) -> Result<Arc<Header>, String> {
+        if let Some(newest) = self.0.keeper.newest().filter(|header| header.index >= at_least) {
+            return Ok(newest);
+        }
+        self.make().await
+    }
+
+    /// Makes a snapshot now.
+    ///
+    /// # Errors
+    /// A text that says why there is none.
+    pub async fn make(&self) -> Result<Arc<Header>, String> {
+        let (done, wait) = oneshot::channel();
+        self.0.orders.send(Order::Snapshot(done)).map_err(|_| stopping())?;
+        self.settle(wait.await)
+    }
+
+    /// Reads everything on disk again and checks it.
+    ///
+    /// # Errors
+    /// A text that says what is wrong; damage ends the node, too.
+    pub async fn scan(&self) -> Result<Scanned, String> {
+        let (done, wait) = oneshot::channel();
+        self.0.orders.send(Order::Scan(done)).map_err(|_| stopping())?;
+        let scanned = self.settle(wait.await)?;
+        // Last, because a snapshot that is damaged costs nothing but making it anew.
+        if let Err(error) = self.check_snapshots().await {
+            warn!(error, "the newest snapshot is damaged: making a new one");
+            self.make().await?;
+            self.check_snapshots().await?;
+        }
+        Ok(scanned)
+    }
+
+    fn settle<T>(&self, answer: Result<Result<T, Trouble>, oneshot::error::RecvError>) -> Result<T, String> {
+        match answer {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(trouble)) => {
+                let reason = trouble.to_string();
+                match trouble {
+                    Trouble::Damaged(_) => self.0.condition.damaged(&reason),
+                    Trouble::LogDamaged(_) => self.0.condition.log_damaged(&reason),
+                    Trouble::Failed(_) => {}
+                }
+                Err(reason)
+            }
+            Err(_) => Err(stopping()),
+        }
+    }
+
+    async fn check_snapshots(&self) -> Result<(), String> {
+        let keeper = self.0.keeper.clone();
+        self.work("snapshot check", move || {
+            keeper.check().map_err(|error| error.to_string())
+        })
+        .await
+    }
+
+    /// A piece of a snapshot.
+    ///
+    /// # Errors
+    /// A text for whoever asked.
+    pub async fn read(&self, piece: Piece) -> Result<Vec<u8>, String> {
+        let keeper = self.0.keeper.clone();
+        self.work("snapshot read", move || keeper.read(&piece)).await
+    }
+
+    /// Does what blocks on a thread of its own.
+    async fn work<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let (done, wait) = oneshot::channel();
+        self.0.environment.spawn_worker(name, async move {
+            // Whoever asked may have gone.
+            done.send(work()).ok();
+        });
+        wait.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// The leader has purged what this node lacks: takes its snapshot, unless it is on the way already. Gives how far
+    /// this node has come.
+    pub fn offered(&self, offer: Offer) -> Index {
+        let applied = self.0.published.facts().applied;
+        if applied < offer.index && !self.0.fetching.swap(true, Ordering::AcqRel) {
+            let upkeep = self.clone();
+            self.0.environment.spawn_worker("snapshot fetch", async move {
+                upkeep.fetch(offer).await;
+            });
+        }
+        applied
+    }
+
+    async fn fetch(&self, offer: Offer) {
+        let shared = &*self.0;
+        info!(applied = %shared.published.facts().applied, offered = %offer.index, "this node lags behind the log");
+        let hello = hello(shared.cluster, shared.node);
+        let fetched = async {
+            let mut source = Source::connect(&shared.environment, &offer.from, &hello).await?;
+            let header = source.bundle(shared.condition.data(), offer.index).await?;
+            settle(&*shared.environment.disk, shared.condition.data())?;
+            Ok::<_, String>(header)
+        };
+        match fetched.await {
+            Ok(header) => shared.condition.install(header.index),
+            Err(error) => {
+                warn!(error, "a snapshot could not be fetched: the leader will offer it again");
+                shared.fetching.store(false, Ordering::Release);
+            }
+        }
+    }
+}
+
+fn stopping() -> String {
+    "the node is stopping".to_owned()
+}
+
+/// How a node introduces itself to its peers.
+pub fn hello(cluster: ClusterId, node: NodeId) -> Hello {
+    Hello {
+        version_min: frames::VERSION_MIN,
+        version_max: frames::VERSION_MAX,
+        cluster,
+        node,
+        level_max: LEVEL_MAX,
+    }
+}

@@ -1,0 +1,159 @@
+//! The notes of a data directory: what a node must know before it can open anything else, replaced as a whole.
+//!
+//! Magic and format (12 bytes), the [`Notes`] in the machine's codec, and the CRC-32C of everything before.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use environment::Disk;
+use machine::codec::{self, Codec, Reader, put_varint};
+use machine::{Index, NodeId, record};
+
+use super::{Error, Format, NOTES};
+use crate::limits::NOTES_BYTES_MAX;
+
+/// Name of the notes file in a data directory.
+pub const NOTES_FILE: &str = "notes";
+
+/// What a node must know before it can open anything else.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Notes {
+    /// Which directory holds the state: it changes when a snapshot is installed.
+    pub generation: u64,
+    /// What is to be done before the node can serve.
+    pub repair: Option<Repair>,
+    /// This node has forgotten entries that it had promised to keep: it must not vote before its log holds this one.
+    pub votes_from: Option<Index>,
+    /// The peer addresses of the other members, as last known.
+    pub peers: BTreeMap<NodeId, String>,
+}
+record!(Notes {
+    generation,
+    repair,
+    votes_from,
+    peers
+});
+
+/// What is to be done before the node can serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Repair {
+    /// 1: a snapshot has arrived and is to take the place of what is here.
+    Install,
+    /// 2: the state or the streams cannot be trusted.
+    Rebuild {
+        /// For people.
+        reason: String,
+    },
+    /// 3: nor can the log.
+    RebuildAll {
+        /// For people.
+        reason: String,
+    },
+}
+
+impl Codec for Repair {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Repair::Install => put_varint(1, out),
+            Repair::Rebuild { reason } => {
+                put_varint(2, out);
+                reason.encode(out);
+            }
+            Repair::RebuildAll { reason } => {
+                put_varint(3, out);
+                reason.encode(out);
+            }
+        }
+    }
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, codec::Error> {
+        match reader.varint()? {
+            1 => Ok(Repair::Install),
+            2 => Ok(Repair::Rebuild {
+                reason: Codec::decode(reader)?,
+            }),
+            3 => Ok(Repair::RebuildAll {
+                reason: Codec::decode(reader)?,
+            }),
+            number => Err(reader.unknown("Repair", number)),
+        }
+    }
+}
+
+/// The notes of the data directory `directory`; empty ones when it has none yet.
+///
+/// # Errors
+/// See [`Error`].
+pub fn read(disk: &(dyn Disk + 'static), directory: &Path) -> Result<Notes, Error> {
+    let path = directory.join(NOTES_FILE);
+    let failed = |error: std::io::Error| Error::Disk {
+        file: path.clone(),
+        detail: error.to_string(),
+    };
+    if !disk.exists(&path).map_err(failed)? {
+        return Ok(Notes::default());
+    }
+    let bytes = disk.read_whole(&path, NOTES_BYTES_MAX).map_err(failed)?;
+    NOTES.check(&bytes, &path)?;
+    let content = bytes.len().checked_sub(4).map(|at| bytes.split_at(at));
+    match content {
+        Some((content, checksum)) if crc32c::crc32c(content).to_le_bytes() == *checksum => {
+            let body = content.get(Format::PREFIX_BYTES..).unwrap_or_default();
+            Notes::from_bytes(body).map_err(|error| NOTES.unreadable(&path, error.to_string()))
+        }
+        Some(_) | None => Err(NOTES.unreadable(&path, "its checksum is wrong")),
+    }
+}
+
+/// Replaces the notes, durably: after a crash there are the old or the new ones.
+///
+/// # Errors
+/// [`Error::Disk`].
+pub fn write(disk: &(dyn Disk + 'static), directory: &Path, notes: &Notes) -> Result<(), Error> {
+    let path = directory.join(NOTES_FILE);
+    let mut bytes = NOTES.prefix().to_vec();
+    notes.encode(&mut bytes);
+    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+    disk.write_whole(&path, &bytes).map_err(|error| Error::Disk {
+        file: path.clone(),
+        detail: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use environment::real::RealDisk;
+
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read_and_every_flipped_or_missing_byte_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(read(&RealDisk, directory.path()), Ok(Notes::default()));
+        let repairs = [
+            None,
+            Some(Repair::Install),
+            Some(Repair::Rebuild { reason: "x".into() }),
+            Some(Repair::RebuildAll { reason: "y".into() }),
+        ];
+        for repair in repairs {
+            let notes = Notes {
+                generation: 7,
+                repair,
+                votes_from: Some(Index(99)),
+                peers: [(NodeId(2), "127.0.0.1:1".to_owned())].into(),
+            };
+            write(&RealDisk, directory.path(), &notes).unwrap();
+            assert_eq!(read(&RealDisk, directory.path()), Ok(notes));
+        }
+        let path = directory.path().join(NOTES_FILE);
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0x10;
+            std::fs::write(&path, &flipped).unwrap();
+            assert!(read(&RealDisk, directory.path()).is_err(), "byte {at} flipped");
+            std::fs::write(&path, &whole[..at]).unwrap();
+            assert!(read(&RealDisk, directory.path()).is_err(), "cut to {at} bytes");
+        }
+    }
+}
