@@ -6,7 +6,8 @@ use sha2::{Digest as _, Sha256};
 use crate::http::{Http, HttpRequest, Lines, Repeat, escape, query_string};
 use crate::wire::{
     ApplicationInfo, ApplicationList, ChangeList, ChangeRecord, Consistency, EventRecord, Health, ModuleStored,
-    PlanRequest, Planned, QueryReply, RowAnswer, Rows, RowsParameters, Status, StepRequest, StepTaken,
+    PlanRequest, Planned, QueryReply, RowAnswer, Rows, RowsParameters, SnapshotRecord, Status, StepRequest, StepTaken,
+    VerifyRecord,
 };
 use crate::{Error, Options, limits};
 
@@ -64,6 +65,39 @@ impl Admin {
     /// As [`Http::send`]; one that is not ready answers with a problem.
     pub async fn ready(&self) -> Result<Health, Error> {
         self.http.get_json("/readyz").await
+    }
+
+    /// Makes a snapshot at a node, or gives one that is new enough; with the node's address. May take long.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn snapshot(&self) -> Result<(String, SnapshotRecord), Error> {
+        let response = self
+            .http
+            .send(&HttpRequest::post("/v1/snapshots", Bytes::new()))
+            .await?;
+        let address = response.address.clone();
+        Ok((address, response.json()?))
+    }
+
+    /// Bytes of a file of a snapshot from `from` on; none at its end.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn snapshot_piece(&self, index: u64, file: &str, from: u64) -> Result<Bytes, Error> {
+        let path = format!("/v1/snapshots/{index}/files/{}?from={from}", escape(file));
+        Ok(self.http.send(&HttpRequest::get(path)).await?.body)
+    }
+
+    /// Makes a node read and check everything on its disk. May take long.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn verify(&self) -> Result<VerifyRecord, Error> {
+        self.http
+            .send(&HttpRequest::post("/v1/verify", Bytes::new()))
+            .await?
+            .json()
     }
 
     /// All applications.

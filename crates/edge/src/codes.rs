@@ -54,6 +54,7 @@ pub(crate) fn of_submit(error: &SubmitError) -> Refusal {
             format!("{why}; nothing was done: send the request again after a pause"),
         ),
         SubmitError::TooLarge(why) => Refusal::new(Code::TooLarge, why),
+        SubmitError::DiskFull(_) => Refusal::new(Code::DiskFull, format!("{error}; nothing was done")),
         SubmitError::Unavailable(why) => Refusal::new(
             Code::Unavailable,
             format!("{why}; nothing was done: send the request to another node"),
@@ -79,6 +80,10 @@ pub(crate) fn of_read(error: &ReadError) -> Refusal {
         ReadError::UnknownStream(_) => Refusal::new(
             Code::UnknownStream,
             format!("{error}: a stream is named APPLICATION.NAME, and `GET /v1/apps` lists them"),
+        ),
+        ReadError::UnknownSnapshot(why) => Refusal::new(
+            Code::UnknownSnapshot,
+            format!("{why}; `POST /v1/snapshots` makes one and lists its files"),
         ),
         ReadError::Failed(failure) => Refusal::new(of_failure_code(failure.code), error.to_string()),
         ReadError::Unconfirmed(_) => Refusal::new(

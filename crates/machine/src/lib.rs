@@ -17,6 +17,7 @@ mod machine;
 pub mod manifest;
 mod ports;
 mod read;
+mod refound;
 mod reply;
 mod sessions;
 mod standing;
@@ -35,8 +36,9 @@ pub use machine::{LEVEL_MAX, Machine, NODE_TABLE, Output, SYSTEM_TABLE, Stop, Wo
 pub use manifest::Manifest;
 pub use ports::{
     Applications, Call, CallError, CallOutcome, Cluster, Consistency, Context, Decision, Event, EventPage,
-    MemberStatus, Misuse, Pair, Pending, Read, ReadAnswer, ReadError, ReadValue, Role, Row, StateError, StateRead,
-    StateTxn, Status, SubmitError, Trap,
+    MemberStatus, Misuse, Pair, Pending, Read, ReadAnswer, ReadError, ReadValue, Role, Row, Scanned, SnapshotFile,
+    SnapshotListing, StateError, StateRead, StateTxn, Status, SubmitError, Trap,
 };
+pub use refound::refound;
 pub use reply::{Failure, FailureCode, Outcome, Reply};
 pub use standing::{RowSums, Standing};

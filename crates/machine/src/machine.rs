@@ -24,7 +24,7 @@ pub const NODE_TABLE: TableId = TableId(2);
 pub(crate) const TABLE_FIRST: TableId = TableId(16);
 /// Keys of sessions in the system table: this, then the id, big-endian.
 pub(crate) const SESSION_PREFIX: &[u8] = b"session/";
-const CATALOG_KEY: &[u8] = b"catalog";
+pub(crate) const CATALOG_KEY: &[u8] = b"catalog";
 pub(crate) const POSITION_KEY: &[u8] = b"position";
 
 /// What one entry may touch.

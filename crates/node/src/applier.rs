@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use environment::channel::{mpsc, oneshot};
 use environment::{Disk, Environment, Moment};
 use host::Host;
-use machine::{Event, Index, Machine, Output, Row, RowSums, StateError, StateRead, StateTxn, Stop, TableId, World};
+use machine::{
+    Event, Index, Machine, Output, Row, RowSums, Scanned, StateError, StateRead, StateTxn, Stop, TableId, World,
+};
 use parking_lot::RwLock;
 use store::log::Log;
 use store::snapshot::Header;
@@ -20,7 +22,6 @@ use crate::progress::Progress;
 use crate::published::{Facts, Published};
 use crate::raft::{Applied, Batch, Committed, Queue, Responder, What};
 use crate::snapshots::{Keeper, Trouble};
-use crate::upkeep::Scanned;
 
 /// The machine with its tables: written by the applier, read by many.
 pub struct Held {

@@ -167,3 +167,31 @@ pub fn rebuild_remedy(data: &Path) -> String {
         data.display()
     )
 }
+
+/// Notes in the data directory of a node that does not run that everything in it, the log too, is to be taken from the
+/// other members at its next start.
+///
+/// # Errors
+/// A text: it runs, it is no data directory, or the disk failed.
+pub fn order_rebuild(disk: &Arc<dyn Disk>, data: &Path, reason: &str) -> Result<(), String> {
+    let text = |error: std::io::Error| format!("{}: {error}", data.display());
+    let identity = store::format::identity::read(&**disk, data).map_err(|error| error.to_string())?;
+    if identity.is_none() {
+        return Err(format!("{} is no data directory of a node", data.display()));
+    }
+    let _lock = disk.lock(&data.join("lock")).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => format!("{} is in use: stop the node first", data.display()),
+        _ => text(error),
+    })?;
+    let mut notes = notes::read(&**disk, data).map_err(|error| error.to_string())?;
+    if notes.peers.is_empty() {
+        return Err(format!(
+            "the node in {} knows no other member to take its data from: restore a backup (seachange restore)",
+            data.display()
+        ));
+    }
+    notes.repair = Some(Repair::RebuildAll {
+        reason: reason.to_owned(),
+    });
+    notes::write(&**disk, data, &notes).map_err(|error| error.to_string())
+}

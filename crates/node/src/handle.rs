@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use environment::channel::{mpsc, oneshot};
 use machine::{
     Body, Catalog, Cluster, ClusterId, Consistency, Decision, EventPage, Index, Level, MemberStatus, NodeId, Offset,
-    PackedRequest, Pending, Read, ReadAnswer, ReadError, Reply, Request, Status, SubmitError, limits as log_limits,
+    PackedRequest, Pending, Read, ReadAnswer, ReadError, Reply, Request, Scanned, SnapshotListing, Status, SubmitError,
+    limits as log_limits,
 };
 use store::streams::StreamReader;
 
@@ -15,6 +16,9 @@ use crate::progress::Progress;
 use crate::published::Published;
 use crate::raft::Group;
 use crate::reads::{Freshness, Readers};
+use crate::room::Room;
+use crate::snapshots::{self, Piece};
+use crate::upkeep::Upkeep;
 
 /// The node as its own process sees it.
 pub struct Handle {
@@ -40,6 +44,10 @@ pub struct Handle {
     pub streams: StreamReader,
     /// Set when the node is on its way out: nothing new is taken.
     pub stopping: AtomicBool,
+    /// Snapshots and scans.
+    pub upkeep: Upkeep,
+    /// Whether the disk has room for more.
+    pub room: Room,
 }
 
 impl Handle {
@@ -48,7 +56,7 @@ impl Handle {
             return Err(SubmitError::Unavailable("the node is stopping".to_owned()));
         }
         if self.group.is_leader() {
-            return Ok(());
+            return self.room.check().map_err(SubmitError::DiskFull);
         }
         let leader = self.group.other_leader();
         Err(SubmitError::NotLeader { leader })
@@ -93,17 +101,40 @@ impl Handle {
 
     async fn read_here(&self, read: Read, consistency: Consistency) -> Result<ReadAnswer, ReadError> {
         match consistency {
-            Consistency::Linearizable => {
-                let index = self.freshness.index().await?;
-                // The Raft crate's idea of what is applied is not ours: only our own applier's counts.
-                self.published.applied.reach(index).await;
-                if self.published.applied.get() < index {
-                    return Err(ReadError::Unavailable("the node is stopping".to_owned()));
-                }
-            }
+            Consistency::Linearizable => drop(self.fresh().await?),
             Consistency::Stale => {}
         }
         self.readers.read(read).await
+    }
+
+    /// Waits until this node shows every command acknowledged before this was asked.
+    async fn fresh(&self) -> Result<Index, ReadError> {
+        let index = self.freshness.index().await?;
+        // The Raft crate's idea of what is applied is not ours: only our own applier's counts.
+        self.published.applied.reach(index).await;
+        match self.published.applied.get() < index {
+            true => Err(ReadError::Unavailable("the node is stopping".to_owned())),
+            false => Ok(index),
+        }
+    }
+
+    async fn snapshot_here(&self) -> Result<SnapshotListing, ReadError> {
+        let index = self.fresh().await?;
+        let header = self.upkeep.snapshot(index).await.map_err(ReadError::Unavailable)?;
+        let keeper = self.upkeep.keeper().clone();
+        let listing = self.upkeep.work("snapshot list", move || keeper.listing(&header));
+        listing.await.map_err(ReadError::Unavailable)
+    }
+
+    async fn piece_here(&self, index: Index, file: &str, from: u64) -> Result<bytes::Bytes, ReadError> {
+        let segment = snapshots::segment_of(file).ok_or_else(|| {
+            ReadError::UnknownSnapshot(format!(
+                "a snapshot has no file {file:?}: take the names that it was listed with"
+            ))
+        })?;
+        let piece = Piece { index, segment, from };
+        let bytes = self.upkeep.read(piece).await.map_err(ReadError::UnknownSnapshot)?;
+        Ok(bytes.into())
     }
 }
 
@@ -166,6 +197,18 @@ impl Cluster for Handle {
 
     fn events_beyond(&self, stream: String, beyond: Offset) -> Pending<'_, ()> {
         Box::pin(async move { self.streams.wait_beyond(&stream, beyond).await })
+    }
+
+    fn snapshot(&self) -> Pending<'_, Result<SnapshotListing, ReadError>> {
+        Box::pin(self.snapshot_here())
+    }
+
+    fn snapshot_piece(&self, index: Index, file: String, from: u64) -> Pending<'_, Result<bytes::Bytes, ReadError>> {
+        Box::pin(async move { self.piece_here(index, &file, from).await })
+    }
+
+    fn scan_disk(&self) -> Pending<'_, Result<Scanned, ReadError>> {
+        Box::pin(async move { self.upkeep.scan().await.map_err(ReadError::Unavailable) })
     }
 
     fn status(&self) -> Status {

@@ -20,10 +20,13 @@ mod raft;
 mod reads;
 mod repair;
 mod replies;
+mod restore;
+mod room;
 mod snapshots;
 mod start;
 mod upkeep;
 
-pub use condition::Ending;
+pub use condition::{Ending, order_rebuild};
 pub use node::{Config, Node, StartError, UpkeepOptions};
-pub use upkeep::{Scanned, Upkeep};
+pub use restore::{Restored, restore};
+pub use upkeep::Upkeep;

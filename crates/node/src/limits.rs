@@ -83,6 +83,10 @@ pub const REBUILD_RETRY: Duration = Duration::from_secs(1);
 pub const INSTALL_BATCH_BYTES: usize = 8 << 20;
 /// How often a leader asks a node whether it has installed its snapshot.
 pub const SNAPSHOT_POLL: Duration = Duration::from_millis(200);
+/// For how long a leader offers the same snapshot to a node that cannot be reached.
+pub const SNAPSHOT_OFFER_TIME: Duration = Duration::from_secs(60);
+/// How long a node that has registered waits for that to show here before it does so again.
+pub const ANNOUNCE_AGAIN: Duration = Duration::from_secs(2);
 /// How often the upkeep looks whether something is due.
 pub const UPKEEP_INTERVAL: Duration = Duration::from_millis(500);
 

@@ -99,8 +99,22 @@ pub struct Node {
     pub(crate) log: Log,
     pub(crate) upkeep: Upkeep,
     pub(crate) condition: Condition,
-    pub(crate) endings: Mutex<Option<mpsc::UnboundedReceiver<Ending>>>,
+    pub(crate) endings: Mutex<Endings>,
     pub(crate) _lock: Box<dyn FileLock>,
+}
+
+type Endings = Option<mpsc::UnboundedReceiver<Ending>>;
+
+/// Given back when whoever asked waits no longer.
+struct Borrowed<'a> {
+    home: &'a Mutex<Endings>,
+    endings: Endings,
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        *self.home.lock() = self.endings.take();
+    }
 }
 
 impl Node {
@@ -129,9 +143,12 @@ impl Node {
         self.upkeep.clone()
     }
 
-    /// Ends when the node cannot go on as it is, with what to do; never before. To be asked once.
+    /// Ends when the node cannot go on as it is, with what to do; never before. Asked by one at a time.
     pub async fn ended(&self) -> Ending {
-        let endings = self.endings.lock().take();
+        let mut endings = Borrowed {
+            home: &self.endings,
+            endings: self.endings.lock().take(),
+        };
         let raft = async {
             while self.handle.group.view().stopped.is_none() {
                 self.environment.sleep(Duration::from_millis(200)).await;
@@ -140,13 +157,16 @@ impl Node {
             self.condition.broken(stopped.unwrap_or_default());
             std::future::pending::<()>().await;
         };
-        let Some(mut endings) = endings else {
-            return std::future::pending().await;
+        let ending = async {
+            match endings.endings.as_mut() {
+                // The condition lives as long as the node: the channel never closes before.
+                Some(receiver) => receiver.recv().await,
+                None => None,
+            }
         };
         let ending = async {
-            match endings.recv().await {
+            match ending.await {
                 Some(ending) => ending,
-                // The condition lives as long as the node.
                 None => std::future::pending().await,
             }
         };

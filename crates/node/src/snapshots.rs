@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use environment::Disk;
 use machine::codec::{Codec, Reader};
-use machine::{ClusterId, Index, Offset};
+use machine::{ClusterId, Index, Offset, SnapshotFile, SnapshotListing};
 use parking_lot::Mutex;
-use store::snapshot::{self, Error, Header, Snapshots};
+use store::snapshot::{self, Error, Header, SNAPSHOT_FILE, STREAMS_DIRECTORY, Snapshots};
 use store::state::View;
 use store::streams::{self, KnownDigests};
 use tracing::{info, warn};
@@ -179,6 +179,48 @@ impl Keeper {
         wrong
     }
 
+    /// Lets go of those that are ahead of the state: it was rebuilt, and will come there again.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn forget_after(&self, applied: Index) -> Result<(), Error> {
+        for index in self.0.snapshots.list()? {
+            if index > applied {
+                self.0.snapshots.remove(index)?;
+            }
+        }
+        let (newest, _) = self.0.snapshots.newest()?;
+        *self.0.newest.lock() = newest.map(Arc::new);
+        Ok(())
+    }
+
+    /// What files a snapshot consists of. Blocks.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn listing(&self, header: &Header) -> Result<SnapshotListing, String> {
+        let path = self.0.snapshots.path(header.index);
+        let file = self.0.disk.open(&path).and_then(|file| file.len());
+        let bytes = file.map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut files = vec![SnapshotFile {
+            name: SNAPSHOT_FILE.to_owned(),
+            bytes,
+        }];
+        for (stream, extent) in &header.streams {
+            let names = extent.segments.iter().map(|segment| SnapshotFile {
+                name: segment_name(stream, segment.base),
+                bytes: segment.bytes,
+            });
+            files.extend(names);
+        }
+        Ok(SnapshotListing {
+            cluster: header.cluster,
+            index: header.index,
+            digest: header.digest,
+            files,
+        })
+    }
+
     /// Bytes of a piece from where it was asked for, at most [`SNAPSHOT_PIECE_BYTES`]; none at its end. Blocks.
     ///
     /// # Errors
@@ -207,6 +249,24 @@ impl Keeper {
     }
 }
 
+/// The name of a segment among a snapshot's files.
+fn segment_name(stream: &str, base: Offset) -> String {
+    format!("{STREAMS_DIRECTORY}/{stream}/{:020}.segment", base.0)
+}
+
+/// The segment that a file's name stands for, or none for the snapshot itself; nothing when it is no such name.
+pub fn segment_of(name: &str) -> Option<Option<(String, Offset)>> {
+    if name == SNAPSHOT_FILE {
+        return Some(None);
+    }
+    let (stream, file) = name
+        .strip_prefix(STREAMS_DIRECTORY)?
+        .strip_prefix('/')?
+        .split_once('/')?;
+    let base = file.strip_suffix(".segment")?.parse().ok().map(Offset)?;
+    (segment_name(stream, base) == name).then(|| Some((stream.to_owned(), base)))
+}
+
 fn failed(error: std::io::Error) -> Trouble {
     Trouble::Failed(error.to_string())
 }
@@ -218,4 +278,30 @@ fn failed(error: std::io::Error) -> Trouble {
 pub fn read_piece(body: &[u8]) -> Result<Piece, String> {
     let mut reader = Reader::new(body);
     Piece::decode(&mut reader).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_named_in_one_way_only() {
+        let name = segment_name("ledger.transfers", Offset(12));
+        assert_eq!(name, "streams/ledger.transfers/00000000000000000012.segment");
+        assert_eq!(
+            segment_of(&name),
+            Some(Some(("ledger.transfers".to_owned(), Offset(12))))
+        );
+        assert_eq!(segment_of("snapshot"), Some(None));
+        for wrong in [
+            "",
+            "streams",
+            "streams/a/12.segment",
+            "streams/a/../00000000000000000012.segment",
+            "../identity",
+            "streams//00000000000000000012.segments",
+        ] {
+            assert_eq!(segment_of(wrong), None, "{wrong:?}");
+        }
+    }
 }

@@ -28,6 +28,7 @@ use crate::published::{Facts, Published};
 use crate::raft::{Group, Parts, PeerService, Queue};
 use crate::reads::{Freshness, Readers};
 use crate::repair::OpenBackend;
+use crate::room::Room;
 use crate::upkeep::Upkeep;
 use open::Opened;
 
@@ -71,14 +72,24 @@ pub async fn start(
     )
     .await?;
     let leader = LeaderCalls::new(peers, applying.group.clone());
-    let handle = start_handle(&config, &environment, identity, &applying, &leader, &published);
+    let room = Room::new(config.upkeep.disk_reserve_bytes);
+    room.look(&*environment.disk, &config.data);
+    let handle = start_handle(
+        &config,
+        &environment,
+        identity,
+        &applying,
+        &leader,
+        &published,
+        room.clone(),
+    );
     let cluster: Arc<dyn Cluster> = handle.clone();
     let group = applying.group.clone();
     let server = Server {
         environment: environment.clone(),
         cluster: identity.cluster,
         node: identity.node,
-        raft: PeerService::new(group.clone(), condition.clone()),
+        raft: PeerService::new(group.clone(), condition.clone(), room.clone()),
         calls: Arc::new(Answers {
             cluster: cluster.clone(),
             group: group.clone(),
@@ -107,6 +118,7 @@ pub async fn start(
         options: config.upkeep,
         applied_bytes: applying.applied_bytes,
         log: log.clone(),
+        room,
     };
     hands.start(RegisterNode {
         nonce: identity.nonce,
@@ -225,6 +237,7 @@ fn start_handle(
     applying: &Applying,
     leader: &LeaderCalls,
     published: &Arc<Published>,
+    room: Room,
 ) -> Arc<Handle> {
     let readers = Readers::start(
         environment,
@@ -253,6 +266,8 @@ fn start_handle(
         freshness,
         streams: applying.streams.clone(),
         stopping: AtomicBool::new(false),
+        upkeep: applying.upkeep.clone(),
+        room,
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use environment::Environment;
 use environment::channel::{mpsc, oneshot};
-use machine::{ClusterId, Index, LEVEL_MAX, NodeId};
+use machine::{ClusterId, Index, LEVEL_MAX, NodeId, Scanned};
 use store::snapshot::Header;
 use tracing::{info, warn};
 
@@ -16,15 +16,6 @@ use crate::peer::frames::{self, Hello};
 use crate::published::Published;
 use crate::repair::{Source, settle};
 use crate::snapshots::{Keeper, Piece, Trouble};
-
-/// What a scan of everything on disk found in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scanned {
-    /// As of which entry.
-    pub index: Index,
-    /// How many rows.
-    pub rows: u64,
-}
 
 /// Asks for snapshots and scans, and takes snapshots from others. Clones share it.
 #[derive(Clone)]
@@ -145,7 +136,10 @@ impl Upkeep {
     }
 
     /// Does what blocks on a thread of its own.
-    async fn work<T: Send + 'static>(
+    ///
+    /// # Errors
+    /// As the work, or that the node is stopping.
+    pub async fn work<T: Send + 'static>(
         &self,
         name: &'static str,
         work: impl FnOnce() -> Result<T, String> + Send + 'static,
@@ -191,8 +185,11 @@ impl Upkeep {
     }
 }
 
+/// Why nothing came of what was asked for when the node went meanwhile.
+pub const STOPPING: &str = "the node is stopping";
+
 fn stopping() -> String {
-    "the node is stopping".to_owned()
+    STOPPING.to_owned()
 }
 
 /// How a node introduces itself to its peers.

@@ -1,16 +1,20 @@
 //! The commands of the binary, one file each.
 
 pub mod app;
+pub mod backup;
 pub mod bench;
 pub mod change;
 pub mod demo;
 pub mod get;
 pub mod query;
+pub mod rebuild;
+pub mod restore;
 pub mod scan;
 pub mod send;
 pub mod serve;
 pub mod status;
 pub mod tail;
+pub mod verify;
 
 use environment::Environment;
 
@@ -49,6 +53,14 @@ pub enum Command {
     Query(query::Arguments),
     /// Read the events of a stream
     Tail(tail::Arguments),
+    /// Copy everything as of one index off the cluster, while it serves
+    Backup(backup::Arguments),
+    /// Make the first node of a new cluster from a backup
+    Restore(restore::Arguments),
+    /// Make a node read everything on its disk again and check it
+    Verify(verify::Arguments),
+    /// Make a stopped node take everything from the other members when it starts next
+    Rebuild(rebuild::Arguments),
     /// Write, install, upgrade and show applications
     #[command(subcommand)]
     App(app::Command),
@@ -73,6 +85,10 @@ impl Arguments {
             Command::Scan(arguments) => arguments.run(environment).await,
             Command::Query(arguments) => arguments.run(environment).await,
             Command::Tail(arguments) => arguments.run(environment).await,
+            Command::Backup(arguments) => arguments.run(environment).await,
+            Command::Restore(arguments) => arguments.run(environment).await,
+            Command::Verify(arguments) => arguments.run(environment).await,
+            Command::Rebuild(arguments) => arguments.run(environment).await,
             Command::App(command) => command.run(environment).await,
             Command::Change(command) => command.run(environment).await,
         }

@@ -40,6 +40,15 @@ impl ClusterFlags {
         Ok(Admin::new(environment.clone(), self.options()).map_err(|error| usage(&error))?)
     }
 
+    /// What does everything but commands, for calls that may take long.
+    ///
+    /// # Errors
+    /// An address is none.
+    pub fn patient_admin(&self, environment: &Environment, time_max: Duration) -> anyhow::Result<Admin> {
+        let options = options(&self.at).deadline(time_max);
+        Ok(Admin::new(environment.clone(), options).map_err(|error| usage(&error))?)
+    }
+
     /// What sends commands.
     ///
     /// # Errors

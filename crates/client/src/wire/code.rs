@@ -124,6 +124,8 @@ codes! {
     Timeout = 112, "timeout", 504, SameClaim, "There was no answer in time";
     /// No such path.
     NotFound = 113, "not_found", 404, No, "There is nothing at this path";
+    /// The disk has no room; nothing was done.
+    DiskFull = 116, "disk_full", 507, Later, "The disk is full";
     /// The path does not take that method.
     MethodNotAllowed = 114, "method_not_allowed", 405, No, "The path does not take this method";
 
@@ -137,6 +139,9 @@ codes! {
     UnknownChange = 203, "unknown_change", 404, No, "There is no such change";
     /// The table has no row under that key.
     RowNotFound = 204, "row_not_found", 404, No, "The table has no such row";
+
+    /// No such snapshot at this node, or no such file in it.
+    UnknownSnapshot = 205, "unknown_snapshot", 404, No, "There is no such snapshot";
 
     /// The module is not one that can run here.
     ModuleInvalid = 300, "module_invalid", 422, No, "The module cannot be run";

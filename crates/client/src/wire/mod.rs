@@ -15,7 +15,8 @@ pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
 pub use v1::{
     ApplicationInfo, ApplicationList, Blocker, ChangeEvent, ChangeKind, ChangeList, ChangeRecord, CodeSource,
     CommandOutcome, CommandReply, CommandSpec, Consistency, ConsistencyParameter, EventRecord, EventsParameters,
-    Health, InvalidConsistency, Manifest, ManifestError, Member, ModuleStored, Named, NodeReadiness, PlanRequest,
-    Planned, QueryOutcome, QueryReply, Role, Row, RowAnswer, Rows, RowsParameters, SEQUENCE_HEADER, SESSION_HEADER,
-    SessionOpened, Stage, Status, StepRequest, StepTaken, TableSpec, VersionInfo, VersionSwitch,
+    Health, InvalidConsistency, Manifest, ManifestError, Member, ModuleStored, Named, NodeReadiness, PieceParameters,
+    PlanRequest, Planned, QueryOutcome, QueryReply, Role, Row, RowAnswer, Rows, RowsParameters, SEQUENCE_HEADER,
+    SESSION_HEADER, SessionOpened, SnapshotFile, SnapshotRecord, Stage, Status, StepRequest, StepTaken, TableSpec,
+    VerifyRecord, VersionInfo, VersionSwitch,
 };

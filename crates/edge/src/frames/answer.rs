@@ -52,6 +52,7 @@ impl Frames {
             SubmitError::OutcomeUnknown(_)
             | SubmitError::Overloaded(_)
             | SubmitError::TooLarge(_)
+            | SubmitError::DiskFull(_)
             | SubmitError::Unavailable(_) => return codes::of_submit(&error),
         };
         // An unknown outcome stays one, whatever is known of the leader: the client must not take it for undone.

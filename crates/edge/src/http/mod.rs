@@ -10,6 +10,7 @@ mod modules;
 pub(crate) mod problem;
 mod queries;
 mod sessions;
+mod snapshots;
 mod status;
 mod streams;
 mod tables;
@@ -67,8 +68,11 @@ pub(crate) fn routes(api: Arc<Api>) -> axum::Router {
         .route("/v1/changes/{change}/{step}", post(changes::step))
         .route("/v1/modules/{module}", put(modules::store))
         .route("/v1/sessions", post(sessions::open))
+        .route("/v1/snapshots", post(snapshots::make))
+        .route("/v1/snapshots/{index}/files/{file}", get(snapshots::piece))
         .route("/v1/status", get(status::show))
         .route("/v1/streams/{stream}", get(streams::read))
+        .route("/v1/verify", post(snapshots::verify))
         .route("/healthz", get(status::alive))
         .route("/readyz", get(status::ready))
         .fallback(no_such_path)

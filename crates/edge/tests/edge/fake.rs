@@ -9,8 +9,8 @@ use machine::manifest::{CommandSpec, TableSpec};
 use machine::{
     Application, ApplicationVersion, Body, Catalog, Change, ChangeEvent, ChangeId, Cluster, ClusterId, Code,
     Consistency, Decision, Event, EventPage, Failure, FailureCode, Index, Level, Manifest, MemberStatus, Module, Node,
-    NodeId, Offset, Outcome, Pending, Read, ReadAnswer, ReadError, ReadValue, Reply, Request, Role, SessionId, Shape,
-    Stage, StateDigest, Status, SubmitError, TableId, Term, TimeMs, Version,
+    NodeId, Offset, Outcome, Pending, Read, ReadAnswer, ReadError, ReadValue, Reply, Request, Role, Scanned, SessionId,
+    Shape, SnapshotFile, SnapshotListing, Stage, StateDigest, Status, SubmitError, TableId, Term, TimeMs, Version,
 };
 use parking_lot::Mutex;
 
@@ -369,6 +369,41 @@ impl Cluster for Fake {
     fn events_beyond(&self, stream: String, beyond: Offset) -> Pending<'_, ()> {
         Box::pin(async move {
             self.until(|state| state.streams[&stream].len() as u64 > beyond.0).await;
+        })
+    }
+
+    fn snapshot(&self) -> Pending<'_, Result<SnapshotListing, ReadError>> {
+        Box::pin(async move {
+            Ok(SnapshotListing {
+                cluster: self.state.lock().catalog.cluster,
+                index: self.state.lock().applied,
+                digest: StateDigest::default(),
+                files: vec![SnapshotFile {
+                    name: "snapshot".into(),
+                    bytes: 8,
+                }],
+            })
+        })
+    }
+
+    fn snapshot_piece(&self, index: Index, file: String, from: u64) -> Pending<'_, Result<Bytes, ReadError>> {
+        Box::pin(async move {
+            if file != "snapshot" || index != self.state.lock().applied {
+                return Err(ReadError::UnknownSnapshot(format!("no {file:?} as of {index}")));
+            }
+            // Pieces of three bytes.
+            let whole = Bytes::from_static(b"all of it").slice(..8);
+            let from = usize::try_from(from).unwrap_or(usize::MAX).min(whole.len());
+            Ok(whole.slice(from..(from + 3).min(whole.len())))
+        })
+    }
+
+    fn scan_disk(&self) -> Pending<'_, Result<Scanned, ReadError>> {
+        Box::pin(async move {
+            Ok(Scanned {
+                index: self.state.lock().applied,
+                rows: 7,
+            })
         })
     }
 

@@ -12,6 +12,7 @@ mod modules;
 mod reads;
 mod real_client;
 mod routing;
+mod snapshots;
 mod streams;
 
 use std::sync::Arc;

@@ -133,6 +133,9 @@ pub enum ReadError {
     /// No such stream.
     #[error("there is no stream {0:?}")]
     UnknownStream(String),
+    /// No such snapshot here, or no such file in it.
+    #[error("{0}")]
+    UnknownSnapshot(String),
     /// The application failed on it.
     #[error("the application failed: {}", .0.detail)]
     Failed(Failure),
@@ -185,6 +188,9 @@ pub enum SubmitError {
     /// Past a limit. Nothing was done.
     #[error("{0}")]
     TooLarge(String),
+    /// The disk has no room for it. Nothing was done.
+    #[error("the disk is full: {0}")]
+    DiskFull(String),
     /// The node is stopping or cannot serve. Nothing was done.
     #[error("the node cannot serve: {0}")]
     Unavailable(String),
@@ -243,6 +249,37 @@ pub struct Status {
     pub parked: Option<String>,
 }
 
+/// A snapshot of everything as of one index, as files that can be copied off a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotListing {
+    /// The cluster it is of.
+    pub cluster: ClusterId,
+    /// As of which entry.
+    pub index: Index,
+    /// The digest as of then.
+    pub digest: StateDigest,
+    /// The files, the snapshot itself first.
+    pub files: Vec<SnapshotFile>,
+}
+
+/// One file of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotFile {
+    /// Its name, with `/` between the parts of a path.
+    pub name: String,
+    /// Its length, bytes.
+    pub bytes: u64,
+}
+
+/// What a scan of everything that lies on a node's disk found in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scanned {
+    /// As of which entry.
+    pub index: Index,
+    /// How many rows.
+    pub rows: u64,
+}
+
 /// The running cluster as one of its nodes gives it to whoever serves the world.
 pub trait Cluster: Send + Sync {
     /// Brings a request into the log and waits for its reply. Only the leader takes it.
@@ -259,6 +296,12 @@ pub trait Cluster: Send + Sync {
     fn status(&self) -> Status;
     /// Applications, changes and nodes as of this node's applied index.
     fn catalog(&self) -> Arc<Catalog>;
+    /// A snapshot at this node that shows every command acknowledged before it was asked for; made now if need be.
+    fn snapshot(&self) -> Pending<'_, Result<SnapshotListing, ReadError>>;
+    /// Bytes of a file of a snapshot from `from` on, about a mebibyte; none at its end.
+    fn snapshot_piece(&self, index: Index, file: String, from: u64) -> Pending<'_, Result<Bytes, ReadError>>;
+    /// Reads everything on this node's disk again and checks it; damage ends the node.
+    fn scan_disk(&self) -> Pending<'_, Result<Scanned, ReadError>>;
     /// Ends when this node's applied index is at least `index` and its catalog shows that, or soon after it stops.
     fn applied(&self, index: Index) -> Pending<'_, ()>;
     /// Ends when a leader is known that is not `other_than`, or soon after the node stops.

@@ -1,9 +1,11 @@
 //! Makes this node known: founds the cluster's log where that is due, and registers name and addresses.
 
+use environment::timeout;
 use machine::{Body, Catalog, ClusterId, Genesis, Index, LEVEL_MAX, Level, RegisterNode};
 use tracing::{info, warn};
 
 use super::Hands;
+use crate::limits::ANNOUNCE_AGAIN;
 
 pub async fn run(hands: Hands, register: RegisterNode) {
     let mut seen = Index::default();
@@ -12,8 +14,21 @@ pub async fn run(hands: Hands, register: RegisterNode) {
         if is_known(&catalog, &hands, &register) {
             return;
         }
-        if let Err(error) = step(&hands, &catalog, &register).await {
-            warn!(%error, "this node could not be registered yet");
+        match step(&hands, &catalog, &register).await {
+            // A node that lags behind does not see it yet: saying it again and again would only fill the log.
+            Ok(true) => drop(
+                timeout(
+                    &hands.environment,
+                    ANNOUNCE_AGAIN,
+                    hands
+                        .published
+                        .changed
+                        .until(|| is_known(&hands.published.catalog(), &hands, &register)),
+                )
+                .await,
+            ),
+            Ok(false) => {}
+            Err(error) => warn!(%error, "this node could not be registered yet"),
         }
         if !hands.news(&mut seen).await {
             return;
@@ -32,10 +47,11 @@ fn is_known(catalog: &Catalog, hands: &Hands, register: &RegisterNode) -> bool {
     })
 }
 
-async fn step(hands: &Hands, catalog: &Catalog, register: &RegisterNode) -> Result<(), String> {
+/// True when something was brought into the log.
+async fn step(hands: &Hands, catalog: &Catalog, register: &RegisterNode) -> Result<bool, String> {
     if catalog.level == Level(0) {
         if !hands.group.is_leader() {
-            return Ok(());
+            return Ok(false);
         }
         let cluster: ClusterId = hands.cluster.status().cluster;
         let founder = register.clone();
@@ -50,16 +66,16 @@ async fn step(hands: &Hands, catalog: &Catalog, register: &RegisterNode) -> Resu
             .await
             .map_err(|error| error.to_string())?;
         info!(cluster = format!("{:x}", cluster.0), "a new cluster has begun");
-        return Ok(());
+        return Ok(true);
     }
     if hands.group.leader().is_none() {
-        return Ok(());
+        return Ok(false);
     }
     let body = Body::RegisterNode(register.clone());
     hands
         .leader
         .propose(&*hands.cluster, body)
         .await
-        .map(drop)
+        .map(|_| true)
         .map_err(|error| error.to_string())
 }

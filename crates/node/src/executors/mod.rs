@@ -21,6 +21,7 @@ use crate::limits::EXECUTOR_INTERVAL;
 use crate::node::UpkeepOptions;
 use crate::published::Published;
 use crate::raft::Group;
+use crate::room::Room;
 use crate::upkeep::Upkeep;
 
 pub use members::hand_over;
@@ -52,6 +53,8 @@ pub struct Hands {
     pub applied_bytes: Arc<AtomicU64>,
     /// The log.
     pub log: Log,
+    /// Room on the disk.
+    pub room: Room,
 }
 
 impl Hands {
@@ -65,6 +68,7 @@ impl Hands {
         self.environment
             .spawn("snapshots", upkeep::make_snapshots(self.clone()));
         self.environment.spawn("scans", upkeep::scan(self.clone()));
+        self.environment.spawn_worker("room", upkeep::watch_room(self.clone()));
         self.environment.spawn("notes", upkeep::keep_notes(self.clone()));
     }
 

@@ -8,10 +8,11 @@ use tracing::{info, warn};
 
 use super::Hands;
 use crate::limits::UPKEEP_INTERVAL;
+use crate::upkeep::STOPPING;
 
 impl Hands {
     /// Waits a while; false when the node stops.
-    async fn pause(&self, pause: std::time::Duration) -> bool {
+    pub(super) async fn pause(&self, pause: std::time::Duration) -> bool {
         timeout(&self.environment, pause, self.published.stop.closed())
             .await
             .is_err()
@@ -31,6 +32,7 @@ pub async fn make_snapshots(hands: Hands) {
                 last = applied;
                 hands.group.snapshot_made().await;
             }
+            Err(error) if error == STOPPING => return,
             // The next attempt comes by itself; what made this one fail was told where it was found.
             Err(error) => warn!(error, "no snapshot could be made, and the log is kept"),
         }
@@ -44,6 +46,7 @@ pub async fn scan(hands: Hands) {
             Ok(scanned) => {
                 info!(index = %scanned.index, rows = scanned.rows, "scanned everything on disk: all is well")
             }
+            Err(error) if error == STOPPING => return,
             Err(error) => warn!(error, "the scan of what lies on disk did not end well"),
         }
         if !hands.pause(hands.options.scan_interval).await {
@@ -52,9 +55,18 @@ pub async fn scan(hands: Hands) {
     }
 }
 
+/// Looks how much room there is on the disk.
+pub async fn watch_room(hands: Hands) {
+    let condition = hands.upkeep.condition().clone();
+    while hands.pause(UPKEEP_INTERVAL).await {
+        hands.room.look(&**condition.disk(), condition.data());
+    }
+}
+
 /// Keeps the members' addresses in the notes, and gives this node its vote back once it holds what it had promised.
 pub async fn keep_notes(hands: Hands) {
     let condition = hands.upkeep.condition().clone();
+    let mut seen = machine::Index::default();
     loop {
         let catalog = hands.published.catalog();
         let members = catalog.voters.union(&catalog.learners);
@@ -77,7 +89,7 @@ pub async fn keep_notes(hands: Hands) {
                 Err(error) => warn!(error, "the notes could not be written"),
             }
         }
-        if !hands.pause(UPKEEP_INTERVAL).await {
+        if !hands.news(&mut seen).await {
             return;
         }
     }

@@ -381,3 +381,10 @@ pub fn members_record(index: Index, term: Term, membership: super::types::Member
         payload: openraft::EntryPayload::Membership(membership),
     }))
 }
+
+/// The record that makes one node the only member, for a cluster that begins with the state of another one.
+pub fn lone_member_record(index: Index, term: Term, node: NodeId) -> Option<Record> {
+    let nodes = std::collections::BTreeMap::from([(node.0, BasicNode::new(""))]);
+    let membership = super::types::Membership::new(vec![BTreeSet::from([node.0])], nodes).ok()?;
+    members_record(index, term, membership)
+}

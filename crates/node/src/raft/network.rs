@@ -28,7 +28,7 @@ use tokio::io::AsyncWriteExt;
 use super::codec;
 use super::types::{LogId, Types};
 use crate::calls::Offer;
-use crate::limits::{PEER_APPEND_TIMEOUT, PEER_CALL_TIMEOUT, SNAPSHOT_POLL};
+use crate::limits::{PEER_APPEND_TIMEOUT, PEER_CALL_TIMEOUT, SNAPSHOT_OFFER_TIME, SNAPSHOT_POLL};
 use crate::peer::Peers;
 use crate::peer::caller::{self, Caller};
 use crate::peer::frames::{self, Frame, Kind};
@@ -231,6 +231,8 @@ impl RaftNetworkV2<Types> for Network {
             from: self.peers.address(self.peers.node(), ""),
         };
         let environment = self.peers.environment().clone();
+        // The same snapshot for a while, also while the node starts again: with a newer one each time it might never end.
+        let until = environment.clock.now() + SNAPSHOT_OFFER_TIME;
         futures::pin_mut!(cancel);
         loop {
             let asked = self
@@ -243,13 +245,21 @@ impl RaftNetworkV2<Types> for Network {
                     futures::future::Either::Right((closed, _)) => return Err(closed.into()),
                 }
             };
-            // One that starts again with it is not there for a while.
-            let answer = answer.map_err(|error| Unreachable::new(&error))?;
-            let applied = Index::from_bytes(&answer).map_err(|error| NetworkError::new(&error))?;
-            if applied >= index {
-                return Ok(SnapshotResponse::new(vote));
+            match answer {
+                Ok(answer) => {
+                    let applied = Index::from_bytes(&answer).map_err(|error| NetworkError::new(&error))?;
+                    if applied >= index {
+                        return Ok(SnapshotResponse::new(vote));
+                    }
+                }
+                Err(error) if environment.clock.now() >= until => return Err(Unreachable::new(&error).into()),
+                Err(_) => {}
             }
-            environment.sleep(SNAPSHOT_POLL).await;
+            let pause = environment.sleep(SNAPSHOT_POLL);
+            futures::pin_mut!(pause);
+            if let futures::future::Either::Right((closed, _)) = futures::future::select(pause, &mut cancel).await {
+                return Err(closed.into());
+            }
         }
     }
 

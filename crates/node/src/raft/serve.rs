@@ -14,6 +14,7 @@ use super::group::Group;
 use super::types::Types;
 use crate::condition::Condition;
 use crate::peer::frames::{self, Frame, Kind};
+use crate::room::Room;
 
 /// How many appends of one stream may wait for this node's log.
 const APPENDS_WAITING: usize = 64;
@@ -23,12 +24,13 @@ const APPENDS_WAITING: usize = 64;
 pub struct PeerService {
     group: Group,
     condition: Condition,
+    room: Room,
 }
 
 impl PeerService {
     /// For a node's group.
-    pub fn new(group: Group, condition: Condition) -> PeerService {
-        PeerService { group, condition }
+    pub fn new(group: Group, condition: Condition, room: Room) -> PeerService {
+        PeerService { group, condition, room }
     }
 
     /// A node that has forgotten entries it had promised to keep has no voice before it holds them again.
@@ -51,6 +53,9 @@ impl PeerService {
         match kind {
             Kind::Append => {
                 let request = codec::decode_append(&body).map_err(|error| text(&error))?;
+                if !request.entries.is_empty() && !self.room.holds() {
+                    return Err("the disk is full: no entries are taken until there is room".to_owned());
+                }
                 let answer = raft.append_entries(request).await.map_err(|error| text(&error))?;
                 Ok(codec::encode_append_answer(&answer))
             }
@@ -104,7 +109,7 @@ impl PeerService {
             Some((next, waiting))
         });
         let mut answers = std::pin::pin!(self.group.handle().stream_append(waiting));
-        let incoming = take_in(first, read, requests);
+        let incoming = take_in(first, read, requests, &self.room);
         let outgoing = async {
             let mut out = BytesMut::new();
             while let Some(answer) = answers.next().await {
@@ -141,6 +146,7 @@ async fn take_in(
     first: Frame,
     mut read: impl AsyncRead + Unpin,
     requests: mpsc::Sender<AppendEntriesRequest<Types>>,
+    room: &Room,
 ) -> io::Result<()> {
     let mut frame = first;
     loop {
@@ -152,6 +158,13 @@ async fn take_in(
         }
         let request = codec::decode_append(&frame.body)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        // What only shows that the leader lives needs no room.
+        if !request.entries.is_empty() && !room.holds() {
+            return Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                "the disk is full: no entries are taken until there is room",
+            ));
+        }
         if requests.send(request).await.is_err() {
             return Ok(());
         }

@@ -114,8 +114,8 @@ async fn continue_log(site: &Site<'_>, index: Index, term: Term, fate: LogFate) 
     let log = opened.log;
     if log.term_at(index) != Some(term) {
         // Either it has not come so far, or what it holds there was never committed.
-        wait(|done| log.truncate_after(None, done)).await?;
-        wait(|done| log.purge_through(index, term, done)).await?;
+        wait_for(|done| log.truncate_after(None, done)).await?;
+        wait_for(|done| log.purge_through(index, term, done)).await?;
     }
     if let LogFate::Discard(vote) = fate
         && log.read_vote().is_none_or(|known| known.term < vote.term)
@@ -126,7 +126,11 @@ async fn continue_log(site: &Site<'_>, index: Index, term: Term, fate: LogFate) 
     Ok(())
 }
 
-async fn wait(ask: impl FnOnce(log::Flushed)) -> Result<(), String> {
+/// Waits for what was asked of the log.
+///
+/// # Errors
+/// The disk failed.
+pub async fn wait_for(ask: impl FnOnce(log::Flushed)) -> Result<(), String> {
     let (done, waiting) = oneshot::channel();
     ask(Box::new(move |result| drop(done.send(result))));
     match waiting.await {

@@ -11,5 +11,5 @@ mod rebuild;
 
 pub use bundle::{Bundle, INCOMING};
 pub use fetch::{Front, Source, settle};
-pub use install::{LogFate, OpenBackend, Site, install};
+pub use install::{LogFate, OpenBackend, Site, install, wait_for};
 pub use rebuild::rebuild;

@@ -215,8 +215,9 @@ fn open_rest(config: &Config, site: &Site<'_>, log: &Log) -> Result<Parts, Fault
         | streams::Error::Disk { .. } => other(error),
     })?;
     let keeper = Keeper::open(environment.disk.clone(), &config.data, site.identity.cluster).map_err(other)?;
+    keeper.forget_after(applied).map_err(other)?;
     let held = Held { machine, state };
-    if log.purged().is_some() && keeper.newest().is_none_or(|newest| newest.index > applied) {
+    if log.purged().is_some() && keeper.newest().is_none() {
         first_snapshot(&held, &streams, log, &keeper)?;
     }
     Ok(Parts {

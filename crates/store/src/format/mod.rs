@@ -124,7 +124,16 @@ impl Format {
 mod tests {
     use super::*;
 
-    const ALL: [Format; 8] = [LOG_SEGMENT, VOTE, COMMITTED, STATE, STREAM_SEGMENT, SNAPSHOT, IDENTITY];
+    const ALL: [Format; 8] = [
+        LOG_SEGMENT,
+        VOTE,
+        COMMITTED,
+        STATE,
+        STREAM_SEGMENT,
+        SNAPSHOT,
+        NOTES,
+        IDENTITY,
+    ];
 
     #[test]
     fn magics_differ() {

@@ -7,6 +7,7 @@ mod content;
 mod event;
 mod manifest;
 mod row;
+mod snapshot;
 mod status;
 
 pub use application::{ApplicationInfo, ApplicationList, CodeSource, ModuleStored, VersionInfo, VersionSwitch};
@@ -20,4 +21,5 @@ pub use command::{
 pub use event::{EventRecord, EventsParameters};
 pub use manifest::{CommandSpec, Manifest, ManifestError, Named, TableSpec};
 pub use row::{Consistency, ConsistencyParameter, InvalidConsistency, Row, RowAnswer, Rows, RowsParameters};
+pub use snapshot::{PieceParameters, SnapshotFile, SnapshotRecord, VerifyRecord};
 pub use status::{Health, Member, Role, Status};

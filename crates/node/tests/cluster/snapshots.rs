@@ -1,0 +1,92 @@
+//! Snapshots take the place of a log that was purged.
+
+use machine::{Consistency, Index};
+
+use crate::world::{World, total};
+
+/// A snapshot as often as possible, and little of the log kept behind it.
+fn eager() -> World {
+    let mut world = World::new();
+    world.upkeep.snapshot_log_bytes = 1;
+    world.upkeep.log_keep_entries = KEEP;
+    world
+}
+
+const KEEP: u64 = 50;
+
+/// Waits until the log of a node begins after `index`.
+async fn purged(world: &World, name: &str, index: Index) {
+    let snapshots = world.data(name).join("snapshots");
+    let newest = || {
+        let names = std::fs::read_dir(&snapshots).into_iter().flatten();
+        let index = |name: String| {
+            name.strip_suffix(".snapshot")
+                .and_then(|digits| digits.parse::<u64>().ok())
+        };
+        names
+            .filter_map(|entry| index(entry.ok()?.file_name().into_string().ok()?))
+            .max()
+    };
+    let waited = environment::timeout(&world.environment, crate::world::PATIENCE, async {
+        // Purging goes by steps of 64 entries.
+        while newest().is_none_or(|newest| newest < index.0 + KEEP + 70) {
+            world.environment.sleep(std::time::Duration::from_millis(10)).await;
+        }
+    });
+    waited.await.expect("a snapshot is made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_missed_what_was_purged_and_one_that_joins_late_take_a_snapshot() {
+    let world = eager();
+    let [a, b, c] = world.three(3).await;
+    let missed = c.cluster.status().last;
+    c.node.shutdown().await;
+    drop(c.cluster);
+    for _ in 0..200 {
+        world.add(&[&a, &b], 1).await;
+    }
+    for name in ["a", "b"] {
+        purged(&world, name, missed).await;
+    }
+    let c = world.start("c", &[1], None).await;
+    let (c, reason) = world.start_again("c", c).await;
+    assert!(reason.contains("snapshot"), "{reason}");
+    let c = world.catch_up("c", c, &[&a, &b]).await;
+    assert_eq!(total(&c, Consistency::Linearizable).await.1, "203");
+    let d = world.start("d", &[1], Some(&a.peer)).await;
+    let (d, _) = world.start_again("d", d).await;
+    let d = world.catch_up("d", d, &[&a, &b, &c]).await;
+    world.voters(&a, 4).await;
+    assert_eq!(world.add(&[&a, &b, &c, &d], 7).await, "210");
+    world.agree(&[&a, &b, &c, &d]).await;
+    // What was installed is good to start from again, and to give to others.
+    d.node.shutdown().await;
+    drop(d.cluster);
+    let d = world.start("d", &[1], None).await;
+    world.agree(&[&a, &b, &c, &d]).await;
+    d.node.upkeep().scan().await.expect("all is well");
+    for member in [a, b, c, d] {
+        member.node.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_node_with_a_purged_log_comes_back() {
+    let world = eager();
+    let a = world.start("a", &[1], None).await;
+    let change = world.plan(&[&a], 1).await;
+    world.switched(&a, change).await;
+    for _ in 0..150 {
+        world.add(&[&a], 1).await;
+    }
+    purged(&world, "a", Index(20)).await;
+    a.node.shutdown().await;
+    drop(a.cluster);
+    // Without its snapshots, too: the state has all that is needed.
+    std::fs::remove_dir_all(world.data("a").join("snapshots")).expect("they are there");
+    let a = world.start("a", &[1], None).await;
+    assert_eq!(world.add(&[&a], 1).await, "151");
+    a.node.upkeep().scan().await.expect("all is well");
+    a.node.shutdown().await;
+}
