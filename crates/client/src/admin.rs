@@ -89,10 +89,11 @@ impl Admin {
         Ok(self.http.send(&HttpRequest::get(path)).await?.body)
     }
 
-    /// Makes a node read and check everything on its disk. May take long.
+    /// Makes the first node of those named read and check everything on its disk. May take long, and is not repeated: one
+    /// that finds damage starts again.
     ///
     /// # Errors
-    /// As [`Http::send`].
+    /// As [`Http::send_once`].
     pub async fn verify(&self) -> Result<VerifyRecord, Error> {
         self.http
             .send(&HttpRequest::post("/v1/verify", Bytes::new()))

@@ -81,6 +81,10 @@ pub(crate) fn of_read(error: &ReadError) -> Refusal {
             Code::UnknownStream,
             format!("{error}: a stream is named APPLICATION.NAME, and `GET /v1/apps` lists them"),
         ),
+        ReadError::Damaged(_) => Refusal::new(
+            Code::DiskDamaged,
+            format!("{error}; the node stops serving: damage to its state or streams it mends by itself"),
+        ),
         ReadError::UnknownSnapshot(why) => Refusal::new(
             Code::UnknownSnapshot,
             format!("{why}; `POST /v1/snapshots` makes one and lists its files"),

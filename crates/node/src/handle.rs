@@ -17,7 +17,7 @@ use crate::published::Published;
 use crate::raft::Group;
 use crate::reads::{Freshness, Readers};
 use crate::room::Room;
-use crate::snapshots::{self, Piece};
+use crate::snapshots::{self, Piece, Trouble};
 use crate::upkeep::Upkeep;
 
 /// The node as its own process sees it.
@@ -208,7 +208,12 @@ impl Cluster for Handle {
     }
 
     fn scan_disk(&self) -> Pending<'_, Result<Scanned, ReadError>> {
-        Box::pin(async move { self.upkeep.scan().await.map_err(ReadError::Unavailable) })
+        Box::pin(async move {
+            self.upkeep.scan().await.map_err(|trouble| match trouble {
+                Trouble::Damaged(reason) | Trouble::LogDamaged(reason) => ReadError::Damaged(reason),
+                Trouble::Failed(reason) => ReadError::Unavailable(reason),
+            })
+        })
     }
 
     fn status(&self) -> Status {

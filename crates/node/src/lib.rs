@@ -29,4 +29,5 @@ mod upkeep;
 pub use condition::{Ending, order_rebuild};
 pub use node::{Config, Node, StartError, UpkeepOptions};
 pub use restore::{Restored, restore};
+pub use snapshots::Trouble;
 pub use upkeep::Upkeep;

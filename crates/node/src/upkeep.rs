@@ -82,40 +82,37 @@ impl Upkeep {
     pub async fn make(&self) -> Result<Arc<Header>, String> {
         let (done, wait) = oneshot::channel();
         self.0.orders.send(Order::Snapshot(done)).map_err(|_| stopping())?;
-        self.settle(wait.await)
+        self.settle(wait.await).map_err(|trouble| trouble.to_string())
     }
 
     /// Reads everything on disk again and checks it.
     ///
     /// # Errors
-    /// A text that says what is wrong; damage ends the node, too.
-    pub async fn scan(&self) -> Result<Scanned, String> {
+    /// See [`Trouble`]; damage ends the node, too.
+    pub async fn scan(&self) -> Result<Scanned, Trouble> {
         let (done, wait) = oneshot::channel();
-        self.0.orders.send(Order::Scan(done)).map_err(|_| stopping())?;
+        let unsent = |_| Trouble::Failed(stopping());
+        self.0.orders.send(Order::Scan(done)).map_err(unsent)?;
         let scanned = self.settle(wait.await)?;
         // Last, because a snapshot that is damaged costs nothing but making it anew.
         if let Err(error) = self.check_snapshots().await {
             warn!(error, "the newest snapshot is damaged: making a new one");
-            self.make().await?;
-            self.check_snapshots().await?;
+            self.make().await.map_err(Trouble::Failed)?;
+            self.check_snapshots().await.map_err(Trouble::Failed)?;
         }
         Ok(scanned)
     }
 
-    fn settle<T>(&self, answer: Result<Result<T, Trouble>, oneshot::error::RecvError>) -> Result<T, String> {
-        match answer {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(trouble)) => {
-                let reason = trouble.to_string();
-                match trouble {
-                    Trouble::Damaged(_) => self.0.condition.damaged(&reason),
-                    Trouble::LogDamaged(_) => self.0.condition.log_damaged(&reason),
-                    Trouble::Failed(_) => {}
-                }
-                Err(reason)
+    fn settle<T>(&self, answer: Result<Result<T, Trouble>, oneshot::error::RecvError>) -> Result<T, Trouble> {
+        let answer = answer.unwrap_or_else(|_| Err(Trouble::Failed(stopping())));
+        if let Err(trouble) = &answer {
+            match trouble {
+                Trouble::Damaged(reason) => self.0.condition.damaged(reason),
+                Trouble::LogDamaged(reason) => self.0.condition.log_damaged(reason),
+                Trouble::Failed(_) => {}
             }
-            Err(_) => Err(stopping()),
         }
+        answer
     }
 
     async fn check_snapshots(&self) -> Result<(), String> {

@@ -153,6 +153,19 @@ impl Http {
         }
     }
 
+    /// Sends a request once, to the first address that was given, for what is asked of one node alone.
+    ///
+    /// # Errors
+    /// [`Error::Problem`] for every status but 2xx; as [`Http::send_to`].
+    pub async fn send_once(&self, request: &HttpRequest) -> Result<HttpResponse, Error> {
+        let address = self.options.addresses.first().cloned().unwrap_or_default();
+        let response = self.send_to(&address, request).await?;
+        match response.status {
+            200..=299 => Ok(response),
+            _ => Err(Error::Problem(read_problem(&response))),
+        }
+    }
+
     /// Sends a request as [`Http::send`] does and gives its body as it comes, line by line.
     ///
     /// # Errors

@@ -124,6 +124,8 @@ codes! {
     Timeout = 112, "timeout", 504, SameClaim, "There was no answer in time";
     /// No such path.
     NotFound = 113, "not_found", 404, No, "There is nothing at this path";
+    /// What lies on the node's disk is damaged: it stops serving and is rebuilt.
+    DiskDamaged = 117, "disk_damaged", 500, No, "The node's data is damaged";
     /// The disk has no room; nothing was done.
     DiskFull = 116, "disk_full", 507, Later, "The disk is full";
     /// The path does not take that method.

@@ -133,6 +133,9 @@ pub enum ReadError {
     /// No such stream.
     #[error("there is no stream {0:?}")]
     UnknownStream(String),
+    /// What lies on this node's disk is not what it should be.
+    #[error("this node's data is damaged: {0}")]
+    Damaged(String),
     /// No such snapshot here, or no such file in it.
     #[error("{0}")]
     UnknownSnapshot(String),

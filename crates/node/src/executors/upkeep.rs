@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use super::Hands;
 use crate::limits::UPKEEP_INTERVAL;
+use crate::snapshots::Trouble;
 use crate::upkeep::STOPPING;
 
 impl Hands {
@@ -46,8 +47,8 @@ pub async fn scan(hands: Hands) {
             Ok(scanned) => {
                 info!(index = %scanned.index, rows = scanned.rows, "scanned everything on disk: all is well")
             }
-            Err(error) if error == STOPPING => return,
-            Err(error) => warn!(error, "the scan of what lies on disk did not end well"),
+            Err(Trouble::Failed(reason)) if reason == STOPPING => return,
+            Err(error) => warn!(%error, "the scan of what lies on disk did not end well"),
         }
         if !hands.pause(hands.options.scan_interval).await {
             return;

@@ -13,7 +13,7 @@ pub enum Error {
     Format(#[from] format::Error),
     /// What was once safe on disk is damaged.
     #[error(
-        "{} is damaged at byte {offset}: {detail}; the log cannot be trusted from there on: remove this node's data and let it join again, or restore a backup",
+        "{} is damaged at byte {offset}: {detail}; the log cannot be trusted from there on",
         file.display()
     )]
     Damaged {
@@ -26,7 +26,7 @@ pub enum Error {
     },
     /// A segment is gone.
     #[error(
-        "the log in {} lacks the records from {from} to {to}: a segment was removed; restore it, or remove this node's data and let it join again",
+        "the log in {} lacks the records from {from} to {to}: a segment was removed",
         directory.display()
     )]
     Missing {

@@ -12,7 +12,7 @@ pub enum Error {
     Format(#[from] format::Error),
     /// A row is not one.
     #[error(
-        "the state in {} is damaged: {detail}; it must be rebuilt: remove it, and the node takes it from the log or from a peer",
+        "the state in {} is damaged: {detail}",
         directory.display()
     )]
     Damaged {

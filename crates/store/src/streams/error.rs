@@ -13,7 +13,7 @@ pub enum Error {
     Format(#[from] format::Error),
     /// A segment is damaged.
     #[error(
-        "{} is damaged at byte {offset}: {detail}; remove this node's data and let it join again, or restore a backup",
+        "{} is damaged at byte {offset}: {detail}",
         file.display()
     )]
     Damaged {
@@ -26,7 +26,7 @@ pub enum Error {
     },
     /// The files hold less than the state says they do.
     #[error(
-        "{} ends before event {holds} at byte {offset}, and the state speaks of events up to {wanted}: files of the stream were lost; remove this node's data and let it join again, or restore a backup",
+        "{} ends before event {holds} at byte {offset}, and the state speaks of events up to {wanted}: files of the stream were lost",
         file.display()
     )]
     Short {
