@@ -1,5 +1,6 @@
 //! The real binary, run as its users run it: processes, sockets, disks.
 
+mod backup;
 mod bad_input;
 mod binary;
 mod demo;
