@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use crate::codec::{Codec, Error, Reader, put_varint};
-use crate::{ChangeId, ClusterId, Digest, Level, Manifest, MeterNumber, NodeId, Sequence, SessionId, TimeMs, record};
+use crate::{
+    ChangeId, ClusterId, Digest, Level, Manifest, MeterNumber, NodeId, Offset, Sequence, SessionId, TimeMs, record,
+};
 
 /// The format of the entries that this binary writes. It reads this one and, for ever, all before it.
 pub const ENTRY_FORMAT: u8 = 1;
@@ -40,6 +42,10 @@ pub enum Body {
     Tick,
     /// 10: raises the level.
     RaiseLevel(Level),
+    /// 11: moves a named consumer of a stream, or makes it.
+    CommitConsumer(CommitConsumer),
+    /// 12: forgets a named consumer.
+    RemoveConsumer(RemoveConsumer),
 }
 
 /// The first entry of a cluster.
@@ -285,6 +291,38 @@ record!(RegisterNode {
     binary
 });
 
+/// Where a named consumer of a stream stands from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitConsumer {
+    /// The stream.
+    pub stream: String,
+    /// The consumer's name; one that is not known is made.
+    pub consumer: String,
+    /// The event that it reads next.
+    pub offset: Offset,
+    /// Where it must stand before, unless it stands at `offset` already; none: anywhere.
+    pub expected: Option<Offset>,
+    /// Whether it may go back.
+    pub reset: bool,
+}
+record!(CommitConsumer {
+    stream,
+    consumer,
+    offset,
+    expected,
+    reset
+});
+
+/// Forgets a named consumer of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoveConsumer {
+    /// The stream.
+    pub stream: String,
+    /// The consumer's name.
+    pub consumer: String,
+}
+record!(RemoveConsumer { stream, consumer });
+
 impl Body {
     fn number(&self) -> u64 {
         match self {
@@ -298,6 +336,8 @@ impl Body {
             Body::RegisterNode(_) => 8,
             Body::Tick => 9,
             Body::RaiseLevel(_) => 10,
+            Body::CommitConsumer(_) => 11,
+            Body::RemoveConsumer(_) => 12,
         }
     }
 }
@@ -316,6 +356,8 @@ impl Codec for Entry {
             Body::ChangeStep(body) => body.encode(out),
             Body::RegisterNode(body) => body.encode(out),
             Body::RaiseLevel(body) => body.encode(out),
+            Body::CommitConsumer(body) => body.encode(out),
+            Body::RemoveConsumer(body) => body.encode(out),
             Body::OpenSession | Body::Tick => {}
         }
     }
@@ -338,6 +380,8 @@ impl Codec for Entry {
             8 => Body::RegisterNode(Codec::decode(reader)?),
             9 => Body::Tick,
             10 => Body::RaiseLevel(Codec::decode(reader)?),
+            11 => Body::CommitConsumer(Codec::decode(reader)?),
+            12 => Body::RemoveConsumer(Codec::decode(reader)?),
             number => return Err(reader.unknown("entry kind", number)),
         };
         Ok(Entry { time, body })
@@ -511,6 +555,17 @@ mod tests {
             Body::RegisterNode(register()),
             Body::Tick,
             Body::RaiseLevel(Level(2)),
+            Body::CommitConsumer(CommitConsumer {
+                stream: "ledger.transfers".into(),
+                consumer: "audit".into(),
+                offset: Offset(300),
+                expected: Some(Offset(200)),
+                reset: true,
+            }),
+            Body::RemoveConsumer(RemoveConsumer {
+                stream: "ledger.transfers".into(),
+                consumer: "audit".into(),
+            }),
         ]
     }
 
@@ -550,7 +605,7 @@ mod tests {
         }
 
         #[test]
-        fn no_damaged_entry_panics(which in 0..10_usize, at: proptest::sample::Index, byte: u8) {
+        fn no_damaged_entry_panics(which in 0..12_usize, at: proptest::sample::Index, byte: u8) {
             let mut bytes = Entry { time: TimeMs(1), body: one_of_each().swap_remove(which) }.to_bytes();
             let at = at.index(bytes.len());
             bytes[at] = byte;

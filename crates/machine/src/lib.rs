@@ -9,6 +9,7 @@ mod apply;
 mod catalog;
 pub mod change;
 pub mod codec;
+mod consumers;
 mod digest;
 mod entry;
 mod ids;
@@ -23,10 +24,11 @@ mod sessions;
 mod standing;
 
 pub use catalog::{Application, ApplicationVersion, Blocker, Catalog, Change, ChangeEvent, Module, Node, Stage};
+pub use consumers::{Consumer, Consumers};
 pub use digest::StateDigest;
 pub use entry::{
-    Body, ChangeStep, Claim, Code, ENTRY_FORMAT, Entry, Genesis, ModuleChunk, NodeReady, PackedRequest,
-    PlanApplication, Readiness, RegisterNode, Request, RequestView, Step, pack,
+    Body, ChangeStep, Claim, Code, CommitConsumer, ENTRY_FORMAT, Entry, Genesis, ModuleChunk, NodeReady, PackedRequest,
+    PlanApplication, Readiness, RegisterNode, RemoveConsumer, Request, RequestView, Step, pack,
 };
 pub use ids::{
     ChangeId, ClusterId, Digest, Index, Level, MeterNumber, NodeId, Offset, Sequence, SessionId, Shape, TableId, Term,

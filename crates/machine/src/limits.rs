@@ -11,7 +11,7 @@ pub const DOCUMENT_BYTES_MAX: usize = 1 << 20;
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
 /// Bytes of all writes and events of one command.
 pub const EFFECTS_BYTES_MAX: usize = 16 << 20;
-/// Bytes of one name: application, table, stream, command, node.
+/// Bytes of one name: application, table, stream, command, node, consumer.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of one module.
 pub const MODULE_BYTES_MAX: usize = 8 << 20;
@@ -45,6 +45,8 @@ pub const SCAN_ROWS_MAX: usize = 10_000;
 pub const SCAN_BYTES_MAX: usize = 4 << 20;
 /// Members of one cluster.
 pub const NODES_MAX: usize = 64;
+/// Named consumers of one cluster.
+pub const CONSUMERS_MAX: usize = 1000;
 /// Finished changes kept for the record.
 pub const CHANGES_KEPT_MAX: usize = 1000;
 /// Fuel of one apply, query or migrate: units of the meter, one an instruction.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::codec::Codec;
+use crate::consumers::{Consumers, KeptConsumers};
 use crate::sessions::Sessions;
 use crate::{
     Applications, Catalog, Decision, Index, Level, NodeId, Offset, Reply, Row, Shape, StateDigest, StateError,
@@ -24,6 +25,8 @@ pub const NODE_TABLE: TableId = TableId(2);
 pub(crate) const TABLE_FIRST: TableId = TableId(16);
 /// Keys of sessions in the system table: this, then the id, big-endian.
 pub(crate) const SESSION_PREFIX: &[u8] = b"session/";
+/// Keys of consumers in the system table: this, then the stream, a slash, and the consumer's name.
+pub(crate) const CONSUMER_PREFIX: &[u8] = b"consumer/";
 pub(crate) const CATALOG_KEY: &[u8] = b"catalog";
 pub(crate) const POSITION_KEY: &[u8] = b"position";
 
@@ -82,6 +85,7 @@ pub struct Machine {
     pub(crate) position: Position,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) sessions: Sessions,
+    pub(crate) consumers: KeptConsumers,
     catalog_dirty: bool,
     /// Bytes to chain into the digest at the end of the entry; kept to spare the allocation.
     pub(crate) trail: Vec<u8>,
@@ -95,6 +99,7 @@ impl Machine {
     pub fn load(rows: &dyn StateRead) -> Result<Machine, StateError> {
         let mut machine = Machine {
             sessions: Sessions::load(rows)?,
+            consumers: KeptConsumers::load(rows)?,
             ..Machine::default()
         };
         if let Some(position) = system_row(rows, POSITION_KEY)? {
@@ -114,6 +119,12 @@ impl Machine {
         for (id, session) in self.sessions.take_dirty() {
             let key = [SESSION_PREFIX, &id.0.to_be_bytes()].concat();
             match session {
+                Some(bytes) => put_system(txn, &key, bytes),
+                None => txn.delete(SYSTEM_TABLE, &key),
+            }
+        }
+        for (key, consumer) in self.consumers.take_dirty() {
+            match consumer {
                 Some(bytes) => put_system(txn, &key, bytes),
                 None => txn.delete(SYSTEM_TABLE, &key),
             }
@@ -149,6 +160,12 @@ impl Machine {
     #[must_use]
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
+    }
+
+    /// Named consumers.
+    #[must_use]
+    pub fn consumers(&self) -> &Arc<Consumers> {
+        self.consumers.shared()
     }
 
     /// How many sessions are open.
@@ -231,7 +248,7 @@ pub(crate) fn system_rows<T: Codec>(rows: &dyn StateRead, prefix: &[u8]) -> Resu
     }
 }
 
-fn decode<T: Codec>(key: &[u8], bytes: &[u8]) -> Result<T, StateError> {
+pub(crate) fn decode<T: Codec>(key: &[u8], bytes: &[u8]) -> Result<T, StateError> {
     T::from_bytes(bytes).map_err(|error| {
         StateError(format!(
             "the machine's own row {:?} cannot be read: {error}",

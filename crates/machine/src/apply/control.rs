@@ -39,6 +39,8 @@ impl Machine {
             Body::RegisterNode(node) => self.register_node(node),
             Body::Tick => Decision::Done { index },
             Body::RaiseLevel(level) => self.raise_level(index, level)?,
+            Body::CommitConsumer(commit) => self.commit_consumer(index, &commit),
+            Body::RemoveConsumer(remove) => self.remove_consumer(index, &remove),
             Body::Requests(_) => return Err(Stop::Halt("requests reached the control path".into())),
         };
         Ok(decision)

@@ -3,6 +3,7 @@
 mod context;
 mod control;
 mod requests;
+mod streams;
 #[cfg(test)]
 mod tests;
 
@@ -77,7 +78,9 @@ impl Body {
             | Body::NodeReady(_)
             | Body::ChangeStep(_)
             | Body::RegisterNode(_)
-            | Body::RaiseLevel(_) => true,
+            | Body::RaiseLevel(_)
+            | Body::CommitConsumer(_)
+            | Body::RemoveConsumer(_) => true,
         }
     }
 }

@@ -569,3 +569,81 @@ fn a_version_that_is_only_planned_converts_nothing() {
         "version 2 reads what version 1 wrote"
     );
 }
+
+fn commit(run: &mut Run, stream: &str, offset: u64, expected: Option<u64>, reset: bool) -> String {
+    let decision = run.control(Body::CommitConsumer(CommitConsumer {
+        stream: stream.into(),
+        consumer: "audit".into(),
+        offset: Offset(offset),
+        expected: expected.map(Offset),
+        reset,
+    }));
+    code_of(decision)
+}
+
+fn code_of(decision: Decision) -> String {
+    match decision {
+        Decision::Refused { code, .. } => code.to_owned(),
+        _ => "done".to_owned(),
+    }
+}
+
+#[test]
+fn a_consumer_stands_in_the_log_within_its_stream_and_is_found_again() {
+    let mut run = Run::new();
+    assert_eq!(commit(&mut run, "notes.log", 0, None, false), "unknown_stream");
+    run.switched(1, 1, &[]);
+    assert_eq!(
+        commit(&mut run, "notes.log", 0, None, false),
+        "done",
+        "named and never written to"
+    );
+    for text in ["a one", "b two", "c three"] {
+        run.outcome("put", text);
+    }
+    assert_eq!(commit(&mut run, "notes.log", 4, None, false), "offset_past_end");
+    assert_eq!(commit(&mut run, "notes.log", 2, Some(1), false), "consumer_moved");
+    assert_eq!(commit(&mut run, "notes.log", 2, Some(0), false), "done");
+    let committed = run.machine.time();
+    assert_eq!(commit(&mut run, "notes.log", 1, None, false), "consumer_goes_back");
+    run.machine.save(&mut run.rows);
+    let loaded = Machine::load(&run.rows).expect("what was saved can be loaded");
+    assert_eq!(loaded.consumers(), run.machine.consumers());
+    let stands = loaded.consumers().get("notes.log", "audit");
+    let expected = Consumer {
+        offset: Offset(2),
+        committed,
+    };
+    assert_eq!(stands, Some(expected), "with the log time of its last commit");
+}
+
+#[test]
+fn a_consumer_that_is_removed_is_gone_from_the_rows_too() {
+    let mut run = Run::new();
+    run.switched(1, 1, &[]);
+    let remove = || {
+        Body::RemoveConsumer(RemoveConsumer {
+            stream: "notes.log".into(),
+            consumer: "audit".into(),
+        })
+    };
+    assert_eq!(code_of(run.control(remove())), "unknown_consumer");
+    commit(&mut run, "notes.log", 0, None, false);
+    run.machine.save(&mut run.rows);
+    assert_eq!(Machine::load(&run.rows).unwrap().consumers().count(), 1);
+    assert_eq!(code_of(run.control(remove())), "done");
+    run.machine.save(&mut run.rows);
+    assert_eq!(Machine::load(&run.rows).unwrap().consumers().count(), 0);
+}
+
+#[test]
+fn the_machines_other_rows_lie_beside_those_of_consumers() {
+    let mut run = Run::new();
+    run.switched(1, 1, &[]);
+    commit(&mut run, "notes.log", 0, None, false);
+    run.control(Body::OpenSession);
+    run.machine.save(&mut run.rows);
+    let loaded = Machine::load(&run.rows).unwrap();
+    assert_eq!((loaded.sessions_open(), loaded.consumers().count()), (1, 1));
+    assert_eq!(loaded.catalog(), run.machine.catalog());
+}
