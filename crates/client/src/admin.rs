@@ -5,9 +5,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::http::{Http, HttpRequest, Lines, Repeat, escape, query_string};
 use crate::wire::{
-    ApplicationInfo, ApplicationList, ChangeList, ChangeRecord, Consistency, EventRecord, Health, ModuleStored,
-    PlanRequest, Planned, QueryReply, RowAnswer, Rows, RowsParameters, SnapshotRecord, Status, StepRequest, StepTaken,
-    VerifyRecord,
+    ApplicationInfo, ApplicationList, ChangeList, ChangeRecord, CommitRequest, Consistency, ConsumerCommitted,
+    ConsumerList, ConsumerRecord, ConsumerRemoved, EventRecord, Health, ModuleStored, PlanRequest, Planned, QueryReply,
+    RowAnswer, Rows, RowsParameters, SnapshotRecord, Status, StepRequest, StepTaken, StreamList, VerifyRecord,
 };
 use crate::{Error, Options, limits};
 
@@ -259,11 +259,78 @@ impl Admin {
         Events {
             http: self.http.clone(),
             stream: stream.to_owned(),
-            next: from,
+            next: Some(from),
             follow,
             lines: None,
         }
     }
+
+    /// Events of a stream as [`Admin::events`], from the first one that it holds.
+    #[must_use]
+    pub fn events_from_start(&self, stream: &str, follow: bool) -> Events {
+        Events {
+            next: None,
+            ..self.events(stream, 0, follow)
+        }
+    }
+
+    /// All streams.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn streams(&self) -> Result<StreamList, Error> {
+        self.http.get_json("/v1/streams").await
+    }
+
+    /// All named consumers.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn consumers(&self) -> Result<ConsumerList, Error> {
+        self.http.get_json("/v1/consumers").await
+    }
+
+    /// One consumer of a stream.
+    ///
+    /// # Errors
+    /// As [`Http::send`]; one that is not there is a problem of code `unknown_consumer`.
+    pub async fn consumer(&self, stream: &str, name: &str) -> Result<ConsumerRecord, Error> {
+        self.http.get_json(&consumer_path(stream, name)).await
+    }
+
+    /// Moves a consumer, or makes it.
+    ///
+    /// # Errors
+    /// As [`Http::send`]. A reset that expects nothing is not repeated by itself: it could undo what came between.
+    pub async fn commit_consumer(
+        &self,
+        stream: &str,
+        name: &str,
+        commit: &CommitRequest,
+    ) -> Result<ConsumerCommitted, Error> {
+        let body = serde_json::to_vec(commit).map_err(|error| Error::Invalid(error.to_string()))?;
+        let repeat = match commit.reset && commit.expected.is_none() {
+            true => Repeat::IfNotDone,
+            false => Repeat::Freely,
+        };
+        let request = HttpRequest::put(consumer_path(stream, name), body)
+            .header("content-type", "application/json")
+            .repeat(repeat);
+        self.http.send(&request).await?.json()
+    }
+
+    /// Forgets a consumer.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn remove_consumer(&self, stream: &str, name: &str) -> Result<ConsumerRemoved, Error> {
+        let request = HttpRequest::delete(consumer_path(stream, name));
+        self.http.send(&request).await?.json()
+    }
+}
+
+fn consumer_path(stream: &str, name: &str) -> String {
+    format!("/v1/streams/{}/consumers/{}", escape(stream), escape(name))
 }
 
 /// Events of a stream, in order and without gaps, from whichever node answers.
@@ -271,7 +338,8 @@ impl Admin {
 pub struct Events {
     http: Http,
     stream: String,
-    next: u64,
+    /// None before the first event of a stream that is read from its start.
+    next: Option<u64>,
     follow: bool,
     lines: Option<Lines>,
 }
@@ -284,18 +352,20 @@ impl Events {
     /// As [`Http::send`], and [`Error::Unreadable`] when the events that come are not those asked for.
     pub async fn next(&mut self) -> Result<Option<EventRecord>, Error> {
         loop {
-            let (stream, from, follow) = (escape(&self.stream), self.next, self.follow);
-            let path = format!(
-                "/v1/streams/{stream}?from={from}{}",
-                if follow { "&follow=true" } else { "" }
-            );
+            let query = query_string(&[
+                ("from", self.next.map(|from| from.to_string())),
+                ("follow", self.follow.then(|| "true".to_owned())),
+            ]);
+            let path = format!("/v1/streams/{}{query}", escape(&self.stream));
             let event: EventRecord = match next_record(&self.http, &mut self.lines, &path).await? {
                 Record::Some(event) => event,
                 Record::End if !self.follow => return Ok(None),
                 // The node that served it is stopping.
                 Record::End | Record::Broken => continue,
             };
-            if event.offset != self.next {
+            if let Some(next) = self.next
+                && event.offset != next
+            {
                 return Err(Error::Unreadable {
                     address: self
                         .lines
@@ -304,18 +374,18 @@ impl Events {
                         .unwrap_or_default(),
                     what: format!(
                         "event {} of stream {} where {} was expected",
-                        event.offset, self.stream, self.next
+                        event.offset, self.stream, next
                     ),
                 });
             }
-            self.next += 1;
+            self.next = Some(event.offset + 1);
             return Ok(Some(event));
         }
     }
 
-    /// The offset of the event that comes next.
+    /// The offset of the event that comes next; none before the first of a stream that is read from its start.
     #[must_use]
-    pub fn offset(&self) -> u64 {
+    pub fn offset(&self) -> Option<u64> {
         self.next
     }
 }

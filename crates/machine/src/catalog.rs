@@ -259,6 +259,15 @@ impl Catalog {
         })
     }
 
+    /// The names of the streams that any kept version of an application names.
+    pub fn streams(&self) -> impl Iterator<Item = &str> {
+        let versions = self
+            .applications
+            .values()
+            .flat_map(|application| application.versions.values());
+        versions.flat_map(|version| version.manifest.streams.iter().map(String::as_str))
+    }
+
     /// The name of a node, or its number.
     #[must_use]
     pub fn node_name(&self, node: NodeId) -> String {

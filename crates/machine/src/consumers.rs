@@ -44,12 +44,14 @@ impl Consumers {
         self.by_stream.values().map(BTreeMap::len).sum()
     }
 
-    fn insert(&mut self, stream: &str, name: &str, consumer: Consumer) {
+    /// Puts a consumer where it stands now.
+    pub fn insert(&mut self, stream: &str, name: &str, consumer: Consumer) {
         let of_stream = self.by_stream.entry(stream.to_owned()).or_default();
         of_stream.insert(name.to_owned(), consumer);
     }
 
-    fn remove(&mut self, stream: &str, name: &str) {
+    /// Lets go of a consumer.
+    pub fn remove(&mut self, stream: &str, name: &str) {
         if let Some(of_stream) = self.by_stream.get_mut(stream) {
             of_stream.remove(name);
             if of_stream.is_empty() {

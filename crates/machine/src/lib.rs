@@ -39,7 +39,7 @@ pub use manifest::Manifest;
 pub use ports::{
     Applications, Call, CallError, CallOutcome, Cluster, Consistency, Context, Decision, Event, EventPage,
     MemberStatus, Misuse, Pair, Pending, Read, ReadAnswer, ReadError, ReadValue, Role, Row, Scanned, SnapshotFile,
-    SnapshotListing, StateError, StateRead, StateTxn, Status, SubmitError, Trap,
+    SnapshotListing, StateError, StateRead, StateTxn, Status, StreamStatus, SubmitError, Trap,
 };
 pub use refound::refound;
 pub use reply::{Failure, FailureCode, Outcome, Reply};

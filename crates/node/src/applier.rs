@@ -280,6 +280,7 @@ impl Applier {
             time: machine.time(),
             digest: machine.digest(),
             catalog: machine.catalog().clone(),
+            consumers: machine.consumers().clone(),
             parked,
         };
         drop(guard);

@@ -174,7 +174,9 @@ fn nodes_own(body: Body) -> Result<Body, String> {
         | Body::PlanApplication(_)
         | Body::ChangeStep(_)
         | Body::Tick
-        | Body::RaiseLevel(_) => Err("a node may only report and register itself".to_owned()),
+        | Body::RaiseLevel(_)
+        | Body::CommitConsumer(_)
+        | Body::RemoveConsumer(_) => Err("a node may only report and register itself".to_owned()),
     }
 }
 

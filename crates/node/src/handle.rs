@@ -1,13 +1,14 @@
 //! The node as a [`Cluster`]: what whoever serves the world talks to.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use environment::channel::{mpsc, oneshot};
 use machine::{
-    Body, Catalog, Cluster, ClusterId, Consistency, Decision, EventPage, Index, Level, MemberStatus, NodeId, Offset,
-    PackedRequest, Pending, Read, ReadAnswer, ReadError, Reply, Request, Scanned, SnapshotListing, Status, SubmitError,
-    limits as log_limits,
+    Body, Catalog, Cluster, ClusterId, Consistency, Consumers, Decision, EventPage, Index, Level, MemberStatus, NodeId,
+    Offset, PackedRequest, Pending, Read, ReadAnswer, ReadError, Reply, Request, Scanned, SnapshotListing, Status,
+    StreamStatus, SubmitError, limits as log_limits,
 };
 use store::streams::StreamReader;
 
@@ -214,6 +215,31 @@ impl Cluster for Handle {
                 Trouble::Failed(reason) => ReadError::Unavailable(reason),
             })
         })
+    }
+
+    fn streams(&self) -> BTreeMap<String, StreamStatus> {
+        let catalog = self.published.catalog();
+        // One that nothing was written to yet is a stream all the same.
+        let named = catalog.streams().map(|name| (name.to_owned(), StreamStatus::default()));
+        let mut streams: BTreeMap<String, StreamStatus> = named.collect();
+        streams.extend(self.streams.extents().into_iter().map(|(name, extent)| {
+            let status = StreamStatus {
+                start: extent.start,
+                end: extent.end,
+                bytes: extent.segments.iter().map(|segment| segment.bytes).sum(),
+                segments: extent.segments.len() as u64,
+            };
+            (name, status)
+        }));
+        streams
+    }
+
+    fn consumers(&self) -> Arc<Consumers> {
+        self.published.consumers()
+    }
+
+    fn fresh(&self) -> Pending<'_, Result<Index, ReadError>> {
+        Box::pin(Handle::fresh(self))
     }
 
     fn status(&self) -> Status {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use machine::{Catalog, Index, StateDigest, TimeMs};
+use machine::{Catalog, Consumers, Index, StateDigest, TimeMs};
 use parking_lot::RwLock;
 
 use crate::progress::Progress;
@@ -18,6 +18,8 @@ pub struct Facts {
     pub digest: StateDigest,
     /// Applications, changes, nodes.
     pub catalog: Arc<Catalog>,
+    /// Named consumers.
+    pub consumers: Arc<Consumers>,
     /// Why nothing is applied, if so.
     pub parked: Option<String>,
 }
@@ -58,6 +60,11 @@ impl Published {
     /// The catalog.
     pub fn catalog(&self) -> Arc<Catalog> {
         self.facts.read().catalog.clone()
+    }
+
+    /// Named consumers.
+    pub fn consumers(&self) -> Arc<Consumers> {
+        self.facts.read().consumers.clone()
     }
 
     /// Ends all waits.

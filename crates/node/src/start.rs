@@ -281,6 +281,7 @@ fn facts_of(machine: &Machine) -> Facts {
         time: machine.time(),
         digest: machine.digest(),
         catalog: machine.catalog().clone(),
+        consumers: machine.consumers().clone(),
         parked: None,
     }
 }

@@ -56,6 +56,15 @@ impl HttpRequest {
         }
     }
 
+    /// A `DELETE`, not to be repeated.
+    pub fn delete(path: impl Into<String>) -> Self {
+        HttpRequest {
+            method: Method::DELETE,
+            repeat: Repeat::IfNotDone,
+            ..HttpRequest::get(path)
+        }
+    }
+
     /// With one more header.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {

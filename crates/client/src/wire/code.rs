@@ -141,6 +141,20 @@ codes! {
     UnknownChange = 203, "unknown_change", 404, No, "There is no such change";
     /// The table has no row under that key.
     RowNotFound = 204, "row_not_found", 404, No, "The table has no such row";
+    /// The stream has no consumer of that name.
+    UnknownConsumer = 210, "unknown_consumer", 404, No, "The stream has no such consumer";
+    /// The consumer does not stand where it was expected: somebody else moved it.
+    ConsumerMoved = 211, "consumer_moved", 409, No, "Somebody else has moved the consumer";
+    /// The commit would bring the consumer back, and did not ask for that.
+    ConsumerGoesBack = 212, "consumer_goes_back", 409, No, "The consumer would go back";
+    /// The cluster keeps no more consumers.
+    TooManyConsumers = 213, "too_many_consumers", 409, No, "The cluster keeps no more consumers";
+    /// Not a consumer's name.
+    ConsumerInvalid = 214, "consumer_invalid", 422, No, "That cannot name a consumer";
+    /// The offset lies beyond the stream's end.
+    OffsetPastEnd = 215, "offset_past_end", 422, No, "The offset lies beyond the stream's end";
+    /// The events are removed. Names the first that is there.
+    EventsTrimmed = 216, "events_trimmed", 410, No, "The events are removed from the stream";
 
     /// No such snapshot at this node, or no such file in it.
     UnknownSnapshot = 205, "unknown_snapshot", 404, No, "There is no such snapshot";

@@ -14,9 +14,10 @@ pub use code::{Code, Retry};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
 pub use v1::{
     ApplicationInfo, ApplicationList, Blocker, ChangeEvent, ChangeKind, ChangeList, ChangeRecord, CodeSource,
-    CommandOutcome, CommandReply, CommandSpec, Consistency, ConsistencyParameter, EventRecord, EventsParameters,
-    Health, InvalidConsistency, Manifest, ManifestError, Member, ModuleStored, Named, NodeReadiness, PieceParameters,
-    PlanRequest, Planned, QueryOutcome, QueryReply, Role, Row, RowAnswer, Rows, RowsParameters, SEQUENCE_HEADER,
-    SESSION_HEADER, SessionOpened, SnapshotFile, SnapshotRecord, Stage, Status, StepRequest, StepTaken, TableSpec,
-    VerifyRecord, VersionInfo, VersionSwitch,
+    CommandOutcome, CommandReply, CommandSpec, CommitRequest, Consistency, ConsistencyParameter, ConsumerCommitted,
+    ConsumerList, ConsumerRecord, ConsumerRemoved, EventRecord, EventsParameters, Health, InvalidConsistency, Manifest,
+    ManifestError, Member, ModuleStored, Named, NodeReadiness, PieceParameters, PlanRequest, Planned, QueryOutcome,
+    QueryReply, Role, Row, RowAnswer, Rows, RowsParameters, SEQUENCE_HEADER, SESSION_HEADER, STREAM_END_HEADER,
+    STREAM_START_HEADER, SessionOpened, SnapshotFile, SnapshotRecord, Stage, Status, StepRequest, StepTaken,
+    StreamList, StreamRecord, TableSpec, VerifyRecord, VersionInfo, VersionSwitch,
 };

@@ -27,6 +27,9 @@ pub struct Problem {
     /// The entry at which a command failed, if it came that far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
+    /// The first event that the stream still holds, where one before it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_offset: Option<u64>,
 }
 
 fn about_blank() -> String {
@@ -45,6 +48,7 @@ impl Problem {
             code,
             leader_http: None,
             index: None,
+            first_offset: None,
         }
     }
 

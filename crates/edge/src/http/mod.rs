@@ -4,6 +4,7 @@ mod apps;
 mod body;
 mod changes;
 mod commands;
+mod consumers;
 mod extract;
 mod feed;
 mod modules;
@@ -26,7 +27,7 @@ use bytes::Bytes;
 use client::wire::Code;
 use environment::channel::Semaphore;
 use environment::{Environment, timeout};
-use machine::{Body, Cluster, Decision, Index, MeterNumber, ReadAnswer, ReadError, TimeMs};
+use machine::{Body, Cluster, Decision, Index, MeterNumber, Pending, ReadAnswer, ReadError, TimeMs};
 use serde::Serialize;
 
 use crate::codes::{self, Refusal};
@@ -66,12 +67,18 @@ pub(crate) fn routes(api: Arc<Api>) -> axum::Router {
         .route("/v1/changes/{change}", get(changes::show))
         .route("/v1/changes/{change}/watch", get(changes::watch))
         .route("/v1/changes/{change}/{step}", post(changes::step))
+        .route("/v1/consumers", get(consumers::list))
         .route("/v1/modules/{module}", put(modules::store))
         .route("/v1/sessions", post(sessions::open))
         .route("/v1/snapshots", post(snapshots::make))
         .route("/v1/snapshots/{index}/files/{file}", get(snapshots::piece))
         .route("/v1/status", get(status::show))
+        .route("/v1/streams", get(streams::list))
         .route("/v1/streams/{stream}", get(streams::read))
+        .route(
+            "/v1/streams/{stream}/consumers/{name}",
+            get(consumers::show).put(consumers::commit).delete(consumers::remove),
+        )
         .route("/v1/verify", post(snapshots::verify))
         .route("/healthz", get(status::alive))
         .route("/readyz", get(status::ready))
@@ -172,11 +179,23 @@ impl Api {
 
     /// Reads, and reads again while no leader can confirm it and the time allows.
     async fn read(&self, read: machine::Read, consistency: machine::Consistency) -> Result<ReadAnswer, Refusal> {
+        self.confirmed(|| self.cluster.read(read.clone(), consistency)).await
+    }
+
+    /// What this node shows is as fresh as was asked for; gives the index that it shows at least.
+    async fn shown(&self, consistency: machine::Consistency) -> Result<Index, Refusal> {
+        match consistency {
+            machine::Consistency::Linearizable => self.confirmed(|| self.cluster.fresh()).await,
+            machine::Consistency::Stale => Ok(self.cluster.status().applied),
+        }
+    }
+
+    /// Tries what a leader must confirm, again and again while none can and the time allows.
+    async fn confirmed<'a, T>(&self, attempt: impl Fn() -> Pending<'a, Result<T, ReadError>>) -> Result<T, Refusal> {
         let deadline = self.environment.clock.now() + self.limits.hold_max;
         let mut pause = limits::REROUTE_PAUSE;
         loop {
-            let answer = self.cluster.read(read.clone(), consistency);
-            match timeout(&self.environment, self.limits.request_time_max, answer).await {
+            match timeout(&self.environment, self.limits.request_time_max, attempt()).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(ReadError::Unconfirmed(_))) if self.environment.clock.now() + pause < deadline => {
                     self.environment.sleep(pause).await;

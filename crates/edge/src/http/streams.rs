@@ -1,18 +1,19 @@
-//! `GET /v1/streams/{stream}`
+//! `GET /v1/streams`, `GET /v1/streams/{stream}`
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
-use client::wire::{EventRecord, EventsParameters};
+use client::wire::{EventRecord, EventsParameters, StreamList, StreamRecord};
 use futures::FutureExt;
-use machine::{Event, EventPage, Offset};
+use machine::{Consistency, Event, EventPage, Offset};
 
-use super::Api;
 use super::extract::{Parameters, UrlPath, UrlQuery};
 use super::feed::{Feed, Form};
+use super::{Api, consumers};
 use crate::codes::{self, Refusal};
 use crate::limits::{EVENT_PAGE_BYTES, FOLLOW_PAUSE};
 
@@ -20,7 +21,23 @@ use crate::limits::{EVENT_PAGE_BYTES, FOLLOW_PAUSE};
 const LAST_EVENT_HEADER: &str = "last-event-id";
 
 impl Parameters for EventsParameters {
-    const NAMES: &'static [&'static str] = &["from", "limit", "follow"];
+    const NAMES: &'static [&'static str] = &["from", "consumer", "limit", "follow"];
+}
+
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<StreamList> {
+    // The status is taken first: what is shown is then never older than the index says.
+    let index = api.cluster.status().applied.0;
+    let streams = api.cluster.streams().into_iter().map(|(name, status)| StreamRecord {
+        name,
+        start: status.start.0,
+        end: status.end.0,
+        bytes: status.bytes,
+        segments: status.segments,
+    });
+    Json(StreamList {
+        index,
+        streams: streams.collect(),
+    })
 }
 
 pub(super) async fn read(
@@ -29,7 +46,7 @@ pub(super) async fn read(
     UrlQuery(parameters): UrlQuery<EventsParameters>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let from = Offset(resumed(&headers)?.unwrap_or(parameters.from));
+    let from = first(&api, &stream, &parameters, &headers).await?;
     // The first page is read before the answer begins: an unknown stream is a problem and not an empty body.
     let page = api.cluster.events(stream.clone(), from, EVENT_PAGE_BYTES).await;
     let page = page.map_err(|error| codes::of_read(&error))?;
@@ -44,6 +61,24 @@ pub(super) async fn read(
         page: Some(page),
         api,
     }))
+}
+
+/// Where to begin: behind the last event that the client got, where it says, or where the consumer stands.
+async fn first(api: &Api, stream: &str, parameters: &EventsParameters, headers: &HeaderMap) -> Result<Offset, Refusal> {
+    let resumed = resumed(headers)?;
+    if parameters.consumer.is_some() && parameters.from.is_some() {
+        let why = "both `from` and `consumer` say where to begin: give one of them";
+        return Err(Refusal::malformed(why));
+    }
+    match (resumed.or(parameters.from), &parameters.consumer) {
+        (Some(from), _) => Ok(Offset(from)),
+        (None, Some(name)) => {
+            // A place that is older than the last commit would give events again that are done with.
+            api.shown(Consistency::Linearizable).await?;
+            Ok(consumers::find(api, stream, name)?.offset)
+        }
+        (None, None) => Ok(Offset(0)),
+    }
 }
 
 fn resumed(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {

@@ -8,9 +8,10 @@ use environment::channel::{Notify, Semaphore};
 use machine::manifest::{CommandSpec, TableSpec};
 use machine::{
     Application, ApplicationVersion, Body, Catalog, Change, ChangeEvent, ChangeId, Cluster, ClusterId, Code,
-    Consistency, Decision, Event, EventPage, Failure, FailureCode, Index, Level, Manifest, MemberStatus, Module, Node,
-    NodeId, Offset, Outcome, Pending, Read, ReadAnswer, ReadError, ReadValue, Reply, Request, Role, Scanned, SessionId,
-    Shape, SnapshotFile, SnapshotListing, Stage, StateDigest, Status, SubmitError, TableId, Term, TimeMs, Version,
+    Consistency, Consumer, Consumers, Decision, Event, EventPage, Failure, FailureCode, Index, Level, Manifest,
+    MemberStatus, Module, Node, NodeId, Offset, Outcome, Pending, Read, ReadAnswer, ReadError, ReadValue, Reply,
+    Request, Role, Scanned, SessionId, Shape, SnapshotFile, SnapshotListing, Stage, StateDigest, Status, StreamStatus,
+    SubmitError, TableId, Term, TimeMs, Version,
 };
 use parking_lot::Mutex;
 
@@ -43,6 +44,9 @@ pub struct State {
     pub awaited: Index,
     pub rows: BTreeMap<String, BTreeMap<Bytes, Bytes>>,
     pub streams: BTreeMap<String, Vec<Event>>,
+    pub consumers: Arc<Consumers>,
+    /// Answers for the next questions whether what is shown is fresh, before the usual ones.
+    pub confirmations: VecDeque<Result<Index, ReadError>>,
 }
 
 pub fn manifest(version: u32) -> Manifest {
@@ -139,6 +143,8 @@ impl Fake {
                 awaited: Index(0),
                 rows: BTreeMap::new(),
                 streams: [("ledger.transfers".to_owned(), Vec::new())].into(),
+                consumers: Arc::default(),
+                confirmations: VecDeque::new(),
             }),
             changed: Notify::new(),
             gate: Semaphore::new(0),
@@ -259,6 +265,18 @@ impl Fake {
                     });
                     assert_eq!(module.bytes_here, chunk.at, "pieces come in order");
                     module.bytes_here += chunk.bytes.len() as u64;
+                    Decision::Done { index }
+                }
+                Body::CommitConsumer(commit) => {
+                    let consumer = Consumer {
+                        offset: commit.offset,
+                        committed: TimeMs(5),
+                    };
+                    Arc::make_mut(&mut state.consumers).insert(&commit.stream, &commit.consumer, consumer);
+                    Decision::Done { index }
+                }
+                Body::RemoveConsumer(remove) => {
+                    Arc::make_mut(&mut state.consumers).remove(&remove.stream, &remove.consumer);
                     Decision::Done { index }
                 }
                 _ => Decision::Done { index },
@@ -404,6 +422,30 @@ impl Cluster for Fake {
                 index: self.state.lock().applied,
                 rows: 7,
             })
+        })
+    }
+
+    fn streams(&self) -> BTreeMap<String, StreamStatus> {
+        let state = self.state.lock();
+        let status = |events: &Vec<Event>| StreamStatus {
+            start: Offset(0),
+            end: Offset(events.len() as u64),
+            bytes: 100,
+            segments: 1,
+        };
+        let streams = state.streams.iter();
+        streams.map(|(name, events)| (name.clone(), status(events))).collect()
+    }
+
+    fn consumers(&self) -> Arc<Consumers> {
+        self.state.lock().consumers.clone()
+    }
+
+    fn fresh(&self) -> Pending<'_, Result<Index, ReadError>> {
+        Box::pin(async move {
+            let mut state = self.state.lock();
+            let applied = state.applied;
+            state.confirmations.pop_front().unwrap_or(Ok(applied))
         })
     }
 

@@ -3,6 +3,7 @@
 mod browser;
 mod changes;
 mod commands;
+mod consumers;
 mod drain;
 mod fake;
 mod framer;

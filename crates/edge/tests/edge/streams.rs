@@ -104,3 +104,12 @@ async fn server_sent_events_resume_and_show_that_they_live() {
     let answer = served.browser.call("GET", STREAM, &[("Last-Event-ID", "x")], b"").await;
     assert_eq!(answer.problem(), (400, "malformed".into()));
 }
+
+#[tokio::test]
+async fn streams_are_listed_with_where_they_begin_and_end() {
+    let served = serve(Fake::leading()).await;
+    served.fake.emit("ledger.transfers", b"0");
+    let streams = served.browser.get("/v1/streams").await.json();
+    let record = json!({"name": "ledger.transfers", "start": 0, "end": 1, "bytes": 100, "segments": 1});
+    assert_eq!(streams, json!({"index": 10, "streams": [record]}));
+}

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -5,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    Body, Catalog, ChangeId, ClusterId, Failure, Index, Level, NodeId, Offset, Reply, Request, SessionId, StateDigest,
-    Term, TimeMs,
+    Body, Catalog, ChangeId, ClusterId, Consumers, Failure, Index, Level, NodeId, Offset, Reply, Request, SessionId,
+    StateDigest, Term, TimeMs,
 };
 
 /// An answer that is still to come.
@@ -32,6 +33,19 @@ pub struct EventPage {
     pub events: Vec<Event>,
     /// The offset that the next event to be appended will have.
     pub end: Offset,
+}
+
+/// One stream as a node has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StreamStatus {
+    /// The first event that is there, or will be.
+    pub start: Offset,
+    /// The offset that the next event to be appended will have.
+    pub end: Offset,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// How many files those are.
+    pub segments: u64,
 }
 
 /// What a reader wants.
@@ -295,6 +309,12 @@ pub trait Cluster: Send + Sync {
     fn events(&self, stream: String, from: Offset, bytes_max: usize) -> Pending<'_, Result<EventPage, ReadError>>;
     /// Ends when the stream's end passes `beyond`, or soon after the node stops serving.
     fn events_beyond(&self, stream: String, beyond: Offset) -> Pending<'_, ()>;
+    /// Every stream there is, by name, as this node has it now.
+    fn streams(&self) -> BTreeMap<String, StreamStatus>;
+    /// Named consumers as of this node's applied index.
+    fn consumers(&self) -> Arc<Consumers>;
+    /// Ends when this node shows everything that was acknowledged before the call, and gives the index that it shows.
+    fn fresh(&self) -> Pending<'_, Result<Index, ReadError>>;
     /// This node and its cluster as it sees them now.
     fn status(&self) -> Status;
     /// Applications, changes and nodes as of this node's applied index.

@@ -7,6 +7,6 @@ mod state;
 pub use applications::{Applications, Call, CallError, CallOutcome, Context, Misuse, Pair, Trap};
 pub use cluster::{
     Cluster, Consistency, Decision, Event, EventPage, MemberStatus, Pending, Read, ReadAnswer, ReadError, ReadValue,
-    Role, Scanned, SnapshotFile, SnapshotListing, Status, SubmitError,
+    Role, Scanned, SnapshotFile, SnapshotListing, Status, StreamStatus, SubmitError,
 };
 pub use state::{Row, StateError, StateRead, StateTxn};

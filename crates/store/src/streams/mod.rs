@@ -25,7 +25,7 @@ use parking_lot::RwLock;
 
 pub use error::Error;
 pub use extents::{KnownDigests, Listing, holds, missing, place, segment_path};
-pub use reader::StreamReader;
+pub use reader::{SegmentExtent, StreamExtent, StreamReader};
 pub use sync::SyncJob;
 
 use crate::limits::STREAM_SEGMENT_BYTES;

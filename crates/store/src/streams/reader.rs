@@ -19,6 +19,26 @@ pub struct StreamReader {
     pub(super) shared: Arc<Shared>,
 }
 
+/// How far a stream reaches, and in which files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamExtent {
+    /// The first event that may be read, or will be there.
+    pub start: Offset,
+    /// The offset that the next event will have.
+    pub end: Offset,
+    /// Its segments, in order.
+    pub segments: Vec<SegmentExtent>,
+}
+
+/// One file of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentExtent {
+    /// Offset of its first event.
+    pub base: Offset,
+    /// Bytes of it that hold header and batches.
+    pub bytes: u64,
+}
+
 /// What the writer and all readers see.
 pub(super) struct Shared {
     pub disk: Arc<dyn Disk>,
@@ -101,6 +121,24 @@ impl StreamReader {
     pub fn end(&self, stream: &str) -> Option<Offset> {
         let streams = self.shared.streams.read();
         streams.get(stream).map(|published| published.extent.read().end)
+    }
+
+    /// All streams, by name.
+    #[must_use]
+    pub fn extents(&self) -> BTreeMap<String, StreamExtent> {
+        let streams = self.shared.streams.read();
+        let extent = |published: &Published| {
+            let extent = published.extent.read();
+            StreamExtent {
+                start: Offset(0),
+                end: extent.end,
+                segments: extent.segments.iter().map(Segment::extent).collect(),
+            }
+        };
+        streams
+            .iter()
+            .map(|(name, published)| (name.clone(), extent(published)))
+            .collect()
     }
 
     /// Ends when the stream's end passes `beyond`, or when the streams are closed.

@@ -10,7 +10,7 @@ use environment::{Disk, File};
 use machine::Offset;
 
 use super::batch::{self, Header};
-use super::{Error, StreamOptions};
+use super::{Error, SegmentExtent, StreamOptions};
 use crate::format::STREAM_SEGMENT;
 use crate::limits::{STREAM_INDEX_BYTES, STREAM_READ_BYTES};
 
@@ -27,6 +27,15 @@ pub(super) struct Segment {
     /// Bytes that hold header and batches.
     pub bytes: u64,
     pub index: Index,
+}
+
+impl Segment {
+    pub(super) fn extent(&self) -> SegmentExtent {
+        SegmentExtent {
+            base: self.base,
+            bytes: self.bytes,
+        }
+    }
 }
 
 /// Where some of the batches of a segment begin.

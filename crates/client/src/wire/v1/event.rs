@@ -5,11 +5,14 @@ use serde_json::value::RawValue;
 use super::content;
 
 /// The query string of `GET /v1/streams/{stream}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EventsParameters {
-    /// First offset.
-    #[serde(default)]
-    pub from: u64,
+    /// First offset; absent: the first event that the stream holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// Go on where this consumer stands; excludes `from`. Reading moves it nowhere: that is what a commit does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<String>,
     /// At most so many events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,

@@ -3,12 +3,14 @@
 mod application;
 mod change;
 mod command;
+mod consumer;
 mod content;
 mod event;
 mod manifest;
 mod row;
 mod snapshot;
 mod status;
+mod stream;
 
 pub use application::{ApplicationInfo, ApplicationList, CodeSource, ModuleStored, VersionInfo, VersionSwitch};
 pub use change::{
@@ -18,8 +20,10 @@ pub use change::{
 pub use command::{
     CommandOutcome, CommandReply, QueryOutcome, QueryReply, SEQUENCE_HEADER, SESSION_HEADER, SessionOpened,
 };
+pub use consumer::{CommitRequest, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved};
 pub use event::{EventRecord, EventsParameters};
 pub use manifest::{CommandSpec, Manifest, ManifestError, Named, TableSpec};
 pub use row::{Consistency, ConsistencyParameter, InvalidConsistency, Row, RowAnswer, Rows, RowsParameters};
 pub use snapshot::{PieceParameters, SnapshotFile, SnapshotRecord, VerifyRecord};
 pub use status::{Health, Member, Role, Status};
+pub use stream::{STREAM_END_HEADER, STREAM_START_HEADER, StreamList, StreamRecord};

@@ -1,0 +1,94 @@
+use serde::{Deserialize, Serialize};
+
+/// `GET /v1/streams/{stream}/consumers/{name}`: where a named consumer of a stream stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerRecord {
+    /// The stream.
+    pub stream: String,
+    /// The consumer's name.
+    pub name: String,
+    /// The event that it reads next.
+    pub offset: u64,
+    /// The first event that the stream still holds.
+    pub start: u64,
+    /// The offset that the stream's next event will have.
+    pub end: u64,
+    /// Events that are there and that it has not read.
+    pub lag: u64,
+    /// Events that were removed before it read them.
+    pub missed: u64,
+    /// Log time of its last commit, milliseconds since the Unix epoch.
+    pub committed_ms: u64,
+}
+
+/// `GET /v1/consumers`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerList {
+    /// The index that the answer shows.
+    pub index: u64,
+    /// By stream and name.
+    pub consumers: Vec<ConsumerRecord>,
+}
+
+/// `PUT /v1/streams/{stream}/consumers/{name}`: where the consumer stands from now on. One that is not known is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommitRequest {
+    /// The event that it reads next.
+    pub offset: u64,
+    /// Where it must stand before, so that two readers under one name notice each other; absent: anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<u64>,
+    /// Whether it may go back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reset: bool,
+}
+
+/// The answer to [`CommitRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerCommitted {
+    /// The stream.
+    pub stream: String,
+    /// The consumer's name.
+    pub name: String,
+    /// The event that it reads next.
+    pub offset: u64,
+    /// The entry of the commit.
+    pub index: u64,
+}
+
+/// `DELETE /v1/streams/{stream}/consumers/{name}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerRemoved {
+    /// The stream.
+    pub stream: String,
+    /// The consumer's name.
+    pub name: String,
+    /// The entry that removed it.
+    pub index: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_json() {
+        let record = ConsumerRecord {
+            stream: "ledger.transfers".into(),
+            name: "audit".into(),
+            offset: 7,
+            start: 5,
+            end: 10,
+            lag: 3,
+            missed: 0,
+            committed_ms: 9,
+        };
+        let text = serde_json::to_string(&record).unwrap();
+        expect_test::expect![[r#"{"stream":"ledger.transfers","name":"audit","offset":7,"start":5,"end":10,"lag":3,"missed":0,"committed_ms":9}"#]]
+        .assert_eq(&text);
+        let commit: CommitRequest = serde_json::from_str(r#"{"offset":7}"#).unwrap();
+        assert_eq!(serde_json::to_string(&commit).unwrap(), r#"{"offset":7}"#);
+        assert!(serde_json::from_str::<CommitRequest>(r#"{"offset":7,"rest":true}"#).is_err());
+    }
+}

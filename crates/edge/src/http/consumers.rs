@@ -1,0 +1,132 @@
+//! `GET /v1/consumers`, `GET|PUT|DELETE /v1/streams/{stream}/consumers/{name}`
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use client::wire::{
+    Code, CommitRequest, ConsistencyParameter, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved,
+};
+use machine::{Body, CommitConsumer, Consumer, Decision, Offset, RemoveConsumer, StreamStatus};
+
+use super::extract::{UrlPath, UrlQuery};
+use super::{Api, consistency, decided, parse};
+use crate::codes::{self, Refusal};
+use crate::limits::DOCUMENT_BODY_BYTES_MAX;
+use crate::router::Routed;
+
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    UrlQuery(parameters): UrlQuery<ConsistencyParameter>,
+) -> Result<Json<ConsumerList>, Refusal> {
+    let index = api.shown(consistency(parameters.consistency)).await?;
+    // The consumers are taken first: none of them then stands beyond the end that is shown beside it.
+    let consumers = api.cluster.consumers();
+    let streams = api.cluster.streams();
+    let records = consumers.iter().map(|(stream, name, consumer)| {
+        let status = streams.get(stream).copied().unwrap_or_default();
+        record(stream, name, consumer, status)
+    });
+    Ok(Json(ConsumerList {
+        index: index.0,
+        consumers: records.collect(),
+    }))
+}
+
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    UrlPath((stream, name)): UrlPath<(String, String)>,
+    UrlQuery(parameters): UrlQuery<ConsistencyParameter>,
+) -> Result<Json<ConsumerRecord>, Refusal> {
+    api.shown(consistency(parameters.consistency)).await?;
+    let consumer = find(&api, &stream, &name)?;
+    let status = api.cluster.streams().get(&stream).copied().unwrap_or_default();
+    Ok(Json(record(&stream, &name, consumer, status)))
+}
+
+pub(super) async fn commit(
+    State(api): State<Arc<Api>>,
+    UrlPath((stream, name)): UrlPath<(String, String)>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let request = api.take(request, DOCUMENT_BODY_BYTES_MAX, "a commit").await?;
+    let asked: CommitRequest = parse(&request.body, "a commit, {\"offset\", \"expected\", \"reset\"}")?;
+    let body = Body::CommitConsumer(CommitConsumer {
+        stream: stream.clone(),
+        consumer: name.clone(),
+        offset: Offset(asked.offset),
+        expected: asked.expected.map(Offset),
+        reset: asked.reset,
+    });
+    // Sent twice it is found done, unless it goes back from anywhere: that could undo what came between.
+    let repeatable = !asked.reset || asked.expected.is_some();
+    match api.propose(request, body, repeatable).await? {
+        Routed::Here(Decision::Done { index }) => {
+            api.caught_up(index).await;
+            let committed = ConsumerCommitted {
+                stream,
+                name,
+                offset: asked.offset,
+                index: index.0,
+            };
+            Ok(decided(index, committed))
+        }
+        Routed::Here(decision) => Err(codes::unexpected(&decision)),
+        Routed::Elsewhere(response) => Ok(response),
+    }
+}
+
+pub(super) async fn remove(
+    State(api): State<Arc<Api>>,
+    UrlPath((stream, name)): UrlPath<(String, String)>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let request = api.take(request, DOCUMENT_BODY_BYTES_MAX, "this body").await?;
+    let body = Body::RemoveConsumer(RemoveConsumer {
+        stream: stream.clone(),
+        consumer: name.clone(),
+    });
+    // A second removal would be refused because of the first: not to be sent twice.
+    match api.propose(request, body, false).await? {
+        Routed::Here(Decision::Done { index }) => {
+            api.caught_up(index).await;
+            let removed = ConsumerRemoved {
+                stream,
+                name,
+                index: index.0,
+            };
+            Ok(decided(index, removed))
+        }
+        Routed::Here(decision) => Err(codes::unexpected(&decision)),
+        Routed::Elsewhere(response) => Ok(response),
+    }
+}
+
+/// The consumer as this node has it.
+pub(super) fn find(api: &Api, stream: &str, name: &str) -> Result<Consumer, Refusal> {
+    if let Some(consumer) = api.cluster.consumers().get(stream, name) {
+        return Ok(consumer);
+    }
+    if !api.cluster.streams().contains_key(stream) {
+        return Err(codes::of_read(&machine::ReadError::UnknownStream(stream.to_owned())));
+    }
+    Err(Refusal::new(
+        Code::UnknownConsumer,
+        format!("stream {stream} has no consumer {name:?}: `GET /v1/consumers` lists them, and a commit makes one"),
+    ))
+}
+
+fn record(stream: &str, name: &str, consumer: Consumer, status: StreamStatus) -> ConsumerRecord {
+    let (offset, start, end) = (consumer.offset.0, status.start.0, status.end.0);
+    ConsumerRecord {
+        stream: stream.to_owned(),
+        name: name.to_owned(),
+        offset,
+        start,
+        end,
+        lag: end.saturating_sub(offset.max(start)),
+        missed: start.saturating_sub(offset),
+        committed_ms: consumer.committed.0,
+    }
+}
