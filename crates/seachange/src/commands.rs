@@ -4,6 +4,7 @@ pub mod app;
 pub mod backup;
 pub mod bench;
 pub mod change;
+pub mod consumer;
 pub mod demo;
 pub mod get;
 pub mod query;
@@ -61,6 +62,9 @@ pub enum Command {
     Verify(verify::Arguments),
     /// Make a stopped node take everything from the other members when it starts next
     Rebuild(rebuild::Arguments),
+    /// Show and move the named consumers of streams
+    #[command(subcommand)]
+    Consumer(consumer::Command),
     /// Write, install, upgrade and show applications
     #[command(subcommand)]
     App(app::Command),
@@ -89,6 +93,7 @@ impl Arguments {
             Command::Restore(arguments) => arguments.run(environment).await,
             Command::Verify(arguments) => arguments.run(environment).await,
             Command::Rebuild(arguments) => arguments.run(environment).await,
+            Command::Consumer(command) => command.run(environment).await,
             Command::App(command) => command.run(environment).await,
             Command::Change(command) => command.run(environment).await,
         }

@@ -113,6 +113,7 @@ pub fn explain(error: client::Error) -> Stopped {
         (_, Code::UnknownCommand | Code::UnknownTable | Code::UnknownQuery | Code::UnknownStream) => {
             "seachange app show APP lists commands, queries, tables and streams."
         }
+        (_, Code::UnknownConsumer) => "seachange consumer list shows those there are.",
         (_, Code::UnknownChange) => "seachange change list shows those there are.",
         _ => "",
     };

@@ -3,6 +3,7 @@
 pub mod acknowledgements;
 pub mod assemble;
 pub mod bench;
+pub mod bookmark;
 pub mod commands;
 pub mod config;
 pub mod connection;

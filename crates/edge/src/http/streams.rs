@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
-use client::wire::{EventRecord, EventsParameters, StreamList, StreamRecord};
+use client::wire::{ConsistencyParameter, EventRecord, EventsParameters, StreamList, StreamRecord};
 use futures::FutureExt;
 use machine::{Consistency, Event, EventPage, Offset};
 
@@ -24,9 +24,11 @@ impl Parameters for EventsParameters {
     const NAMES: &'static [&'static str] = &["from", "consumer", "limit", "follow"];
 }
 
-pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<StreamList> {
-    // The status is taken first: what is shown is then never older than the index says.
-    let index = api.cluster.status().applied.0;
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    UrlQuery(parameters): UrlQuery<ConsistencyParameter>,
+) -> Result<Json<StreamList>, Refusal> {
+    let index = api.shown(super::consistency(parameters.consistency)).await?.0;
     let streams = api.cluster.streams().into_iter().map(|(name, status)| StreamRecord {
         name,
         start: status.start.0,
@@ -34,10 +36,10 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<StreamList> {
         bytes: status.bytes,
         segments: status.segments,
     });
-    Json(StreamList {
+    Ok(Json(StreamList {
         index,
         streams: streams.collect(),
-    })
+    }))
 }
 
 pub(super) async fn read(

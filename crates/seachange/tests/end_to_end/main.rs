@@ -3,6 +3,7 @@
 mod backup;
 mod bad_input;
 mod binary;
+mod consumers;
 mod demo;
 mod flights;
 mod one_node;
