@@ -1,5 +1,7 @@
 //! What stands in the log. Each entry is one byte of format, the kind's number, and the kind's body.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use crate::codec::{Codec, Error, Reader, put_varint};
@@ -46,6 +48,8 @@ pub enum Body {
     CommitConsumer(CommitConsumer),
     /// 12: forgets a named consumer.
     RemoveConsumer(RemoveConsumer),
+    /// 13: lets go of the oldest events of streams.
+    TrimStreams(TrimStreams),
 }
 
 /// The first entry of a cluster.
@@ -323,6 +327,14 @@ pub struct RemoveConsumer {
 }
 record!(RemoveConsumer { stream, consumer });
 
+/// Where streams begin from now on: events before are gone for good. All of it is done, or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrimStreams {
+    /// The first event that is kept, by stream. A stream that begins there or later already stays as it is.
+    pub starts: BTreeMap<String, Offset>,
+}
+record!(TrimStreams { starts });
+
 impl Body {
     fn number(&self) -> u64 {
         match self {
@@ -338,6 +350,7 @@ impl Body {
             Body::RaiseLevel(_) => 10,
             Body::CommitConsumer(_) => 11,
             Body::RemoveConsumer(_) => 12,
+            Body::TrimStreams(_) => 13,
         }
     }
 }
@@ -358,6 +371,7 @@ impl Codec for Entry {
             Body::RaiseLevel(body) => body.encode(out),
             Body::CommitConsumer(body) => body.encode(out),
             Body::RemoveConsumer(body) => body.encode(out),
+            Body::TrimStreams(body) => body.encode(out),
             Body::OpenSession | Body::Tick => {}
         }
     }
@@ -382,6 +396,7 @@ impl Codec for Entry {
             10 => Body::RaiseLevel(Codec::decode(reader)?),
             11 => Body::CommitConsumer(Codec::decode(reader)?),
             12 => Body::RemoveConsumer(Codec::decode(reader)?),
+            13 => Body::TrimStreams(Codec::decode(reader)?),
             number => return Err(reader.unknown("entry kind", number)),
         };
         Ok(Entry { time, body })
@@ -566,6 +581,9 @@ mod tests {
                 stream: "ledger.transfers".into(),
                 consumer: "audit".into(),
             }),
+            Body::TrimStreams(TrimStreams {
+                starts: [("ledger.transfers".to_owned(), Offset(300))].into(),
+            }),
         ]
     }
 
@@ -605,7 +623,7 @@ mod tests {
         }
 
         #[test]
-        fn no_damaged_entry_panics(which in 0..12_usize, at: proptest::sample::Index, byte: u8) {
+        fn no_damaged_entry_panics(which in 0..13_usize, at: proptest::sample::Index, byte: u8) {
             let mut bytes = Entry { time: TimeMs(1), body: one_of_each().swap_remove(which) }.to_bytes();
             let at = at.index(bytes.len());
             bytes[at] = byte;

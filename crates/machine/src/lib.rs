@@ -28,7 +28,7 @@ pub use consumers::{Consumer, Consumers};
 pub use digest::StateDigest;
 pub use entry::{
     Body, ChangeStep, Claim, Code, CommitConsumer, ENTRY_FORMAT, Entry, Genesis, ModuleChunk, NodeReady, PackedRequest,
-    PlanApplication, Readiness, RegisterNode, RemoveConsumer, Request, RequestView, Step, pack,
+    PlanApplication, Readiness, RegisterNode, RemoveConsumer, Request, RequestView, Step, TrimStreams, pack,
 };
 pub use ids::{
     ChangeId, ClusterId, Digest, Index, Level, MeterNumber, NodeId, Offset, Sequence, SessionId, Shape, TableId, Term,

@@ -27,6 +27,8 @@ pub(crate) const TABLE_FIRST: TableId = TableId(16);
 pub(crate) const SESSION_PREFIX: &[u8] = b"session/";
 /// Keys of consumers in the system table: this, then the stream, a slash, and the consumer's name.
 pub(crate) const CONSUMER_PREFIX: &[u8] = b"consumer/";
+/// Where streams begin that do not begin at 0.
+const STARTS_KEY: &[u8] = b"starts";
 pub(crate) const CATALOG_KEY: &[u8] = b"catalog";
 pub(crate) const POSITION_KEY: &[u8] = b"position";
 
@@ -86,6 +88,8 @@ pub struct Machine {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) sessions: Sessions,
     pub(crate) consumers: KeptConsumers,
+    starts: Arc<BTreeMap<String, Offset>>,
+    starts_dirty: bool,
     catalog_dirty: bool,
     /// Bytes to chain into the digest at the end of the entry; kept to spare the allocation.
     pub(crate) trail: Vec<u8>,
@@ -108,6 +112,9 @@ impl Machine {
         if let Some(catalog) = system_row(rows, CATALOG_KEY)? {
             machine.catalog = Arc::new(catalog);
         }
+        if let Some(starts) = system_row(rows, STARTS_KEY)? {
+            machine.starts = Arc::new(starts);
+        }
         Ok(machine)
     }
 
@@ -122,6 +129,9 @@ impl Machine {
                 Some(bytes) => put_system(txn, &key, bytes),
                 None => txn.delete(SYSTEM_TABLE, &key),
             }
+        }
+        if std::mem::take(&mut self.starts_dirty) {
+            put_system(txn, STARTS_KEY, self.starts.to_bytes());
         }
         for (key, consumer) in self.consumers.take_dirty() {
             match consumer {
@@ -160,6 +170,17 @@ impl Machine {
     #[must_use]
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
+    }
+
+    /// Each stream's start, where that is not 0: the first event that is kept. The same value as long as nothing changed.
+    #[must_use]
+    pub fn stream_starts(&self) -> &Arc<BTreeMap<String, Offset>> {
+        &self.starts
+    }
+
+    pub(crate) fn stream_starts_mut(&mut self) -> &mut BTreeMap<String, Offset> {
+        self.starts_dirty = true;
+        Arc::make_mut(&mut self.starts)
     }
 
     /// Named consumers.

@@ -41,6 +41,7 @@ impl Machine {
             Body::RaiseLevel(level) => self.raise_level(index, level)?,
             Body::CommitConsumer(commit) => self.commit_consumer(index, &commit),
             Body::RemoveConsumer(remove) => self.remove_consumer(index, &remove),
+            Body::TrimStreams(trim) => self.trim_streams(index, trim),
             Body::Requests(_) => return Err(Stop::Halt("requests reached the control path".into())),
         };
         Ok(decision)

@@ -80,7 +80,8 @@ impl Body {
             | Body::RegisterNode(_)
             | Body::RaiseLevel(_)
             | Body::CommitConsumer(_)
-            | Body::RemoveConsumer(_) => true,
+            | Body::RemoveConsumer(_)
+            | Body::TrimStreams(_) => true,
         }
     }
 }

@@ -647,3 +647,38 @@ fn the_machines_other_rows_lie_beside_those_of_consumers() {
     assert_eq!((loaded.sessions_open(), loaded.consumers().count()), (1, 1));
     assert_eq!(loaded.catalog(), run.machine.catalog());
 }
+
+fn trim(run: &mut Run, starts: &[(&str, u64)]) -> String {
+    let starts = starts
+        .iter()
+        .map(|(stream, start)| ((*stream).to_owned(), Offset(*start)));
+    code_of(run.control(Body::TrimStreams(TrimStreams {
+        starts: starts.collect(),
+    })))
+}
+
+#[test]
+fn a_stream_is_trimmed_within_its_extent_all_or_nothing_and_never_back() {
+    let mut run = Run::new();
+    run.switched(1, 1, &[]);
+    for text in ["a one", "b two", "c three"] {
+        run.outcome("put", text);
+    }
+    let start = |run: &Run| run.machine.stream_starts().get("notes.log").copied();
+    assert_eq!(trim(&mut run, &[("notes.log", 4)]), "offset_past_end");
+    assert_eq!(trim(&mut run, &[("no.stream", 0)]), "unknown_stream");
+    assert_eq!(trim(&mut run, &[("notes.log", 1), ("other.log", 1)]), "unknown_stream");
+    assert_eq!(start(&run), None, "nothing was changed");
+    assert_eq!(trim(&mut run, &[("notes.log", 2)]), "done");
+    assert_eq!(trim(&mut run, &[("notes.log", 1)]), "done", "it begins later already");
+    assert_eq!(start(&run), Some(Offset(2)));
+    assert_eq!(run.machine.streams()["notes.log"], Offset(3), "the end stays");
+    // A consumer can stand nowhere before.
+    assert_eq!(commit(&mut run, "notes.log", 1, None, false), "events_trimmed");
+    assert_eq!(commit(&mut run, "notes.log", 2, None, false), "done");
+    assert_eq!(trim(&mut run, &[("notes.log", 3)]), "done", "all of it");
+    run.machine.save(&mut run.rows);
+    let loaded = Machine::load(&run.rows).expect("what was saved can be loaded");
+    assert_eq!(loaded.stream_starts(), run.machine.stream_starts());
+    assert_eq!(loaded.stream_starts()["notes.log"], Offset(3));
+}

@@ -31,6 +31,8 @@ pub struct Event {
 pub struct EventPage {
     /// Events from the offset asked for on; empty at the end of the stream.
     pub events: Vec<Event>,
+    /// The first event that the stream still holds, or will hold.
+    pub start: Offset,
     /// The offset that the next event to be appended will have.
     pub end: Offset,
 }
@@ -153,6 +155,14 @@ pub enum ReadError {
     /// No such snapshot here, or no such file in it.
     #[error("{0}")]
     UnknownSnapshot(String),
+    /// Events before the stream's start were asked for.
+    #[error("events of stream {stream:?} before {start} are removed")]
+    EventsTrimmed {
+        /// The stream.
+        stream: String,
+        /// The first event that is there, or will be.
+        start: Offset,
+    },
     /// The application failed on it.
     #[error("the application failed: {}", .0.detail)]
     Failed(Failure),
