@@ -39,6 +39,14 @@ pub enum Error {
         /// The end that it should hold.
         wanted: Offset,
     },
+    /// Events before the stream's start were asked for.
+    #[error("stream {stream} begins with event {start}: those before are removed")]
+    Trimmed {
+        /// The stream.
+        stream: String,
+        /// The first event that is there, or will be.
+        start: Offset,
+    },
     /// Not a stream's name.
     #[error("{0:?} cannot name a stream: use a-z 0-9 - _ and dots, a letter first")]
     Name(String),

@@ -1,7 +1,8 @@
 //! Streams: events in order, in append-only segments of Kafka record batches, one batch for each entry and stream.
 //!
 //! Nothing is synced until a checkpoint of the state asks for it: the state holds each stream's end, and what lies
-//! beyond is cut when the streams are opened and made again by replay, byte for byte the same.
+//! beyond is cut when the streams are opened and made again by replay, byte for byte the same. The state also says where
+//! a stream begins: whole segments before that are removed ([`Streams::remove_trimmed`]).
 //!
 //! A stream is a directory of its name; a segment is a file named after its first offset with 20 digits.
 
@@ -12,6 +13,7 @@ mod reader;
 mod recover;
 mod segment;
 mod sync;
+mod trim;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -27,6 +29,7 @@ pub use error::Error;
 pub use extents::{KnownDigests, Listing, holds, missing, place, segment_path};
 pub use reader::{SegmentExtent, StreamExtent, StreamReader};
 pub use sync::SyncJob;
+pub use trim::{Removal, Trimmed};
 
 use crate::limits::STREAM_SEGMENT_BYTES;
 use reader::{Extent, Published, Shared};
@@ -54,6 +57,10 @@ pub struct Streams {
     options: StreamOptions,
     shared: Arc<Shared>,
     tails: BTreeMap<String, Tail>,
+    /// Where streams begin that do not begin at 0.
+    starts: Arc<BTreeMap<String, Offset>>,
+    /// They have changed since a checkpoint took them along.
+    trimmed_anew: bool,
     /// Streams with something in their buffers.
     touched: BTreeSet<String>,
     /// Written since the last sync.
@@ -84,6 +91,8 @@ struct Piece {
     fresh: bool,
     base: Offset,
     next: Offset,
+    /// Time of the last batch.
+    time: TimeMs,
     bytes: Vec<u8>,
     /// First offset and position of each batch.
     batches: Vec<(Offset, u64)>,
@@ -91,7 +100,8 @@ struct Piece {
 
 impl Streams {
     /// Opens all streams in `directory`, which is made if need be, and cuts each back to its end in `positions`. One
-    /// that is not named there is removed. Blocks while it reads and checks everything.
+    /// that is not named there is removed, and so are segments that lie wholly before a stream's start in `starts` (0
+    /// where it names none). Blocks while it reads and checks everything.
     ///
     /// # Errors
     /// See [`Error`]: the files hold less than `positions` says, or are damaged before that.
@@ -100,6 +110,7 @@ impl Streams {
         directory: &Path,
         options: StreamOptions,
         positions: &BTreeMap<String, Offset>,
+        starts: &Arc<BTreeMap<String, Offset>>,
     ) -> Result<Streams, Error> {
         let disk = environment.disk.clone();
         disk.create_dir_all(directory).map_err(Error::disk(directory))?;
@@ -119,13 +130,16 @@ impl Streams {
             options,
             shared,
             tails: BTreeMap::new(),
+            starts: starts.clone(),
+            trimmed_anew: false,
             touched: BTreeSet::new(),
             unsynced: Unsynced::default(),
         };
         for (stream, end) in positions {
             check_name(stream)?;
-            let segments = recover::recover(&*streams.disk, &directory.join(stream), *end)?;
-            streams.add(stream, *end, segments);
+            let start = starts.get(stream).copied().unwrap_or_default();
+            let segments = recover::recover(&*streams.disk, &directory.join(stream), start, *end)?;
+            streams.add(stream, start, *end, segments);
         }
         Ok(streams)
     }
@@ -166,7 +180,7 @@ impl Streams {
         }
         if !self.tails.contains_key(stream) {
             check_name(stream)?;
-            self.add(stream, Offset(0), Vec::new());
+            self.add(stream, Offset(0), Offset(0), Vec::new());
         }
         if let Some(tail) = self.tails.get_mut(stream) {
             tail.append(&self.options, time, events);
@@ -207,10 +221,10 @@ impl Streams {
         }
     }
 
-    fn add(&mut self, stream: &str, end: Offset, segments: Vec<Segment>) {
+    fn add(&mut self, stream: &str, start: Offset, end: Offset, segments: Vec<Segment>) {
         let position = segments.last().map(|segment| segment.bytes);
         let published = Arc::new(Published {
-            extent: RwLock::new(Extent { end, segments }),
+            extent: RwLock::new(Extent { start, end, segments }),
             changed: Notify::new(),
         });
         self.shared.streams.write().insert(stream.to_owned(), published.clone());
@@ -252,11 +266,13 @@ impl Tail {
                 piece.bytes.extend_from_slice(&bytes);
                 piece.batches.push((base, position));
                 piece.next = next;
+                piece.time = time;
             }
             None => self.pieces.push(Piece {
                 fresh: room.is_none(),
                 base,
                 next,
+                time,
                 batches: vec![(base, position)],
                 bytes,
             }),
@@ -302,6 +318,7 @@ impl Tail {
             path,
             file: Some(file),
             bytes: HEADER_BYTES as u64,
+            last: piece.time,
             index: Index::default(),
         });
         Ok(())
@@ -329,6 +346,7 @@ impl Tail {
         extent.end = piece.next;
         if let Some(segment) = extent.segments.last_mut() {
             segment.bytes += piece.bytes.len() as u64;
+            segment.last = piece.time;
             for (base, position) in &piece.batches {
                 segment.index.note(*base, *position);
             }

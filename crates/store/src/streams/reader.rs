@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use environment::channel::Notify;
 use environment::{Disk, File};
-use machine::{EventPage, Offset};
+use machine::{EventPage, Offset, TimeMs};
 use parking_lot::RwLock;
 
 use super::segment::Segment;
@@ -37,6 +37,8 @@ pub struct SegmentExtent {
     pub base: Offset,
     /// Bytes of it that hold header and batches.
     pub bytes: u64,
+    /// Time of its last event.
+    pub last: TimeMs,
 }
 
 /// What the writer and all readers see.
@@ -57,8 +59,17 @@ pub(super) struct Published {
 
 /// How far a stream may be read.
 pub(super) struct Extent {
+    pub start: Offset,
     pub end: Offset,
     pub segments: Vec<Segment>,
+}
+
+/// What was found of a stream.
+struct Found {
+    start: Offset,
+    end: Offset,
+    /// None at the end.
+    place: Option<Place>,
 }
 
 /// Where to read.
@@ -74,16 +85,16 @@ impl StreamReader {
     /// Blocks.
     ///
     /// # Errors
-    /// [`Error::Disk`], [`Error::Damaged`].
+    /// [`Error::Trimmed`], [`Error::Disk`], [`Error::Damaged`].
     pub fn read(&self, stream: &str, from: Offset, bytes_max: usize) -> Result<Option<EventPage>, Error> {
-        let Some((end, place)) = self.find(stream, from) else {
+        let Some(Found { start, end, place }) = self.find(stream, from)? else {
             return Ok(None);
         };
         let mut events = Vec::new();
         let Some(place) = place else {
-            return Ok(Some(EventPage { events, end }));
+            return Ok(Some(EventPage { events, start, end }));
         };
-        let (at, mut batches) = self.fetch(&place, from, bytes_max)?;
+        let (at, mut batches) = self.fetch(stream, &place, from, bytes_max)?;
         let mut bytes = 0;
         'page: while !batches.is_empty() {
             let damaged = |detail: &str| Error::damaged(&place.path, at, detail);
@@ -100,19 +111,19 @@ impl StreamReader {
                 events.push(event);
             }
         }
-        Ok(Some(EventPage { events, end }))
+        Ok(Some(EventPage { events, start, end }))
     }
 
     /// Whole batches as they lie, from the one that holds `from` on, of about `bytes_max` in all, and at least one if
     /// there is one. None: no such stream. Blocks.
     ///
     /// # Errors
-    /// [`Error::Disk`], [`Error::Damaged`].
+    /// [`Error::Trimmed`], [`Error::Disk`], [`Error::Damaged`].
     pub fn read_batches(&self, stream: &str, from: Offset, bytes_max: usize) -> Result<Option<Bytes>, Error> {
-        match self.find(stream, from) {
+        match self.find(stream, from)? {
             None => Ok(None),
-            Some((_, None)) => Ok(Some(Bytes::new())),
-            Some((_, Some(place))) => Ok(Some(self.fetch(&place, from, bytes_max)?.1)),
+            Some(Found { place: None, .. }) => Ok(Some(Bytes::new())),
+            Some(Found { place: Some(place), .. }) => Ok(Some(self.fetch(stream, &place, from, bytes_max)?.1)),
         }
     }
 
@@ -130,7 +141,7 @@ impl StreamReader {
         let extent = |published: &Published| {
             let extent = published.extent.read();
             StreamExtent {
-                start: Offset(0),
+                start: extent.start,
                 end: extent.end,
                 segments: extent.segments.iter().map(Segment::extent).collect(),
             }
@@ -165,9 +176,18 @@ impl StreamReader {
         }
     }
 
-    fn find(&self, stream: &str, from: Offset) -> Option<(Offset, Option<Place>)> {
-        let published = self.shared.streams.read().get(stream).cloned()?;
+    fn find(&self, stream: &str, from: Offset) -> Result<Option<Found>, Error> {
+        let published = self.shared.streams.read().get(stream).cloned();
+        let Some(published) = published else {
+            return Ok(None);
+        };
         let extent = published.extent.read();
+        if from < extent.start {
+            return Err(Error::Trimmed {
+                stream: stream.to_owned(),
+                start: extent.start,
+            });
+        }
         let after = extent.segments.partition_point(|segment| segment.base <= from);
         let segment = extent
             .segments
@@ -179,11 +199,23 @@ impl StreamReader {
             position: segment.index.find(from),
             stop: segment.bytes,
         });
-        Some((extent.end, place))
+        Ok(Some(Found {
+            start: extent.start,
+            end: extent.end,
+            place,
+        }))
     }
 
     /// The batches from the one that holds `from` on, and where they begin.
-    fn fetch(&self, place: &Place, from: Offset, bytes_max: usize) -> Result<(u64, Bytes), Error> {
+    fn fetch(&self, stream: &str, place: &Place, from: Offset, bytes_max: usize) -> Result<(u64, Bytes), Error> {
+        match self.fetch_at(place, from, bytes_max) {
+            Ok(found) => Ok(found),
+            // The segment may have been removed since it was found: then the stream begins later now.
+            Err(error) => self.find(stream, from).and(Err(error)),
+        }
+    }
+
+    fn fetch_at(&self, place: &Place, from: Offset, bytes_max: usize) -> Result<(u64, Bytes), Error> {
         let file: Arc<dyn File> = match &place.file {
             Some(file) => file.clone(),
             None => Arc::from(self.shared.disk.open(&place.path).map_err(Error::disk(&place.path))?),

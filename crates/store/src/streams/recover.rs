@@ -29,12 +29,14 @@ pub(super) fn remove_unnamed(
     Ok(())
 }
 
-/// Cuts the stream in `directory` back to `end` and gives its segments.
-pub(super) fn recover(disk: &dyn Disk, directory: &Path, end: Offset) -> Result<Vec<Segment>, Error> {
+/// Cuts the stream in `directory` back to `end`, removes what lies wholly before `start`, and gives its segments.
+pub(super) fn recover(disk: &dyn Disk, directory: &Path, start: Offset, end: Offset) -> Result<Vec<Segment>, Error> {
     let mut segments: Vec<Segment> = Vec::new();
     let mut reached = Offset(0);
     if disk.exists(directory).map_err(Error::disk(directory))? {
-        let bases = cut_whole(disk, directory, end)?;
+        let bases = drop_whole(disk, directory, start, cut_whole(disk, directory, end)?)?;
+        // The first segment may begin before the start, never behind it.
+        reached = bases.first().map_or(Offset(0), |base| start.min(*base));
         for (at, base) in bases.iter().enumerate() {
             let path = segment::path(directory, *base);
             if reached != *base {
@@ -83,6 +85,20 @@ fn cut_whole(disk: &dyn Disk, directory: &Path, end: Offset) -> Result<Vec<Offse
         disk.sync_dir(directory).map_err(Error::disk(directory))?;
     }
     bases.sort_unstable();
+    Ok(bases)
+}
+
+/// Removes segments that lie before the start as a whole, and gives the first offsets of the others: a crash may have
+/// left any of those that were to be removed.
+fn drop_whole(disk: &dyn Disk, directory: &Path, start: Offset, mut bases: Vec<Offset>) -> Result<Vec<Offset>, Error> {
+    let needed = bases.partition_point(|base| *base <= start).saturating_sub(1);
+    for base in bases.drain(..needed) {
+        let path = segment::path(directory, base);
+        disk.remove_file(&path).map_err(Error::disk(&path))?;
+    }
+    if needed > 0 {
+        disk.sync_dir(directory).map_err(Error::disk(directory))?;
+    }
     Ok(bases)
 }
 

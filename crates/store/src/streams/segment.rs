@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use environment::{Disk, File};
-use machine::Offset;
+use machine::{Offset, TimeMs};
 
 use super::batch::{self, Header};
 use super::{Error, SegmentExtent, StreamOptions};
@@ -26,6 +26,8 @@ pub(super) struct Segment {
     pub file: Option<Arc<dyn File>>,
     /// Bytes that hold header and batches.
     pub bytes: u64,
+    /// Time of its last batch.
+    pub last: TimeMs,
     pub index: Index,
 }
 
@@ -34,6 +36,7 @@ impl Segment {
         SegmentExtent {
             base: self.base,
             bytes: self.bytes,
+            last: self.last,
         }
     }
 }
@@ -112,6 +115,7 @@ pub(super) fn scan(disk: &dyn Disk, path: &Path, base: Offset, end: Offset) -> R
     let mut index = Index::default();
     let mut position = HEADER_BYTES as u64;
     let mut next = base;
+    let mut last = TimeMs::default();
     while next < end && position < length {
         let batch = window.batch(position)?;
         if batch.base != next {
@@ -125,12 +129,14 @@ pub(super) fn scan(disk: &dyn Disk, path: &Path, base: Offset, end: Offset) -> R
         index.note(batch.base, position);
         position += batch.bytes as u64;
         next = batch.next;
+        last = batch.time;
     }
     let segment = Segment {
         base,
         path: path.to_owned(),
         file: None,
         bytes: position,
+        last,
         index,
     };
     Ok((segment, next))

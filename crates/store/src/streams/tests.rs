@@ -5,6 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use environment::channel::oneshot;
 
+mod trim;
+
 use super::*;
 use crate::crash_disk::{CrashDisk, Dice};
 
@@ -31,7 +33,13 @@ fn open(disk: &CrashDisk, positions: &[(&str, u64)]) -> Result<Streams, Error> {
         .iter()
         .map(|(stream, end)| ((*stream).to_owned(), Offset(*end)))
         .collect();
-    Streams::open(&disk.environment(), Path::new(DIRECTORY), OPTIONS, &positions)
+    Streams::open(
+        &disk.environment(),
+        Path::new(DIRECTORY),
+        OPTIONS,
+        &positions,
+        &Arc::default(),
+    )
 }
 
 /// Appends events in batches of three, from the stream's end to `to`.
@@ -189,12 +197,26 @@ fn files_of(end: u64) -> Vec<(PathBuf, Vec<u8>)> {
 async fn events_are_found_anywhere_in_a_large_segment() {
     let disk = CrashDisk::default();
     let large = StreamOptions { segment_bytes: 1 << 20 };
-    let mut streams = Streams::open(&disk.environment(), Path::new(DIRECTORY), large, &BTreeMap::new()).unwrap();
+    let mut streams = Streams::open(
+        &disk.environment(),
+        Path::new(DIRECTORY),
+        large,
+        &BTreeMap::new(),
+        &Arc::default(),
+    )
+    .unwrap();
     fill(&mut streams, STREAM, 3000);
     streams.sync().unwrap();
     assert_eq!(files(&disk).len(), 1);
     let positions = BTreeMap::from([(STREAM.to_owned(), Offset(3000))]);
-    let again = Streams::open(&disk.kill().environment(), Path::new(DIRECTORY), large, &positions).unwrap();
+    let again = Streams::open(
+        &disk.kill().environment(),
+        Path::new(DIRECTORY),
+        large,
+        &positions,
+        &Arc::default(),
+    )
+    .unwrap();
     let wanted = expected(0..3000);
     for from in 0..3000 {
         for reader in [streams.reader(), again.reader()] {
@@ -445,13 +467,13 @@ async fn on_real_files_too() {
     let directory = tempfile::tempdir().unwrap();
     let environment = environment::real::environment();
     let path = directory.path().join("streams");
-    let mut streams = Streams::open(&environment, &path, OPTIONS, &BTreeMap::new()).unwrap();
+    let mut streams = Streams::open(&environment, &path, OPTIONS, &BTreeMap::new(), &Arc::default()).unwrap();
     fill(&mut streams, STREAM, 300);
     streams.sync().unwrap();
     drop(streams);
     assert!(path.join(STREAM).join("00000000000000000000.segment").exists());
     let positions = BTreeMap::from([(STREAM.to_owned(), Offset(150))]);
-    let mut streams = Streams::open(&environment, &path, OPTIONS, &positions).unwrap();
+    let mut streams = Streams::open(&environment, &path, OPTIONS, &positions, &Arc::default()).unwrap();
     fill(&mut streams, STREAM, 300);
     assert_eq!(all(&streams.reader(), STREAM, 1000), expected(0..300));
 }
