@@ -7,7 +7,8 @@ use crate::http::{Http, HttpRequest, Lines, Repeat, escape, query_string};
 use crate::wire::{
     ApplicationInfo, ApplicationList, ChangeList, ChangeRecord, CommitRequest, Consistency, ConsumerCommitted,
     ConsumerList, ConsumerRecord, ConsumerRemoved, EventRecord, Health, ModuleStored, PlanRequest, Planned, QueryReply,
-    RowAnswer, Rows, RowsParameters, SnapshotRecord, Status, StepRequest, StepTaken, StreamList, VerifyRecord,
+    RowAnswer, Rows, RowsParameters, SnapshotRecord, Status, StepRequest, StepTaken, StreamList, StreamTrimmed,
+    TrimRequest, VerifyRecord,
 };
 use crate::{Error, Options, limits};
 
@@ -280,6 +281,18 @@ impl Admin {
     /// As [`Http::send`].
     pub async fn streams(&self) -> Result<StreamList, Error> {
         self.http.get_json("/v1/streams").await
+    }
+
+    /// Lets go of the events of a stream before an offset, for good. Done twice is the same as done once.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn trim_stream(&self, stream: &str, before: u64) -> Result<StreamTrimmed, Error> {
+        let body = serde_json::to_vec(&TrimRequest { before }).map_err(|error| Error::Invalid(error.to_string()))?;
+        let request = HttpRequest::post(format!("/v1/streams/{}/trim", escape(stream)), body)
+            .header("content-type", "application/json")
+            .repeat(Repeat::Freely);
+        self.http.send(&request).await?.json()
     }
 
     /// All named consumers.

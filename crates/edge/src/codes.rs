@@ -1,7 +1,7 @@
 //! The one table of errors: what the cluster says, as a code of the public API. HTTP and frames both answer from it.
 
 use client::wire::{Code, Problem};
-use machine::{Decision, Failure, FailureCode, Index, ReadError, SubmitError};
+use machine::{Decision, Failure, FailureCode, Index, Offset, ReadError, SubmitError};
 
 /// A request that is answered with an error. Boxed, because it is far larger than what it stands beside in a `Result`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,12 @@ impl Refusal {
     /// With the leader's address.
     pub fn with_leader(mut self, leader_http: Option<String>) -> Self {
         self.0.leader_http = leader_http;
+        self
+    }
+
+    /// With the first event that a stream still holds.
+    pub fn with_first_offset(mut self, first: Offset) -> Self {
+        self.0.first_offset = Some(first.0);
         self
     }
 
@@ -89,6 +95,11 @@ pub(crate) fn of_read(error: &ReadError) -> Refusal {
             Code::UnknownSnapshot,
             format!("{why}; `POST /v1/snapshots` makes one and lists its files"),
         ),
+        ReadError::EventsTrimmed { start, .. } => Refusal::new(
+            Code::EventsTrimmed,
+            format!("{error} for good: read from {start} on, or without `from` for the first event that is there"),
+        )
+        .with_first_offset(*start),
         ReadError::Failed(failure) => Refusal::new(of_failure_code(failure.code), error.to_string()),
         ReadError::Unconfirmed(_) => Refusal::new(
             Code::ReadUnconfirmed,

@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 use store::log::Log;
 use store::snapshot::Header;
 use store::state::{Backend, State, View};
-use store::streams::Streams;
+use store::streams::{Streams, Trimmed};
 use tracing::{info, warn};
 
 use crate::checkpoint::{self, Done, MembersRow, Plan};
@@ -133,6 +133,7 @@ impl Applier {
         let mut checkpoints = Checkpoints {
             running: false,
             last: self.environment.clock.now(),
+            trimmed: Trimmed::default(),
             orders: orders_back,
             wishes: Wishes::default(),
         };
@@ -270,6 +271,7 @@ impl Applier {
         if let Err(error) = self.streams.flush() {
             stopped = Err(Stop::Halt(error.to_string()));
         }
+        self.streams.trim(guard.machine.stream_starts());
         let parked = match &stopped {
             Err(Stop::Park(reason)) => Some(reason.clone()),
             Ok(()) | Err(Stop::Halt(_)) => None,
@@ -382,8 +384,12 @@ impl Applier {
                     self.look_at(checkpoints, plan, written.view());
                 }
                 let retired = self.held.write().state.finish(written);
-                // Giving back the memory of a large checkpoint takes time that apply does not have.
-                self.environment.spawn_worker("retire", async move { drop(retired) });
+                let removal = self.streams.remove_trimmed(&std::mem::take(&mut checkpoints.trimmed));
+                // Giving back the memory of a large checkpoint, or files, takes time that apply does not have.
+                self.environment.spawn_worker("retire", async move {
+                    drop(retired);
+                    checkpoint::remove(removal);
+                });
                 checkpoints.running = false;
                 checkpoints.last = self.environment.clock.now();
             }
@@ -433,7 +439,9 @@ impl Applier {
         let bytes = self.held.read().state.dirty_bytes();
         let waited = self.environment.clock.now() - checkpoints.last;
         let wished = !checkpoints.wishes.waiting.is_empty();
-        if !wished && bytes < self.checkpoint_bytes && (bytes == 0 || waited < CHECKPOINT_INTERVAL) {
+        let is_due = bytes >= self.checkpoint_bytes || (bytes > 0 && waited >= CHECKPOINT_INTERVAL);
+        // Whoever trims a stream wants room, and may do nothing else for long.
+        if !wished && !is_due && !self.streams.is_trimmed_anew() {
             return Ok(());
         }
         let Some(job) = self.begin_checkpoint(wished)? else {
@@ -443,6 +451,7 @@ impl Applier {
             checkpoints.wishes.under_way = std::mem::take(&mut checkpoints.wishes.waiting);
         }
         checkpoints.running = true;
+        checkpoints.trimmed = self.streams.trimmed();
         let orders = checkpoints.orders.clone();
         self.environment.spawn_worker("checkpoint", async move {
             // The applier may have stopped meanwhile: then nobody needs to know.
@@ -470,9 +479,13 @@ impl Applier {
             return Ok(());
         }
         match self.begin_checkpoint(false)? {
-            Some(job) => job
-                .write()
-                .map(|done| drop(self.held.write().state.finish(done.written))),
+            Some(job) => {
+                let done = job.write()?;
+                drop(self.held.write().state.finish(done.written));
+                let trimmed = self.streams.trimmed();
+                checkpoint::remove(self.streams.remove_trimmed(&trimmed));
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -503,6 +516,8 @@ fn scan(plan: &Plan, view: &dyn View, backend: &dyn Backend, log: &Log, disk: &d
 struct Checkpoints {
     running: bool,
     last: Moment,
+    /// What the one that runs makes durable of where streams begin.
+    trimmed: Trimmed,
     orders: mpsc::UnboundedSender<Order>,
     wishes: Wishes,
 }

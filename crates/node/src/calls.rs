@@ -176,7 +176,8 @@ fn nodes_own(body: Body) -> Result<Body, String> {
         | Body::Tick
         | Body::RaiseLevel(_)
         | Body::CommitConsumer(_)
-        | Body::RemoveConsumer(_) => Err("a node may only report and register itself".to_owned()),
+        | Body::RemoveConsumer(_)
+        | Body::TrimStreams(_) => Err("a node may only report and register itself".to_owned()),
     }
 }
 

@@ -12,7 +12,8 @@ use machine::{
 use parking_lot::RwLock;
 use store::log::Record;
 use store::state::{Checkpoint, State, View, Written};
-use store::streams::{Listing, Streams, SyncJob};
+use store::streams::{Listing, Removal, Streams, SyncJob};
+use tracing::warn;
 
 use crate::applier::Held;
 use crate::raft::{self, Membership};
@@ -247,6 +248,14 @@ pub fn begin(
         state,
         plan,
     }))
+}
+
+/// Removes files of streams that a durable checkpoint no longer asks for. That some stay is no reason to stop: they are
+/// removed when the node starts the next time.
+pub fn remove(removal: Removal) {
+    if let Err(error) = removal.run() {
+        warn!(%error, "trimmed events take up room still: their files could not be removed");
+    }
 }
 
 /// Rows alone: the machine's own hold no events.

@@ -27,6 +27,7 @@ mod start;
 mod upkeep;
 
 pub use condition::{Ending, order_rebuild};
+pub use executors::Retention;
 pub use node::{Config, Node, StartError, UpkeepOptions};
 pub use restore::{Restored, restore};
 pub use snapshots::Trouble;

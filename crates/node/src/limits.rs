@@ -57,6 +57,8 @@ pub const ELECTION_MS_MIN: u64 = 250;
 pub const ELECTION_MS_MAX: u64 = 500;
 /// How often the leader looks whether a change or a member has a step due, beside being woken.
 pub const EXECUTOR_INTERVAL: Duration = Duration::from_millis(200);
+/// How often the leader looks whether streams hold more than is to be kept.
+pub const RETENTION_INTERVAL: Duration = Duration::from_secs(1);
 /// Entries by which a learner may lag behind when it is made a voter.
 pub const PROMOTE_LAG_MAX: u64 = 64;
 

@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::applier::Order;
 use crate::condition::{Condition, Ending};
 use crate::driver::Event;
-use crate::executors::hand_over;
+use crate::executors::{Retention, hand_over};
 use crate::handle::Handle;
 use crate::limits;
 use crate::start;
@@ -44,6 +44,8 @@ pub struct Config {
     pub state: StateOptions,
     /// Streams.
     pub streams: StreamOptions,
+    /// Of streams, what is kept, while this node leads.
+    pub retention: Retention,
     /// Snapshots, scans, and room on the disk.
     pub upkeep: UpkeepOptions,
 }

@@ -115,17 +115,24 @@ impl Reader {
     }
 
     fn events(&self, stream: &str, from: Offset, bytes_max: usize) -> Result<EventPage, ReadError> {
-        let page = self.streams.read(stream, from, bytes_max).map_err(|error| {
-            if let store::streams::Error::Damaged { .. } = error {
-                self.condition.damaged(&error.to_string());
-            }
-            ReadError::Unavailable(error.to_string())
-        })?;
+        let page = self
+            .streams
+            .read(stream, from, bytes_max)
+            .map_err(|error| match error {
+                store::streams::Error::Trimmed { stream, start } => ReadError::EventsTrimmed { stream, start },
+                error => {
+                    if let store::streams::Error::Damaged { .. } = error {
+                        self.condition.damaged(&error.to_string());
+                    }
+                    ReadError::Unavailable(error.to_string())
+                }
+            })?;
         match page {
             Some(page) => Ok(page),
             // Named in a manifest and never written to, or not there at all.
             None if self.held.read().machine.catalog().has_stream(stream) => Ok(EventPage {
                 events: Vec::new(),
+                start: Offset(0),
                 end: Offset(0),
             }),
             None => Err(ReadError::UnknownStream(stream.to_owned())),

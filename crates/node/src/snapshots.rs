@@ -45,7 +45,7 @@ impl From<Error> for Trouble {
 impl From<streams::Error> for Trouble {
     fn from(error: streams::Error) -> Trouble {
         match &error {
-            streams::Error::Disk { .. } => Trouble::Failed(error.to_string()),
+            streams::Error::Disk { .. } | streams::Error::Trimmed { .. } => Trouble::Failed(error.to_string()),
             streams::Error::Format(_)
             | streams::Error::Damaged { .. }
             | streams::Error::Short { .. }

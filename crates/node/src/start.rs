@@ -119,6 +119,8 @@ pub async fn start(
         applied_bytes: applying.applied_bytes,
         log: log.clone(),
         room,
+        streams: applying.streams,
+        retention: config.retention,
     };
     hands.start(RegisterNode {
         nonce: identity.nonce,

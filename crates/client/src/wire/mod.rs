@@ -19,5 +19,5 @@ pub use v1::{
     ManifestError, Member, ModuleStored, Named, NodeReadiness, PieceParameters, PlanRequest, Planned, QueryOutcome,
     QueryReply, Role, Row, RowAnswer, Rows, RowsParameters, SEQUENCE_HEADER, SESSION_HEADER, STREAM_END_HEADER,
     STREAM_START_HEADER, SessionOpened, SnapshotFile, SnapshotRecord, Stage, Status, StepRequest, StepTaken,
-    StreamList, StreamRecord, TableSpec, VerifyRecord, VersionInfo, VersionSwitch,
+    StreamList, StreamRecord, StreamTrimmed, TableSpec, TrimRequest, VerifyRecord, VersionInfo, VersionSwitch,
 };

@@ -8,7 +8,7 @@ use axum::response::Response;
 use client::wire::{
     Code, CommitRequest, ConsistencyParameter, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved,
 };
-use machine::{Body, CommitConsumer, Consumer, Decision, Offset, RemoveConsumer, StreamStatus};
+use machine::{Body, CommitConsumer, Consumer, Decision, Offset, ReadError, RemoveConsumer, StreamStatus};
 
 use super::extract::{UrlPath, UrlQuery};
 use super::{Api, consistency, decided, parse};
@@ -109,12 +109,26 @@ pub(super) fn find(api: &Api, stream: &str, name: &str) -> Result<Consumer, Refu
         return Ok(consumer);
     }
     if !api.cluster.streams().contains_key(stream) {
-        return Err(codes::of_read(&machine::ReadError::UnknownStream(stream.to_owned())));
+        return Err(codes::of_read(&ReadError::UnknownStream(stream.to_owned())));
     }
     Err(Refusal::new(
         Code::UnknownConsumer,
         format!("stream {stream} has no consumer {name:?}: `GET /v1/consumers` lists them, and a commit makes one"),
     ))
+}
+
+/// Why a stream could not be read from where a consumer stands.
+pub(super) fn of_read(error: &ReadError, name: &str, stands: Offset) -> Refusal {
+    let ReadError::EventsTrimmed { stream, start } = error else {
+        return codes::of_read(error);
+    };
+    let missed = start.0.saturating_sub(stands.0);
+    let detail = format!(
+        "consumer {name} stands at {stands}, and stream {stream} begins at {start}: {missed} events were removed before \
+         it read them. Put it where you want to go on (a commit of {start} or later; seachange consumer reset {stream} \
+         {name} --to start)"
+    );
+    Refusal::new(Code::EventsTrimmed, detail).with_first_offset(*start)
 }
 
 fn record(stream: &str, name: &str, consumer: Consumer, status: StreamStatus) -> ConsumerRecord {

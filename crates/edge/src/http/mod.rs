@@ -75,6 +75,7 @@ pub(crate) fn routes(api: Arc<Api>) -> axum::Router {
         .route("/v1/status", get(status::show))
         .route("/v1/streams", get(streams::list))
         .route("/v1/streams/{stream}", get(streams::read))
+        .route("/v1/streams/{stream}/trim", post(streams::trim))
         .route(
             "/v1/streams/{stream}/consumers/{name}",
             get(consumers::show).put(consumers::commit).delete(consumers::remove),

@@ -1,21 +1,25 @@
-//! `GET /v1/streams`, `GET /v1/streams/{stream}`
+//! `GET /v1/streams`, `GET /v1/streams/{stream}`, `POST /v1/streams/{stream}/trim`
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use client::wire::{ConsistencyParameter, EventRecord, EventsParameters, StreamList, StreamRecord};
+use client::wire::{
+    ConsistencyParameter, EventRecord, EventsParameters, STREAM_END_HEADER, STREAM_START_HEADER, StreamList,
+    StreamRecord, StreamTrimmed, TrimRequest,
+};
 use futures::FutureExt;
-use machine::{Consistency, Event, EventPage, Offset};
+use machine::{Body, Consistency, Decision, Event, EventPage, Offset, ReadError, TrimStreams};
 
 use super::extract::{Parameters, UrlPath, UrlQuery};
 use super::feed::{Feed, Form};
-use super::{Api, consumers};
+use super::{Api, consumers, decided, parse};
 use crate::codes::{self, Refusal};
-use crate::limits::{EVENT_PAGE_BYTES, FOLLOW_PAUSE};
+use crate::limits::{DOCUMENT_BODY_BYTES_MAX, EVENT_PAGE_BYTES, FOLLOW_PAUSE};
+use crate::router::Routed;
 
 /// The header with which a client of server-sent events resumes.
 const LAST_EVENT_HEADER: &str = "last-event-id";
@@ -48,12 +52,14 @@ pub(super) async fn read(
     UrlQuery(parameters): UrlQuery<EventsParameters>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let from = first(&api, &stream, &parameters, &headers).await?;
     // The first page is read before the answer begins: an unknown stream is a problem and not an empty body.
-    let page = api.cluster.events(stream.clone(), from, EVENT_PAGE_BYTES).await;
-    let page = page.map_err(|error| codes::of_read(&error))?;
+    let (from, page) = first_page(&api, &stream, &parameters, &headers).await?;
+    let extent = [
+        (STREAM_START_HEADER, HeaderValue::from(page.start.0)),
+        (STREAM_END_HEADER, HeaderValue::from(page.end.0)),
+    ];
     let form = Form::of(&headers);
-    Ok(form.answer(Reader {
+    let answer = form.answer(Reader {
         form,
         stream,
         next: from,
@@ -62,24 +68,69 @@ pub(super) async fn read(
         end: (!parameters.follow).then_some(page.end),
         page: Some(page),
         api,
-    }))
+    });
+    Ok((extent, answer).into_response())
 }
 
-/// Where to begin: behind the last event that the client got, where it says, or where the consumer stands.
-async fn first(api: &Api, stream: &str, parameters: &EventsParameters, headers: &HeaderMap) -> Result<Offset, Refusal> {
-    let resumed = resumed(headers)?;
+pub(super) async fn trim(
+    State(api): State<Arc<Api>>,
+    UrlPath(stream): UrlPath<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let request = api.take(request, DOCUMENT_BODY_BYTES_MAX, "a trimming").await?;
+    let asked: TrimRequest = parse(&request.body, "a trimming, {\"before\"}")?;
+    let body = Body::TrimStreams(TrimStreams {
+        starts: [(stream.clone(), Offset(asked.before))].into(),
+    });
+    match api.propose(request, body, true).await? {
+        Routed::Here(Decision::Done { index }) => {
+            api.caught_up(index).await;
+            let trimmed = StreamTrimmed {
+                stream,
+                before: asked.before,
+                index: index.0,
+            };
+            Ok(decided(index, trimmed))
+        }
+        Routed::Here(decision) => Err(codes::unexpected(&decision)),
+        Routed::Elsewhere(response) => Ok(response),
+    }
+}
+
+/// The first events of an answer, and where they begin: behind the last event that the client got, where it says, where
+/// the consumer stands, or with the first event that is there.
+async fn first_page(
+    api: &Api,
+    stream: &str,
+    parameters: &EventsParameters,
+    headers: &HeaderMap,
+) -> Result<(Offset, EventPage), Refusal> {
     if parameters.consumer.is_some() && parameters.from.is_some() {
         let why = "both `from` and `consumer` say where to begin: give one of them";
         return Err(Refusal::malformed(why));
     }
-    match (resumed.or(parameters.from), &parameters.consumer) {
-        (Some(from), _) => Ok(Offset(from)),
-        (None, Some(name)) => {
-            // A place that is older than the last commit would give events again that are done with.
-            api.shown(Consistency::Linearizable).await?;
-            Ok(consumers::find(api, stream, name)?.offset)
+    let page = |from| api.cluster.events(stream.to_owned(), from, EVENT_PAGE_BYTES);
+    if let Some(from) = resumed(headers)?.or(parameters.from).map(Offset) {
+        let page = page(from).await.map_err(|error| codes::of_read(&error))?;
+        return Ok((from, page));
+    }
+    if let Some(name) = &parameters.consumer {
+        // A place that is older than the last commit would give events again that are done with.
+        api.shown(Consistency::Linearizable).await?;
+        let from = consumers::find(api, stream, name)?.offset;
+        let page = page(from)
+            .await
+            .map_err(|error| consumers::of_read(&error, name, from))?;
+        return Ok((from, page));
+    }
+    let mut from = Offset(0);
+    loop {
+        match page(from).await {
+            Ok(page) => return Ok((from, page)),
+            // It may be trimmed again and again meanwhile, but each time further.
+            Err(ReadError::EventsTrimmed { start, .. }) if start > from => from = start,
+            Err(error) => return Err(codes::of_read(&error)),
         }
-        (None, None) => Ok(Offset(0)),
     }
 }
 

@@ -44,6 +44,8 @@ pub struct State {
     pub awaited: Index,
     pub rows: BTreeMap<String, BTreeMap<Bytes, Bytes>>,
     pub streams: BTreeMap<String, Vec<Event>>,
+    /// Where all streams begin.
+    pub start: Offset,
     pub consumers: Arc<Consumers>,
     /// Answers for the next questions whether what is shown is fresh, before the usual ones.
     pub confirmations: VecDeque<Result<Index, ReadError>>,
@@ -143,6 +145,7 @@ impl Fake {
                 awaited: Index(0),
                 rows: BTreeMap::new(),
                 streams: [("ledger.transfers".to_owned(), Vec::new())].into(),
+                start: Offset(0),
                 consumers: Arc::default(),
                 confirmations: VecDeque::new(),
             }),
@@ -366,6 +369,10 @@ impl Cluster for Fake {
             let Some(events) = state.streams.get(&stream) else {
                 return Err(ReadError::UnknownStream(stream));
             };
+            if from < state.start {
+                let start = state.start;
+                return Err(ReadError::EventsTrimmed { stream, start });
+            }
             let mut bytes = 0;
             let page = events
                 .iter()
@@ -379,6 +386,7 @@ impl Cluster for Fake {
                 .collect();
             Ok(EventPage {
                 events: page,
+                start: state.start,
                 end: Offset(events.len() as u64),
             })
         })
@@ -428,7 +436,7 @@ impl Cluster for Fake {
     fn streams(&self) -> BTreeMap<String, StreamStatus> {
         let state = self.state.lock();
         let status = |events: &Vec<Event>| StreamStatus {
-            start: Offset(0),
+            start: state.start,
             end: Offset(events.len() as u64),
             bytes: 100,
             segments: 1,

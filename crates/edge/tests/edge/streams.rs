@@ -1,3 +1,4 @@
+use machine::{Body, Event, Offset, TrimStreams};
 use serde_json::{Value, json};
 
 use crate::fake::Fake;
@@ -112,4 +113,89 @@ async fn streams_are_listed_with_where_they_begin_and_end() {
     let streams = served.browser.get("/v1/streams").await.json();
     let record = json!({"name": "ledger.transfers", "start": 0, "end": 1, "bytes": 100, "segments": 1});
     assert_eq!(streams, json!({"index": 10, "streams": [record]}));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_trimmed_says_so_and_where_it_begins() {
+    let served = serve(Fake::leading()).await;
+    for _ in 0..10 {
+        served.fake.emit("ledger.transfers", b"0");
+    }
+    let answer = served.browser.post(&format!("{STREAM}/trim"), r#"{"before":6}"#).await;
+    assert_eq!(
+        answer.json(),
+        json!({"stream": "ledger.transfers", "before": 6, "index": 11})
+    );
+    let trim = TrimStreams {
+        starts: [("ledger.transfers".to_owned(), Offset(6))].into(),
+    };
+    assert_eq!(served.fake.state.lock().bodies, [Body::TrimStreams(trim)]);
+    for body in ["", "{}", r#"{"before":-1}"#, r#"{"before":6,"force":true}"#] {
+        let answer = served.browser.post(&format!("{STREAM}/trim"), body).await;
+        assert_eq!(answer.problem(), (400, "malformed".into()), "{body}");
+    }
+    served.fake.state.lock().start = Offset(6);
+    let answer = served.browser.get(&format!("{STREAM}?from=5")).await;
+    assert_eq!(answer.problem(), (410, "events_trimmed".into()));
+    assert_eq!(answer.json()["first_offset"], 6);
+    // Without an offset it is read from the first event that is there.
+    let answer = served.browser.get(STREAM).await;
+    assert_eq!(offsets(&answer.text()), [6, 7, 8, 9]);
+    assert_eq!(answer.headers["seachange-stream-start"], "6");
+    assert_eq!(answer.headers["seachange-stream-end"], "10");
+    let streams = served.browser.get("/v1/streams").await.json();
+    assert_eq!(
+        (&streams["streams"][0]["start"], &streams["streams"][0]["end"]),
+        (&json!(6), &json!(10))
+    );
+}
+
+#[tokio::test]
+async fn a_consumer_before_the_start_is_told_what_it_missed_and_what_to_do() {
+    let served = serve(Fake::leading()).await;
+    for _ in 0..10 {
+        served.fake.emit("ledger.transfers", b"0");
+    }
+    let audit = format!("{STREAM}/consumers/audit");
+    served.browser.call("PUT", &audit, &[], br#"{"offset":2}"#).await;
+    served.fake.state.lock().start = Offset(6);
+    let record = served.browser.get(&audit).await.json();
+    assert_eq!((&record["lag"], &record["missed"]), (&json!(4), &json!(4)));
+    let answer = served.browser.get(&format!("{STREAM}?consumer=audit")).await;
+    assert_eq!(answer.problem(), (410, "events_trimmed".into()));
+    let detail = answer.json()["detail"].to_string();
+    assert!(
+        detail.contains("4 events") && detail.contains("consumer reset ledger.transfers audit"),
+        "{detail}"
+    );
+}
+
+#[tokio::test]
+async fn a_follower_that_was_overtaken_by_trimming_is_cut_off_not_misled() {
+    let served = serve(Fake::leading()).await;
+    served.fake.emit("ledger.transfers", b"0");
+    let mut open = served
+        .browser
+        .open("GET", &format!("{STREAM}?follow=true"), &[], b"")
+        .await;
+    assert_eq!(offsets(&open.record().await.unwrap()), [0]);
+    // Event 1 comes and goes before it is read; the next request gets to know why.
+    served.fake.change_with(|state| {
+        let event = state.streams["ledger.transfers"][0].clone();
+        let events = state.streams.get_mut("ledger.transfers").unwrap();
+        events.extend([1, 2].map(|offset| Event {
+            offset: Offset(offset),
+            ..event.clone()
+        }));
+        state.start = Offset(2);
+    });
+    let rest = loop {
+        match open.record().await {
+            Some(record) if record.trim().is_empty() => {}
+            other => break other,
+        }
+    };
+    assert_eq!(rest, None, "nothing is left out without a word");
+    let answer = served.browser.get(&format!("{STREAM}?from=1&follow=true")).await;
+    assert_eq!(answer.problem(), (410, "events_trimmed".into()));
 }

@@ -4,6 +4,7 @@ mod announce;
 mod changes;
 mod members;
 mod modules;
+mod retention;
 mod upkeep;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use host::Registry;
 use machine::{Cluster, RegisterNode};
 use parking_lot::RwLock;
 use store::log::Log;
+use store::streams::StreamReader;
 
 use crate::applier::Held;
 use crate::calls::LeaderCalls;
@@ -25,6 +27,7 @@ use crate::room::Room;
 use crate::upkeep::Upkeep;
 
 pub use members::hand_over;
+pub use retention::Retention;
 
 /// What executors work with.
 #[derive(Clone)]
@@ -55,6 +58,10 @@ pub struct Hands {
     pub log: Log,
     /// Room on the disk.
     pub room: Room,
+    /// Streams.
+    pub streams: StreamReader,
+    /// What is kept of them.
+    pub retention: Retention,
 }
 
 impl Hands {
@@ -70,6 +77,7 @@ impl Hands {
         self.environment.spawn("scans", upkeep::scan(self.clone()));
         self.environment.spawn_worker("room", upkeep::watch_room(self.clone()));
         self.environment.spawn("notes", upkeep::keep_notes(self.clone()));
+        self.environment.spawn("retention", retention::run(self.clone()));
     }
 
     /// Ends when something may have changed that an executor looks at, or after a while; false when the node stops.

@@ -204,12 +204,14 @@ fn open_rest(config: &Config, site: &Site<'_>, log: &Log) -> Result<Parts, Fault
         &config.data.join("streams"),
         config.streams,
         machine.streams(),
+        machine.stream_starts(),
     )
     .map_err(|error| match error {
         streams::Error::Damaged { .. } | streams::Error::Short { .. } => Fault::Damaged(error.to_string()),
         // A segment whose header is damaged cannot be told from one that never was one.
         streams::Error::Format(store::format::Error::Unreadable { .. }) => Fault::Damaged(error.to_string()),
         streams::Error::Format(_)
+        | streams::Error::Trimmed { .. }
         | streams::Error::Name(_)
         | streams::Error::Order { .. }
         | streams::Error::Disk { .. } => other(error),

@@ -89,6 +89,7 @@ impl World {
             state: Default::default(),
             streams: Default::default(),
             upkeep: self.upkeep,
+            retention: Default::default(),
         };
         let backend = |directory: &Path| {
             let backend = FjallBackend::open(directory, FjallOptions::default())?;

@@ -26,4 +26,4 @@ pub use manifest::{CommandSpec, Manifest, ManifestError, Named, TableSpec};
 pub use row::{Consistency, ConsistencyParameter, InvalidConsistency, Row, RowAnswer, Rows, RowsParameters};
 pub use snapshot::{PieceParameters, SnapshotFile, SnapshotRecord, VerifyRecord};
 pub use status::{Health, Member, Role, Status};
-pub use stream::{STREAM_END_HEADER, STREAM_START_HEADER, StreamList, StreamRecord};
+pub use stream::{STREAM_END_HEADER, STREAM_START_HEADER, StreamList, StreamRecord, StreamTrimmed, TrimRequest};

@@ -28,3 +28,22 @@ pub struct StreamList {
     /// By name.
     pub streams: Vec<StreamRecord>,
 }
+
+/// `POST /v1/streams/{stream}/trim`: lets go of the oldest events, for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrimRequest {
+    /// The first event that is kept.
+    pub before: u64,
+}
+
+/// The answer to [`TrimRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamTrimmed {
+    /// The stream.
+    pub stream: String,
+    /// What was asked for. A stream that began later already stays as it was.
+    pub before: u64,
+    /// The entry that decided it.
+    pub index: u64,
+}
