@@ -126,6 +126,10 @@ pub async fn assemble_over(
         },
         streams: StreamOptions::default(),
         upkeep: config.limits.upkeep(),
+        retention: node::Retention {
+            bytes: config.limits.stream_retain_bytes,
+            age: config.limits.stream_retain,
+        },
     };
     let node = Node::start(node_config, environment.clone(), backend, peer).await?;
     let meter = registry.meter();

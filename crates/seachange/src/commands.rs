@@ -14,6 +14,7 @@ pub mod scan;
 pub mod send;
 pub mod serve;
 pub mod status;
+pub mod stream;
 pub mod tail;
 pub mod verify;
 
@@ -62,6 +63,9 @@ pub enum Command {
     Verify(verify::Arguments),
     /// Make a stopped node take everything from the other members when it starts next
     Rebuild(rebuild::Arguments),
+    /// Show and trim streams
+    #[command(subcommand)]
+    Stream(stream::Command),
     /// Show and move the named consumers of streams
     #[command(subcommand)]
     Consumer(consumer::Command),
@@ -93,6 +97,7 @@ impl Arguments {
             Command::Restore(arguments) => arguments.run(environment).await,
             Command::Verify(arguments) => arguments.run(environment).await,
             Command::Rebuild(arguments) => arguments.run(environment).await,
+            Command::Stream(command) => command.run(environment).await,
             Command::Consumer(command) => command.run(environment).await,
             Command::App(command) => command.run(environment).await,
             Command::Change(command) => command.run(environment).await,

@@ -315,6 +315,26 @@ mod tests {
     }
 
     #[test]
+    fn streams_are_kept_whole_unless_a_limit_is_set_and_not_taken_back() {
+        let config = load(&Flags::default(), "").unwrap();
+        assert_eq!(
+            (config.limits.stream_retain_bytes, config.limits.stream_retain),
+            (None, None)
+        );
+        let file = "[limits]\nstream_retain_bytes = 1000\nstream_retain_hours = 48";
+        let config = load(&Flags::default(), file).unwrap();
+        assert_eq!(config.limits.stream_retain_bytes, Some(1000));
+        assert_eq!(config.limits.stream_retain.map(|age| age.as_secs()), Some(48 * 3600));
+        let mut flags = Flags::default();
+        flags.limits.stream_retain_bytes = Some(0);
+        let config = load(&flags, file).unwrap();
+        assert_eq!(config.limits.stream_retain_bytes, None, "0 keeps all");
+        flags.limits.stream_retain_hours = Some(u64::MAX);
+        let refused = load(&flags, "").unwrap_err().to_string();
+        assert!(refused.contains("--stream-retain-hours"), "{refused}");
+    }
+
+    #[test]
     fn a_setting_that_does_not_exist_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("node.toml");

@@ -113,6 +113,10 @@ pub fn explain(error: client::Error) -> Stopped {
         (_, Code::UnknownCommand | Code::UnknownTable | Code::UnknownQuery | Code::UnknownStream) => {
             "seachange app show APP lists commands, queries, tables and streams."
         }
+        (_, Code::EventsTrimmed) => {
+            "seachange stream list shows where streams begin; tail without --from begins there, and seachange consumer \
+             reset STREAM NAME --to start lets a consumer go on."
+        }
         (_, Code::UnknownConsumer) => "seachange consumer list shows those there are.",
         (_, Code::UnknownChange) => "seachange change list shows those there are.",
         _ => "",

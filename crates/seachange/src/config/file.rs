@@ -29,4 +29,6 @@ pub struct LimitsFile {
     pub log_keep_entries: Option<u64>,
     pub scan_seconds: Option<u64>,
     pub disk_reserve_bytes: Option<u64>,
+    pub stream_retain_bytes: Option<u64>,
+    pub stream_retain_hours: Option<u64>,
 }

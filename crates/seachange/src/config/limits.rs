@@ -20,6 +20,10 @@ pub struct Limits {
     pub scan_seconds: u64,
     /// Bytes that must be free on the disk: below it the node takes no writes.
     pub disk_reserve_bytes: u64,
+    /// Bytes of each stream that are kept at least, while older events go; none: all.
+    pub stream_retain_bytes: Option<u64>,
+    /// How long events are kept; none: for ever.
+    pub stream_retain: Option<Duration>,
 }
 
 /// The settings of [`Limits`] as flags.
@@ -43,12 +47,23 @@ pub struct LimitsFlags {
     /// Bytes that must be free on the disk: below it the node takes no writes [default: 268435456]
     #[arg(long, env = "SEACHANGE_DISK_RESERVE_BYTES", value_name = "BYTES")]
     pub disk_reserve_bytes: Option<u64>,
+    /// Bytes of each stream to keep: its oldest files of 64 MiB go as long as so many are left; 0 keeps all [default: 0]
+    #[arg(long, env = "SEACHANGE_STREAM_RETAIN_BYTES", value_name = "BYTES")]
+    pub stream_retain_bytes: Option<u64>,
+    /// Hours to keep events: files of a stream whose last event is older go; 0 keeps all [default: 0]
+    #[arg(long, env = "SEACHANGE_STREAM_RETAIN_HOURS", value_name = "HOURS")]
+    pub stream_retain_hours: Option<u64>,
 }
 
+/// A hundred years.
+const HOURS_MAX: u64 = 100 * 365 * 24;
 const MIB: u64 = 1 << 20;
 
 impl Limits {
     pub(super) fn merge(flags: &LimitsFlags, file: &LimitsFile) -> Result<Limits, Error> {
+        // 0 says "no limit", so that a flag can take back what the file says.
+        let limit = |flag: Option<u64>, file: Option<u64>| flag.or(file).filter(|limit| *limit > 0);
+        let hours = limit(flags.stream_retain_hours, file.stream_retain_hours);
         let limits = Limits {
             log_segment_bytes: flags.log_segment_bytes.or(file.log_segment_bytes).unwrap_or(64 * MIB),
             cache_bytes: flags.cache_bytes.or(file.cache_bytes).unwrap_or(256 * MIB),
@@ -62,6 +77,8 @@ impl Limits {
                 .disk_reserve_bytes
                 .or(file.disk_reserve_bytes)
                 .unwrap_or(256 * MIB),
+            stream_retain_bytes: limit(flags.stream_retain_bytes, file.stream_retain_bytes),
+            stream_retain: hours.map(|hours| Duration::from_secs(hours.saturating_mul(3600))),
         };
         // A segment holds at least one entry of the largest size.
         in_range("log-segment-bytes", limits.log_segment_bytes, 8 * MIB, 1024 * MIB)?;
@@ -71,6 +88,7 @@ impl Limits {
         in_range("scan-seconds", limits.scan_seconds, 1, 366 * 24 * 3600)?;
         // Less would not hold the next segments of the log and the next checkpoint.
         in_range("disk-reserve-bytes", limits.disk_reserve_bytes, 16 * MIB, 1 << 40)?;
+        in_range("stream-retain-hours", hours.unwrap_or(0), 0, HOURS_MAX)?;
         Ok(limits)
     }
 

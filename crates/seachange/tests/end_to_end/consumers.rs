@@ -126,3 +126,56 @@ async fn a_consumer_is_steered_by_hand_and_stops_on_request() {
     assert!(line.ok(&["consumer", "list"]).contains("no consumers"));
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trimmed_stream_says_what_is_gone_and_what_to_do() {
+    let (mut cluster, _environment) = cluster(1).await;
+    let line = CommandLine::of(&cluster);
+    with_accounts(&line);
+    transfers(&line, 6);
+    line.ok(&["tail", STREAM, "--consumer", "audit", "--limit", "2"]);
+    let beyond = line.fails(1, &["stream", "trim", STREAM, "--before", "7"]);
+    assert!(beyond.contains("ends at 6"), "{beyond}");
+    assert!(
+        line.fails(1, &["stream", "trim", "no.stream", "--before", "0"])
+            .contains("no.stream")
+    );
+    let trimmed = line.ok(&["stream", "trim", STREAM, "--before", "4"]);
+    assert!(
+        trimmed.contains("consumer audit stands at 2 and has missed 2 events"),
+        "{trimmed}"
+    );
+    let shows_it = |line: &CommandLine| {
+        let listed = json_of(&line.ok(&["stream", "list", "--json"]));
+        assert_eq!(
+            (&listed["name"], &listed["start"], &listed["end"]),
+            (&json!(STREAM), &json!(4), &json!(6))
+        );
+        let gone = line.fails(1, &["tail", STREAM, "--from", "3"]);
+        assert!(
+            gone.contains("before 4 are removed") && gone.contains("without --from"),
+            "{gone}"
+        );
+        assert_eq!(offsets(&line.ok(&["tail", STREAM, "--json"])), [4, 5]);
+        let behind = line.fails(1, &["tail", STREAM, "--consumer", "audit"]);
+        assert!(behind.contains("consumer reset"), "{behind}");
+    };
+    shows_it(&line);
+    // Whatever was not in a checkpoint yet is in the log.
+    cluster.kill(0).unwrap();
+    cluster.restart(0).await.unwrap();
+    shows_it(&line);
+    let shown = line.ok(&["consumer", "show", STREAM, "audit"]);
+    assert!(shown.contains("MISSED 2 events"), "{shown}");
+    line.ok(&["consumer", "reset", STREAM, "audit", "--to", "start"]);
+    assert_eq!(
+        offsets(&line.ok(&["tail", STREAM, "--consumer", "audit", "--json"])),
+        [4, 5]
+    );
+    transfers(&line, 1);
+    assert_eq!(
+        offsets(&line.ok(&["tail", STREAM, "--consumer", "audit", "--json"])),
+        [6]
+    );
+    cluster.stop().await;
+}
