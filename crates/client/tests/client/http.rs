@@ -232,6 +232,32 @@ async fn a_stream_that_is_not_followed_ends() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_read_from_its_start_begins_with_whatever_is_there() {
+    let environment = environment();
+    let server = FakeHttp::start(&environment).await;
+    let admin = admin_of(&environment, &[&server.address()]);
+    let node = async {
+        let mut asked = server.asked().await;
+        assert_eq!(asked.line, "GET /v1/streams/s HTTP/1.1");
+        asked.begin().await;
+        asked.chunk("{\"offset\":7,\"time_ms\":1,\"value\":3}\n").await;
+        asked.chunk("{\"offset\":9,\"time_ms\":1,\"value\":3}\n").await;
+        asked.end().await;
+    };
+    let callers = async {
+        let mut events = admin.events_from_start("s", false);
+        assert_eq!(events.offset(), None);
+        assert_eq!(events.next().await.unwrap().unwrap().offset, 7);
+        assert_eq!(events.offset(), Some(8));
+        assert!(
+            matches!(events.next().await, Err(Error::Unreadable { .. })),
+            "then without gaps"
+        );
+    };
+    play(&environment, callers, node).await;
+}
+
+#[tokio::test]
 async fn a_change_is_watched_to_its_end_across_nodes() {
     let environment = environment();
     let server = FakeHttp::start(&environment).await;

@@ -64,7 +64,7 @@ async fn a_consumer_goes_on_where_it_stood_after_its_leader_was_killed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_is_steered_by_hand_and_stops_on_request() {
-    let (cluster, _environment) = cluster(1).await;
+    let (cluster, environment) = cluster(1).await;
     let line = CommandLine::of(&cluster);
     with_accounts(&line);
     transfers(&line, 4);
@@ -114,11 +114,17 @@ async fn a_consumer_is_steered_by_hand_and_stops_on_request() {
         .flat_map(|line| offsets(&line.unwrap()))
         .collect();
     assert_eq!(printed, [0, 1, 2, 3]);
+    // It commits while it goes on; and what came last when it is stopped.
+    while place(&line) != (4, 0) {
+        environment.sleep(std::time::Duration::from_millis(50)).await;
+    }
+    transfers(&line, 1);
+    assert_eq!(offsets(&lines.next().unwrap().unwrap()), [4]);
     let interrupt = format!("kill -INT {}", following.id());
     assert_eq!(run(Command::new("sh").args(["-c", &interrupt])).code, 0);
     assert!(lines.next().is_none());
     assert!(following.wait().unwrap().success());
-    assert_eq!(place(&line), (4, 0));
+    assert_eq!(place(&line), (5, 0));
 
     let list = line.ok(&["consumer", "list"]);
     assert!(list.contains("audit") && list.contains(STREAM), "{list}");
