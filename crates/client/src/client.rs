@@ -260,9 +260,8 @@ fn command_reply(reply: Reply) -> Result<CommandReply, Error> {
         Outcome::Applied(bytes) => (CommandOutcome::Applied, bytes),
         Outcome::Refused(bytes) => (CommandOutcome::Refused, bytes),
         Outcome::Failed(failure) => {
-            return Err(Error::Problem(
-                Problem::new(failure.code, failure.detail).at(reply.index),
-            ));
+            let problem = Problem::new(failure.code, failure.detail).at(reply.index);
+            return Err(Error::Problem(Box::new(problem)));
         }
         Outcome::SessionExpired => return Err(Error::OutcomeUnknown("the session has expired".into())),
     };

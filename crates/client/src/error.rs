@@ -11,7 +11,7 @@ pub enum Error {
     Unavailable(String),
     /// The cluster gave an error.
     #[error("{0}")]
-    Problem(Problem),
+    Problem(Box<Problem>),
     /// The server's answer could not be understood.
     #[error("the answer of {address} cannot be understood: {what}")]
     Unreadable {
@@ -27,7 +27,7 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn problem(code: Code, detail: impl Into<String>) -> Error {
-        Error::Problem(Problem::new(code, detail))
+        Error::Problem(Box::new(Problem::new(code, detail)))
     }
 
     /// The code that says the same.
@@ -52,7 +52,7 @@ impl Error {
     #[must_use]
     pub fn to_problem(&self) -> Problem {
         match self {
-            Error::Problem(problem) => problem.clone(),
+            Error::Problem(problem) => (**problem).clone(),
             Error::OutcomeUnknown(_) | Error::Unavailable(_) | Error::Unreadable { .. } | Error::Invalid(_) => {
                 Problem::new(self.code(), self.to_string())
             }

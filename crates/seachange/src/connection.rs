@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_error_has_its_exit_code() {
-        let problem = |code| client::Error::Problem(Problem::new(code, "because"));
+        let problem = |code| client::Error::Problem(Box::new(Problem::new(code, "because")));
         for (error, exit) in [
             (client::Error::Unavailable("refused".into()), Exit::Unreachable),
             (problem(Code::NoLeader), Exit::Unreachable),

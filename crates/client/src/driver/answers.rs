@@ -163,5 +163,7 @@ impl Driver {
 }
 
 fn problem(error: ErrorAnswer) -> Error {
-    Error::Problem(Problem::new(error.code, error.detail).with_leader(error.leader_http))
+    Error::Problem(Box::new(
+        Problem::new(error.code, error.detail).with_leader(error.leader_http),
+    ))
 }

@@ -315,13 +315,13 @@ impl Http {
                 {
                     addresses.follow(leader, now);
                 }
-                Attempt::Again(Error::Problem(problem))
+                Attempt::Again(Error::Problem(Box::new(problem)))
             }
             Retry::SameClaim if request.repeat == Repeat::Freely && problem.code == Code::Timeout => {
                 addresses.of_no_use(address, now);
-                Attempt::Again(Error::Problem(problem))
+                Attempt::Again(Error::Problem(Box::new(problem)))
             }
-            Retry::SameClaim | Retry::No => Attempt::Final(Error::Problem(problem)),
+            Retry::SameClaim | Retry::No => Attempt::Final(Error::Problem(Box::new(problem))),
         }
     }
 
