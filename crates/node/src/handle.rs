@@ -222,7 +222,7 @@ impl Cluster for Handle {
         // One that nothing was written to yet is a stream all the same.
         let named = catalog.streams().map(|name| (name.to_owned(), StreamStatus::default()));
         let mut streams: BTreeMap<String, StreamStatus> = named.collect();
-        streams.extend(self.streams.extents().into_iter().map(|(name, extent)| {
+        streams.extend(self.streams.spans().into_iter().map(|(name, extent)| {
             let status = StreamStatus {
                 start: extent.start,
                 end: extent.end,

@@ -111,6 +111,17 @@ impl Keeper {
         &self.0.snapshots
     }
 
+    /// Whether everything that a snapshot names is still here: streams may have been trimmed since. Blocks.
+    pub fn is_whole(&self, header: &Header) -> bool {
+        header.streams.iter().all(|(stream, extent)| {
+            let here = |base| {
+                let path = streams::segment_path(&self.0.streams, stream, base);
+                self.0.disk.exists(&path).unwrap_or(false)
+            };
+            extent.segments.iter().all(|segment| here(segment.base))
+        })
+    }
+
     /// Makes one of a checkpoint, reading and checking every row on the way. Blocks.
     ///
     /// # Errors

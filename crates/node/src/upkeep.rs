@@ -70,7 +70,10 @@ impl Upkeep {
     /// A text that says why there is none.
     pub async fn snapshot(&self, at_least: Index) -> Result<Arc<Header>, String> {
         if let Some(newest) = self.0.keeper.newest().filter(|header| header.index >= at_least) {
-            return Ok(newest);
+            let (keeper, header) = (self.0.keeper.clone(), newest.clone());
+            if self.work("snapshot look", move || Ok(keeper.is_whole(&header))).await? {
+                return Ok(newest);
+            }
         }
         self.make().await
     }

@@ -12,7 +12,7 @@ use machine::{
     Body, Cluster, Code, CommitConsumer, Decision, Manifest, Offset, Outcome, PlanApplication, ReadError, Request,
     SubmitError, TrimStreams, Version,
 };
-use node::{Config, Node, Retention};
+use node::{Config, Ending, Node, Retention, UpkeepOptions};
 use sdk::{Application, Command, Context, Refusal, Reply};
 use store::state::{FjallBackend, FjallOptions};
 use store::streams::StreamOptions;
@@ -69,6 +69,7 @@ struct World {
     environment: Environment,
     directory: TempDir,
     retention: Retention,
+    snapshot_log_bytes: u64,
 }
 
 impl World {
@@ -77,6 +78,7 @@ impl World {
             environment: real::environment(),
             directory: tempfile::tempdir().expect("a directory"),
             retention,
+            snapshot_log_bytes: UpkeepOptions::default().snapshot_log_bytes,
         }
     }
 
@@ -94,9 +96,14 @@ impl World {
             state: Default::default(),
             streams: StreamOptions { segment_bytes: 4 << 10 },
             retention: self.retention,
+            upkeep: UpkeepOptions {
+                log_keep_entries: 5,
+                snapshot_log_bytes: self.snapshot_log_bytes,
+                ..UpkeepOptions::default()
+            },
         };
         let backend = |directory: &Path| {
-            let backend = FjallBackend::open(directory, FjallOptions::default()).map_err(|error| error.to_string())?;
+            let backend = FjallBackend::open(directory, FjallOptions::default())?;
             Ok(Arc::new(backend) as Arc<dyn store::state::Backend>)
         };
         let started = Node::start(config, self.environment.clone(), backend, listener).await;
@@ -189,6 +196,15 @@ impl World {
             reset: false,
         };
         self.propose(members, Body::CommitConsumer(commit)).await
+    }
+
+    /// The indexes of a member's snapshots.
+    fn snapshots(&self, member: &str) -> Vec<u64> {
+        let entries = std::fs::read_dir(self.directory.path().join(member).join("snapshots")).expect("snapshots");
+        let index = |name: String| name.strip_suffix(".snapshot")?.parse().ok();
+        entries
+            .filter_map(|entry| index(entry.expect("an entry").file_name().to_string_lossy().into_owned()))
+            .collect()
     }
 
     /// The files of a member's stream, by name.
@@ -364,6 +380,47 @@ async fn a_consumer_survives_its_leader_and_is_the_same_on_every_node() {
     };
     world.until("the consumer", || here() == Some(Offset(15))).await;
     for member in [a, b, c] {
+        member.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_joins_by_a_snapshot_gets_trimmed_streams_and_consumers_as_they_are() {
+    let world = World {
+        snapshot_log_bytes: 1 << 10,
+        ..World::new(Retention::default())
+    };
+    let a = world.start("a", None).await;
+    world.install(&[&a]).await;
+    world.tell(&[&a], 60).await;
+    assert!(matches!(world.commit(&[&a], 45, None).await, Decision::Done { .. }));
+    world.trim(&[&a], 30).await;
+    let whole = a.node.upkeep().make().await.expect("a snapshot");
+    let first = whole.streams[STREAM].segments[0].base;
+    assert!(first > Offset(0), "what is trimmed is not in it");
+    // By itself the node lets the log go that a snapshot replaces: whoever joins then needs one.
+    world.tell(&[&a], 60).await;
+    let newest = || world.snapshots("a").into_iter().max().unwrap_or_default();
+    world.until("the next snapshot", || newest() > whole.index.0).await;
+    // What it names is trimmed in turn before anybody asks for it, and is too little to make the next one by itself.
+    world.trim(&[&a], 100).await;
+    let gone = || !world.files("a").contains_key(&format!("{:020}.segment", first.0));
+    world.until("the room", gone).await;
+    let b = world.start("b", Some(&a.peer)).await;
+    let ending = timeout(&world.environment, PATIENCE, b.node.ended()).await;
+    assert!(matches!(ending, Ok(Ending::Restart(_))), "to install it: {ending:?}");
+    b.stop().await;
+    let b = world.start("b", None).await;
+    world.tell(&[&a, &b], 1).await;
+    let same = || b.cluster.streams().get(STREAM) == Some(&a.cluster.streams()[STREAM]);
+    world
+        .until("the same streams", || same() && world.files("b") == world.files("a"))
+        .await;
+    assert_eq!(read(&b, 99).await, Err(100));
+    assert_eq!(read(&b, 100).await, Ok((100..121).collect()));
+    let consumer = b.cluster.consumers().get(STREAM, "audit").expect("it came with it");
+    assert_eq!(consumer.offset, Offset(45));
+    for member in [a, b] {
         member.stop().await;
     }
 }

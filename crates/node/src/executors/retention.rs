@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use machine::{Body, Decision, Index, Offset, TrimStreams};
-use store::streams::StreamExtent;
+use store::streams::StreamSpan;
 use tracing::{info, warn};
 
 use super::Hands;
@@ -33,8 +33,8 @@ pub async fn run(hands: Hands) {
         }
         due = hands.environment.clock.now() + RETENTION_INTERVAL;
         let now_ms = hands.environment.clock.wall_ms();
-        let extents = hands.streams.extents();
-        let starts: BTreeMap<String, Offset> = extents
+        let spans = hands.streams.spans();
+        let starts: BTreeMap<String, Offset> = spans
             .into_iter()
             .filter_map(|(stream, extent)| Some((stream, hands.retention.start_of(&extent, now_ms)?)))
             .collect();
@@ -52,7 +52,7 @@ pub async fn run(hands: Hands) {
 
 impl Retention {
     /// Where a stream is to begin, if later than it does.
-    fn start_of(&self, extent: &StreamExtent, now_ms: u64) -> Option<Offset> {
+    fn start_of(&self, extent: &StreamSpan, now_ms: u64) -> Option<Offset> {
         // Those that are trimmed already may be there until the next checkpoint: they do not count.
         let trimmed = extent.segments.partition_point(|segment| segment.base <= extent.start);
         let kept = &extent.segments[trimmed.saturating_sub(1)..];
@@ -78,25 +78,25 @@ impl Retention {
 #[cfg(test)]
 mod tests {
     use machine::TimeMs;
-    use store::streams::SegmentExtent;
+    use store::streams::SegmentSpan;
 
     use super::*;
 
     /// Ten events, 100 bytes and ten seconds a segment.
-    fn extent(start: u64, segments: u64) -> StreamExtent {
-        let segment = |number: u64| SegmentExtent {
+    fn extent(start: u64, segments: u64) -> StreamSpan {
+        let segment = |number: u64| SegmentSpan {
             base: Offset(number * 10),
             bytes: 100,
             last: TimeMs((number + 1) * 10_000),
         };
-        StreamExtent {
+        StreamSpan {
             start: Offset(start),
             end: Offset(segments * 10),
             segments: (0..segments).map(segment).collect(),
         }
     }
 
-    fn kept(bytes: Option<u64>, seconds: Option<u64>, extent: &StreamExtent, now_s: u64) -> Option<u64> {
+    fn kept(bytes: Option<u64>, seconds: Option<u64>, extent: &StreamSpan, now_s: u64) -> Option<u64> {
         let retention = Retention {
             bytes,
             age: seconds.map(Duration::from_secs),

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use environment::Disk;
 use machine::Offset;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::segment::{self, path};
-use super::{Error, Streams, check_name};
+use super::{Error, Streams, check_name, trim};
 use crate::limits::STREAM_READ_BYTES;
 use crate::snapshot::{SegmentExtent, StreamExtent};
 
@@ -16,9 +17,13 @@ use crate::snapshot::{SegmentExtent, StreamExtent};
 #[derive(Debug, Default)]
 pub struct KnownDigests(BTreeMap<PathBuf, (u64, u128)>);
 
-/// Every segment of every stream, as far as it went at one moment.
+/// Every segment of every stream that is needed, as far as it went at one moment. As long as it lives, no segment is
+/// removed ([`Streams::remove_trimmed`]).
 #[derive(Debug, Clone, Default)]
-pub struct Listing(BTreeMap<String, Listed>);
+pub struct Listing {
+    streams: BTreeMap<String, Listed>,
+    _held: Arc<()>,
+}
 
 #[derive(Debug, Clone, Default)]
 struct Listed {
@@ -28,13 +33,15 @@ struct Listed {
 }
 
 impl Streams {
-    /// The segments as they are now. Flush first: what is in the buffers is not in them.
+    /// The segments as they are now, without those that trimming is about to remove. Flush first: what is in the buffers
+    /// is not in them.
     #[must_use]
     pub fn listing(&self) -> Listing {
         let streams = self.shared.streams.read();
         let listed = streams.iter().map(|(name, published)| {
             let extent = published.extent.read();
-            let segments = extent.segments.iter();
+            let gone = trim::gone(&extent.segments, extent.start, extent.end);
+            let segments = extent.segments.iter().skip(gone);
             let segments = segments.map(|segment| (segment.base, segment.path.clone(), segment.bytes));
             let listed = Listed {
                 end: extent.end,
@@ -42,7 +49,10 @@ impl Streams {
             };
             (name.clone(), listed)
         });
-        Listing(listed.collect())
+        Listing {
+            streams: listed.collect(),
+            _held: self.listed.clone(),
+        }
     }
 }
 
@@ -53,7 +63,7 @@ impl Listing {
     /// [`Error::Disk`], [`Error::Damaged`] when a file is shorter than it was.
     pub fn extents(&self, disk: &dyn Disk, known: &mut KnownDigests) -> Result<BTreeMap<String, StreamExtent>, Error> {
         let mut streams = BTreeMap::new();
-        for (name, listed) in &self.0 {
+        for (name, listed) in &self.streams {
             let mut extent = StreamExtent {
                 end: listed.end,
                 segments: Vec::with_capacity(listed.segments.len()),
@@ -74,7 +84,7 @@ impl Listing {
             streams.insert(name.clone(), extent);
         }
         let listed = |path: &PathBuf| {
-            let mut all = self.0.values().flat_map(|listed| &listed.segments);
+            let mut all = self.streams.values().flat_map(|listed| &listed.segments);
             all.any(|(_, other, _)| other == path)
         };
         known.0.retain(|path, _| listed(path));
@@ -86,7 +96,7 @@ impl Listing {
     /// # Errors
     /// See [`Error`].
     pub fn check(&self, disk: &dyn Disk) -> Result<(), Error> {
-        for listed in self.0.values() {
+        for listed in self.streams.values() {
             for (at, (base, path, bytes)) in listed.segments.iter().enumerate() {
                 let end = listed.segments.get(at + 1).map_or(listed.end, |(next, _, _)| *next);
                 let (found, reached) = segment::scan(disk, path, *base, end)?;

@@ -27,7 +27,7 @@ use parking_lot::RwLock;
 
 pub use error::Error;
 pub use extents::{KnownDigests, Listing, holds, missing, place, segment_path};
-pub use reader::{SegmentExtent, StreamExtent, StreamReader};
+pub use reader::{SegmentSpan, StreamReader, StreamSpan};
 pub use sync::SyncJob;
 pub use trim::{Removal, Trimmed};
 
@@ -61,6 +61,8 @@ pub struct Streams {
     starts: Arc<BTreeMap<String, Offset>>,
     /// They have changed since a checkpoint took them along.
     trimmed_anew: bool,
+    /// Shared with every listing that somebody still looks at.
+    listed: Arc<()>,
     /// Streams with something in their buffers.
     touched: BTreeSet<String>,
     /// Written since the last sync.
@@ -131,6 +133,7 @@ impl Streams {
             shared,
             tails: BTreeMap::new(),
             starts: starts.clone(),
+            listed: Arc::default(),
             trimmed_anew: false,
             touched: BTreeSet::new(),
             unsynced: Unsynced::default(),

@@ -21,18 +21,18 @@ pub struct StreamReader {
 
 /// How far a stream reaches, and in which files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamExtent {
+pub struct StreamSpan {
     /// The first event that may be read, or will be there.
     pub start: Offset,
     /// The offset that the next event will have.
     pub end: Offset,
     /// Its segments, in order.
-    pub segments: Vec<SegmentExtent>,
+    pub segments: Vec<SegmentSpan>,
 }
 
 /// One file of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SegmentExtent {
+pub struct SegmentSpan {
     /// Offset of its first event.
     pub base: Offset,
     /// Bytes of it that hold header and batches.
@@ -136,14 +136,14 @@ impl StreamReader {
 
     /// All streams, by name.
     #[must_use]
-    pub fn extents(&self) -> BTreeMap<String, StreamExtent> {
+    pub fn spans(&self) -> BTreeMap<String, StreamSpan> {
         let streams = self.shared.streams.read();
         let extent = |published: &Published| {
             let extent = published.extent.read();
-            StreamExtent {
+            StreamSpan {
                 start: extent.start,
                 end: extent.end,
-                segments: extent.segments.iter().map(Segment::extent).collect(),
+                segments: extent.segments.iter().map(Segment::span).collect(),
             }
         };
         streams

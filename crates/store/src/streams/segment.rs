@@ -10,7 +10,7 @@ use environment::{Disk, File};
 use machine::{Offset, TimeMs};
 
 use super::batch::{self, Header};
-use super::{Error, SegmentExtent, StreamOptions};
+use super::{Error, SegmentSpan, StreamOptions};
 use crate::format::STREAM_SEGMENT;
 use crate::limits::{STREAM_INDEX_BYTES, STREAM_READ_BYTES};
 
@@ -32,8 +32,8 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    pub(super) fn extent(&self) -> SegmentExtent {
-        SegmentExtent {
+    pub(super) fn span(&self) -> SegmentSpan {
+        SegmentSpan {
             base: self.base,
             bytes: self.bytes,
             last: self.last,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use environment::Disk;
 use machine::Offset;
 
+use super::segment::Segment;
 use super::{Error, Streams};
 
 /// Where trimmed streams began and ended at one moment.
@@ -40,6 +41,12 @@ impl Removal {
         }
         Ok(())
     }
+}
+
+/// How many segments, the first ones, a stream that begins and ends there does not need.
+pub(super) fn gone(segments: &[Segment], start: Offset, end: Offset) -> usize {
+    let ended = |next: Offset| next <= start && next < end;
+    segments.windows(2).take_while(|pair| ended(pair[1].base)).count()
 }
 
 impl Streams {
@@ -80,24 +87,23 @@ impl Streams {
     /// is durable, and gives their files to be removed.
     ///
     /// The segment in which the durable state ends stays in any case: where the next segment begins depends on how full
-    /// it is, and must be the same after a crash and on every replica.
+    /// it is, and must be the same after a crash and on every replica. Nothing goes as long as somebody looks at a
+    /// [`Listing`](super::Listing): then it goes with a later checkpoint.
     pub fn remove_trimmed(&mut self, trimmed: &Trimmed) -> Removal {
         let mut removal = Removal {
             disk: self.disk.clone(),
             files: Vec::new(),
             directories: BTreeSet::new(),
         };
+        if Arc::strong_count(&self.listed) > 1 {
+            return removal;
+        }
         for (stream, (start, end)) in &trimmed.extents {
             let Some(tail) = self.tails.get(stream) else {
                 continue;
             };
             let mut extent = tail.published.extent.write();
-            let ended = |next: Offset| next <= *start && next < *end;
-            let gone = extent
-                .segments
-                .windows(2)
-                .take_while(|pair| ended(pair[1].base))
-                .count();
+            let gone = gone(&extent.segments, *start, *end);
             if gone > 0 {
                 removal
                     .files

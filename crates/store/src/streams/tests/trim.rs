@@ -32,7 +32,7 @@ fn filled() -> (CrashDisk, Streams) {
 }
 
 fn from_start(reader: &StreamReader) -> Vec<Event> {
-    let extent = reader.extents().remove(STREAM).unwrap();
+    let extent = reader.spans().remove(STREAM).unwrap();
     let mut events: Vec<Event> = Vec::new();
     let mut next = extent.start;
     while next < extent.end {
@@ -61,7 +61,7 @@ async fn readers_are_told_at_once_where_a_trimmed_stream_begins() {
     assert_eq!(from_start(&reader), expected(100..300));
     // Starts that come late change nothing.
     streams.trim(&starts(90));
-    assert_eq!(reader.extents()[STREAM].start, Offset(100));
+    assert_eq!(reader.spans()[STREAM].start, Offset(100));
     assert!(
         files(&disk) == files_before,
         "no file is touched before the start is durable"
@@ -81,7 +81,7 @@ async fn whole_segments_go_and_the_last_one_stays() {
         assert!(!streams.is_trimmed_anew());
         streams.remove_trimmed(&trimmed).run().unwrap();
         assert_eq!(bases(&disk), all[first..], "from {start}");
-        let extent = streams.reader().extents().remove(STREAM).unwrap();
+        let extent = streams.reader().spans().remove(STREAM).unwrap();
         let kept: Vec<u64> = extent.segments.iter().map(|segment| segment.base.0).collect();
         assert_eq!(kept, all[first..]);
         assert_eq!(from_start(&streams.reader()), expected(start..300));
@@ -109,6 +109,55 @@ async fn the_segment_in_which_the_durable_state_ends_outlives_a_new_one() {
     let mut streams = open_at(&disk.kill(), last, last).unwrap();
     fill(&mut streams, STREAM, 300);
     assert_eq!(from_start(&streams.reader()), expected(last..300));
+}
+
+#[tokio::test]
+async fn a_listing_names_what_is_needed_and_holds_it_as_long_as_somebody_looks() {
+    let (disk, mut streams) = filled();
+    let environment = disk.environment();
+    let all = bases(&disk);
+    let looked_at = streams.listing();
+    streams.trim(&starts(all[2] + 1));
+    let listing = streams.listing();
+    let named = listing
+        .extents(&*environment.disk, &mut KnownDigests::default())
+        .unwrap();
+    let named: Vec<u64> = named[STREAM].segments.iter().map(|segment| segment.base.0).collect();
+    assert_eq!(named, all[2..]);
+    drop(listing);
+    let trimmed = streams.trimmed();
+    streams.remove_trimmed(&trimmed).run().unwrap();
+    looked_at.check(&*environment.disk).unwrap();
+    assert_eq!(bases(&disk), all, "somebody looks");
+    drop(looked_at);
+    // With the next checkpoint, though nothing was trimmed anew.
+    let trimmed = streams.trimmed();
+    streams.remove_trimmed(&trimmed).run().unwrap();
+    assert_eq!(bases(&disk), all[2..]);
+}
+
+#[tokio::test]
+async fn a_snapshot_of_a_trimmed_stream_is_put_in_place() {
+    let (disk, mut streams) = filled();
+    let environment = disk.environment();
+    let all = bases(&disk);
+    streams.trim(&starts(all[2] + 1));
+    let listing = streams.listing();
+    let wanted = listing
+        .extents(&*environment.disk, &mut KnownDigests::default())
+        .unwrap();
+    drop(streams);
+    // Here nothing is trimmed yet, and one segment is missing.
+    let (from, moved) = (Path::new("incoming"), wanted[STREAM].segments[1]);
+    let home = Path::new(DIRECTORY);
+    environment.disk.create_dir_all(&from.join(STREAM)).unwrap();
+    let there = segment_path(home, STREAM, moved.base);
+    let on_its_way = segment_path(from, STREAM, moved.base);
+    environment.disk.rename(&there, &on_its_way).unwrap();
+    place(&*environment.disk, home, &wanted, from).unwrap();
+    assert_eq!(bases(&disk), all[2..]);
+    let streams = open_at(&disk, all[2] + 1, 300).unwrap();
+    assert_eq!(from_start(&streams.reader()), expected(all[2] + 1..300));
 }
 
 #[tokio::test]
@@ -179,7 +228,7 @@ async fn any_crash_leaves_what_the_state_asks_for_and_replay_makes_the_same_file
                     streams.trim(&starts(start + dice.below(to - start + 1)));
                 }
                 let (job, trimmed) = (streams.begin_sync(), streams.trimmed());
-                let start_then = streams.reader().extents()[STREAM].start.0;
+                let start_then = streams.reader().spans()[STREAM].start.0;
                 // More is applied while the checkpoint is written.
                 fill(&mut streams, STREAM, to + 3 * dice.below(40));
                 if dice.flip() {
