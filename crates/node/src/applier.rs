@@ -73,6 +73,8 @@ pub enum Order {
     Snapshot(oneshot::Sender<Result<Arc<Header>, Trouble>>),
     /// Check everything on disk as of the next checkpoint.
     Scan(oneshot::Sender<Result<Scanned, Trouble>>),
+    /// A snapshot or scan has come to its end, and needs the files of streams no longer.
+    Looked,
     /// Write a checkpoint and stop.
     Stop(oneshot::Sender<()>),
 }
@@ -395,6 +397,11 @@ impl Applier {
             }
             Order::Checkpointed(Err(reason)) => return Some(End::Halted(reason)),
             Order::Snapshot(done) => checkpoints.wishes.waiting.snapshots.push(done),
+            Order::Looked => {
+                let removal = self.streams.remove_postponed();
+                self.environment
+                    .spawn_worker("retire", async move { checkpoint::remove(removal) });
+            }
             Order::Scan(done) => checkpoints.wishes.waiting.scans.push(done),
             Order::Stop(done) => {
                 let end = match self.last_checkpoint(checkpoints) {
@@ -415,6 +422,7 @@ impl Applier {
         let (keeper, log) = (self.keeper.clone(), self.log.clone());
         let backend = self.held.read().state.backend();
         let disk = self.environment.disk.clone();
+        let orders = checkpoints.orders.clone();
         self.environment.spawn_worker("snapshot", async move {
             // Whoever asked may have gone.
             if !wished.snapshots.is_empty() {
@@ -429,6 +437,9 @@ impl Applier {
                     done.send(scanned.clone()).ok();
                 }
             }
+            drop(plan);
+            // The applier may have stopped meanwhile.
+            orders.send(Order::Looked).ok();
         });
     }
 

@@ -63,6 +63,8 @@ pub struct Streams {
     trimmed_anew: bool,
     /// Shared with every listing that somebody still looks at.
     listed: Arc<()>,
+    /// What could not be removed because of one.
+    postponed: Trimmed,
     /// Streams with something in their buffers.
     touched: BTreeSet<String>,
     /// Written since the last sync.
@@ -134,6 +136,7 @@ impl Streams {
             tails: BTreeMap::new(),
             starts: starts.clone(),
             listed: Arc::default(),
+            postponed: Trimmed::default(),
             trimmed_anew: false,
             touched: BTreeSet::new(),
             unsynced: Unsynced::default(),

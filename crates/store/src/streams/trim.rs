@@ -83,12 +83,18 @@ impl Streams {
         }
     }
 
+    /// To be called when a listing has come to its end: lets go of what could not go because of it.
+    pub fn remove_postponed(&mut self) -> Removal {
+        let postponed = std::mem::take(&mut self.postponed);
+        self.remove_trimmed(&postponed)
+    }
+
     /// Lets go of the segments that lie wholly before the starts in `trimmed`, once the checkpoint that was taken with it
     /// is durable, and gives their files to be removed.
     ///
     /// The segment in which the durable state ends stays in any case: where the next segment begins depends on how full
-    /// it is, and must be the same after a crash and on every replica. Nothing goes as long as somebody looks at a
-    /// [`Listing`](super::Listing): then it goes with a later checkpoint.
+    /// it is, and must be the same after a crash and on every replica. As long as somebody looks at a
+    /// [`Listing`](super::Listing) nothing goes: see [`Streams::remove_postponed`].
     pub fn remove_trimmed(&mut self, trimmed: &Trimmed) -> Removal {
         let mut removal = Removal {
             disk: self.disk.clone(),
@@ -96,8 +102,10 @@ impl Streams {
             directories: BTreeSet::new(),
         };
         if Arc::strong_count(&self.listed) > 1 {
+            self.postponed = trimmed.clone();
             return removal;
         }
+        self.postponed = Trimmed::default();
         for (stream, (start, end)) in &trimmed.extents {
             let Some(tail) = self.tails.get(stream) else {
                 continue;
