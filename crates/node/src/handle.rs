@@ -53,11 +53,17 @@ pub struct Handle {
 
 impl Handle {
     fn require_leader(&self) -> Result<(), SubmitError> {
+        self.require_leading()?;
+        self.room.check().map_err(SubmitError::DiskFull)
+    }
+
+    /// For what makes room: the reserve is for that, too.
+    fn require_leading(&self) -> Result<(), SubmitError> {
         if self.stopping.load(Ordering::Acquire) {
             return Err(SubmitError::Unavailable("the node is stopping".to_owned()));
         }
         if self.group.is_leader() {
-            return self.room.check().map_err(SubmitError::DiskFull);
+            return Ok(());
         }
         let leader = self.group.other_leader();
         Err(SubmitError::NotLeader { leader })
@@ -81,7 +87,11 @@ impl Handle {
     }
 
     async fn propose_here(&self, body: Body) -> Result<Decision, SubmitError> {
-        self.require_leader()?;
+        if matches!(body, Body::TrimStreams(_)) {
+            self.require_leading()?;
+        } else {
+            self.require_leader()?;
+        }
         if !matches!(body, Body::Genesis(_)) {
             self.require_cluster()?;
         }

@@ -70,6 +70,7 @@ struct World {
     directory: TempDir,
     retention: Retention,
     snapshot_log_bytes: u64,
+    disk_reserve_bytes: u64,
 }
 
 impl World {
@@ -79,6 +80,7 @@ impl World {
             directory: tempfile::tempdir().expect("a directory"),
             retention,
             snapshot_log_bytes: UpkeepOptions::default().snapshot_log_bytes,
+            disk_reserve_bytes: 0,
         }
     }
 
@@ -99,6 +101,7 @@ impl World {
             upkeep: UpkeepOptions {
                 log_keep_entries: 5,
                 snapshot_log_bytes: self.snapshot_log_bytes,
+                disk_reserve_bytes: self.disk_reserve_bytes,
                 ..UpkeepOptions::default()
             },
         };
@@ -423,4 +426,35 @@ async fn a_node_that_joins_by_a_snapshot_gets_trimmed_streams_and_consumers_as_t
     for member in [a, b] {
         member.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_are_trimmed_also_when_the_disk_takes_nothing_else() {
+    let mut world = World::new(Retention::default());
+    let a = world.start("a", None).await;
+    world.install(&[&a]).await;
+    world.tell(&[&a], 60).await;
+    a.stop().await;
+    // Less is free than is to be kept in reserve, and more than half of it.
+    let free = world
+        .environment
+        .disk
+        .free_bytes(world.directory.path())
+        .expect("it is known");
+    world.disk_reserve_bytes = free / 3 * 4;
+    let a = world.start("a", None).await;
+    let full = timeout(&world.environment, PATIENCE, async {
+        loop {
+            match a.cluster.propose(Body::OpenSession).await {
+                Err(SubmitError::DiskFull(_)) => return,
+                // It has not looked yet, or does not lead yet.
+                Ok(_) | Err(_) => world.environment.sleep(Duration::from_millis(20)).await,
+            }
+        }
+    });
+    full.await.expect("it says so");
+    let before = world.files("a").len();
+    assert!(matches!(world.trim(&[&a], 50).await, Decision::Done { .. }));
+    world.until("the room", || world.files("a").len() < before).await;
+    a.stop().await;
 }
