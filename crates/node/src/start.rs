@@ -20,6 +20,7 @@ use crate::driver::{Admission, Driver};
 use crate::executors::Hands;
 use crate::handle::Handle;
 use crate::limits::CHECKPOINT_BYTES;
+use crate::measures::{GroupWatch, Measures, Observed};
 use crate::node::{Config, Node, StartError};
 use crate::peer::Peers;
 use crate::peer::server::Server;
@@ -39,6 +40,8 @@ struct Applying {
     upkeep: Upkeep,
     applied_bytes: Arc<AtomicU64>,
     streams: StreamReader,
+    queue: Queue,
+    measures: Arc<Measures>,
 }
 
 /// Starts a node over a backend for its state and a socket for its peers.
@@ -59,7 +62,13 @@ pub async fn start(
     let log = parts.log.clone();
     let published = Arc::new(Published::default());
     published.publish(facts_of(&parts.held.machine));
-    let peers = Peers::new(environment.clone(), identity.cluster, identity.node, published.clone());
+    let measures = Arc::new(Measures::new(identity.node, environment.clock.clone()));
+    let peers = Peers::new(
+        environment.clone(),
+        identity.cluster,
+        published.clone(),
+        measures.clone(),
+    );
     let (orders, orders_in) = mpsc::unbounded_channel();
     let applying = start_applying(
         &config,
@@ -112,13 +121,14 @@ pub async fn start(
         cluster,
         leader,
         published,
-        held: applying.held,
+        held: applying.held.clone(),
         registry: config.registry,
         upkeep: applying.upkeep.clone(),
         options: config.upkeep,
         applied_bytes: applying.applied_bytes,
         log: log.clone(),
         room,
+        measures: measures.clone(),
     };
     hands.start(RegisterNode {
         nonce: identity.nonce,
@@ -129,6 +139,13 @@ pub async fn start(
         binary: env!("CARGO_PKG_VERSION").to_owned(),
     });
     Ok(Node {
+        observed: Arc::new(Observed {
+            measures,
+            handle: handle.clone(),
+            log: log.clone(),
+            queue: applying.queue,
+            held: applying.held,
+        }),
         handle,
         environment,
         upkeep: applying.upkeep,
@@ -161,7 +178,7 @@ async fn start_applying(
     let members = checkpoint::load_members(&held.state).map_err(store_error)?;
     let sums = checkpoint::load_sums(&held.state).map_err(store_error)?;
     let applied = held.machine.applied();
-    let (flushed, queue) = (Arc::new(Progress::default()), Queue::default());
+    let (flushed, queue) = (Arc::new(Progress::default()), Queue::new(peers.measures().clone()));
     flushed.set(log.flushed().unwrap_or_default());
     let group = Group::start(Parts {
         peers: peers.clone(),
@@ -173,6 +190,7 @@ async fn start_applying(
         keeper: keeper.clone(),
         log_keep_entries: config.upkeep.log_keep_entries,
         campaigns: condition.votes_from().is_none(),
+        measures: peers.measures().clone(),
     })
     .await
     .map_err(StartError::Store)?;
@@ -199,6 +217,7 @@ async fn start_applying(
         converter: config.registry.host(),
         members,
         parked_for: None,
+        measures: peers.measures().clone(),
         // Members apply the same bytes, so with one limit they would all write at once, and every sync of the log would
         // wait for it; like this there is mostly a majority that does not.
         checkpoint_bytes: CHECKPOINT_BYTES + usize::from((peers.node().0 % 3) as u8) * CHECKPOINT_BYTES / 3,
@@ -207,9 +226,10 @@ async fn start_applying(
         applied_bytes: applied_bytes.clone(),
     };
     let (condition, held_after) = (condition.clone(), held.clone());
+    let applied_from = queue.clone();
     environment.spawn_worker("applier", async move {
         let ended = applier.run(orders_in, orders).await;
-        queue.close();
+        applied_from.close();
         if let Err(reason) = ended {
             // It may be the disk's contents that made it fail: then the node must not come back with them.
             let backend = held_after.read().state.backend();
@@ -226,6 +246,8 @@ async fn start_applying(
         upkeep,
         applied_bytes,
         streams: stream_reader,
+        queue,
+        measures: peers.measures().clone(),
     })
 }
 
@@ -252,7 +274,14 @@ fn start_handle(
         async move { fresh.read_index().await.map_err(ReadError::Unconfirmed) }
     });
     let (events, events_in) = mpsc::unbounded_channel();
-    let driver = Driver::new(environment.clone(), applying.group.clone(), events_in, events.clone());
+    let measures = applying.measures.clone();
+    let driver = Driver::new(
+        environment.clone(),
+        applying.group.clone(),
+        events_in,
+        events.clone(),
+        measures.clone(),
+    );
     environment.spawn("driver", driver.run());
     Arc::new(Handle {
         node: identity.node,
@@ -261,13 +290,14 @@ fn start_handle(
         events,
         admission: Admission::default(),
         published: published.clone(),
-        group_changed: watch_group(environment, &applying.group, published),
+        group_changed: watch_group(environment, &applying.group, published, &measures),
         readers,
         freshness,
         streams: applying.streams.clone(),
         stopping: AtomicBool::new(false),
         upkeep: applying.upkeep.clone(),
         room,
+        measures,
     })
 }
 
@@ -286,12 +316,20 @@ fn facts_of(machine: &Machine) -> Facts {
 }
 
 /// Moves whenever the role, the leader or the members change.
-fn watch_group(environment: &Environment, group: &Group, stop: &Arc<Published>) -> Arc<Progress> {
+fn watch_group(
+    environment: &Environment,
+    group: &Group,
+    stop: &Arc<Published>,
+    measures: &Arc<Measures>,
+) -> Arc<Progress> {
     let changed = Arc::new(Progress::default());
     let (moved, mut watch, stop) = (changed.clone(), group.watch(), stop.clone());
+    let (group, mut teller) = (group.clone(), GroupWatch::new(measures.clone()));
     environment.spawn("group watch", async move {
+        teller.look(&group.view());
         while !stop.applied.is_closed() && watch.changed().await {
             moved.wake();
+            teller.look(&group.view());
         }
     });
     changed

@@ -18,6 +18,7 @@ use store::log::Log;
 use crate::applier::Held;
 use crate::calls::LeaderCalls;
 use crate::limits::EXECUTOR_INTERVAL;
+use crate::measures::Measures;
 use crate::node::UpkeepOptions;
 use crate::published::Published;
 use crate::raft::Group;
@@ -55,6 +56,8 @@ pub struct Hands {
     pub log: Log,
     /// Room on the disk.
     pub room: Room,
+    /// What is counted and timed.
+    pub measures: Arc<Measures>,
 }
 
 impl Hands {
