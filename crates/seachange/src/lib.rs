@@ -15,6 +15,7 @@ pub mod package;
 pub mod running;
 pub mod server;
 pub mod watch;
+pub mod watched;
 
 pub use host::NativeApplication;
 pub use machine::Version;

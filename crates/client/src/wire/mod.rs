@@ -20,3 +20,4 @@ pub use v1::{
     SESSION_HEADER, SessionOpened, SnapshotFile, SnapshotRecord, Stage, Status, StepRequest, StepTaken, TableSpec,
     VerifyRecord, VersionInfo, VersionSwitch,
 };
+pub use v1::{StageName, TRACE_HEADER, TRACEPARENT_HEADER, Trace, TraceList, TraceStage};

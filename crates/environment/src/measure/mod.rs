@@ -51,21 +51,24 @@ impl Gauge {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Counts one more for as long as the guard lives.
+    /// Counts so many more for as long as the guard lives.
     #[must_use = "it counts only for as long as it lives"]
-    pub fn hold(&self) -> Held<'_> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Held(self)
+    pub fn hold(&self, count: u64) -> Held<'_> {
+        self.0.fetch_add(count, Ordering::Relaxed);
+        Held { gauge: self, count }
     }
 }
 
-/// One more in a [`Gauge`].
+/// Some more in a [`Gauge`].
 #[derive(Debug)]
-pub struct Held<'a>(&'a Gauge);
+pub struct Held<'a> {
+    gauge: &'a Gauge,
+    count: u64,
+}
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.gauge.0.fetch_sub(self.count, Ordering::Relaxed);
     }
 }
 
@@ -76,11 +79,11 @@ mod tests {
     #[test]
     fn a_gauge_counts_what_is_held() {
         let gauge = Gauge::default();
-        let one = gauge.hold();
-        let other = gauge.hold();
-        assert_eq!(gauge.get(), 2);
+        let one = gauge.hold(1);
+        let other = gauge.hold(5);
+        assert_eq!(gauge.get(), 6);
         drop(one);
-        assert_eq!(gauge.get(), 1);
+        assert_eq!(gauge.get(), 5);
         drop(other);
         assert_eq!(gauge.get(), 0);
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use environment::measure::{Counter, Page};
-use machine::{Index, MemberStatus, Role};
+use machine::{Index, MemberStatus, NodeId, Role};
 use parking_lot::RwLock;
 use store::log::Log;
 
@@ -24,6 +24,12 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Which node it is.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.measures.node
+    }
+
     /// When an entry came how far on this node, for the last entries.
     #[must_use]
     pub fn entry(&self, index: Index) -> EntryTimes {
@@ -290,7 +296,7 @@ impl Observed {
 }
 
 /// How far each other member's log is known to reach.
-fn matched_of(members: &[MemberStatus], me: machine::NodeId) -> impl Iterator<Item = (String, Index)> + '_ {
+fn matched_of(members: &[MemberStatus], me: NodeId) -> impl Iterator<Item = (String, Index)> + '_ {
     let others = members.iter().filter(move |member| member.node != me);
     others.filter_map(|member| Some((member.node.to_string(), member.matched?)))
 }

@@ -9,6 +9,7 @@ mod manifest;
 mod row;
 mod snapshot;
 mod status;
+mod trace;
 
 pub use application::{ApplicationInfo, ApplicationList, CodeSource, ModuleStored, VersionInfo, VersionSwitch};
 pub use change::{
@@ -23,3 +24,4 @@ pub use manifest::{CommandSpec, Manifest, ManifestError, Named, TableSpec};
 pub use row::{Consistency, ConsistencyParameter, InvalidConsistency, Row, RowAnswer, Rows, RowsParameters};
 pub use snapshot::{PieceParameters, SnapshotFile, SnapshotRecord, VerifyRecord};
 pub use status::{Health, Member, Role, Status};
+pub use trace::{StageName, TRACE_HEADER, TRACEPARENT_HEADER, Trace, TraceList, TraceStage};
