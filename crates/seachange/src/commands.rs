@@ -5,6 +5,7 @@ pub mod backup;
 pub mod bench;
 pub mod change;
 pub mod demo;
+pub mod doctor;
 pub mod get;
 pub mod query;
 pub mod rebuild;
@@ -43,6 +44,8 @@ pub enum Command {
     Bench(bench::Command),
     /// Show a node's view of its cluster
     Status(status::Arguments),
+    /// Find the node that is slow, and why: its disk, its apply, its network
+    Doctor(doctor::Arguments),
     /// Send commands to an application
     Send(send::Arguments),
     /// Read one document
@@ -80,6 +83,7 @@ impl Arguments {
             Command::Demo(arguments) => arguments.run(environment).await,
             Command::Bench(command) => command.run(environment).await,
             Command::Status(arguments) => arguments.run(environment).await,
+            Command::Doctor(arguments) => arguments.run(environment).await,
             Command::Send(arguments) => arguments.run(environment).await,
             Command::Get(arguments) => arguments.run(environment).await,
             Command::Scan(arguments) => arguments.run(environment).await,

@@ -7,6 +7,7 @@ pub mod commands;
 pub mod config;
 pub mod connection;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
 pub mod interrupt;
 pub mod local_cluster;

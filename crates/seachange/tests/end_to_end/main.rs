@@ -4,4 +4,5 @@ mod bad_input;
 mod binary;
 mod demo;
 mod flights;
+mod observe;
 mod one_node;

@@ -1,0 +1,94 @@
+//! `seachange doctor`: which node is slow, and why.
+
+use std::time::Duration;
+
+use environment::Environment;
+use serde_json::json;
+
+use crate::connection::{ClusterFlags, explain};
+use crate::doctor::{self, Checked, Finding};
+use crate::exit::Stopped;
+use crate::output;
+
+/// Flags of `doctor`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Seconds between the two looks: what is shown is what happened in between
+    #[arg(long, default_value_t = 2, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(0..=600))]
+    pub between: u16,
+    /// Where the cluster is.
+    #[command(flatten)]
+    pub cluster: ClusterFlags,
+}
+
+impl Arguments {
+    /// Looks, and prints what was found.
+    ///
+    /// # Errors
+    /// No node answers, or one needs attention.
+    pub async fn run(self, environment: Environment) -> anyhow::Result<()> {
+        let status = self.cluster.admin(&environment)?.status().await.map_err(explain)?;
+        let between = Duration::from_secs(self.between.into());
+        let nodes = doctor::check(&environment, &status, between).await;
+        let findings = doctor::findings(&nodes);
+        if self.cluster.json {
+            output::json(&json!({"nodes": nodes, "findings": findings}))?;
+        } else {
+            output::line(describe(&nodes, &findings))?;
+        }
+        if findings.is_empty() {
+            return Ok(());
+        }
+        let what = format!("{} of {} nodes need attention", findings.len(), nodes.len());
+        Err(Stopped::failed(what, "docs/operating.md says what to do for each cause.").into())
+    }
+}
+
+fn describe(nodes: &[Checked], findings: &[Finding]) -> String {
+    let heading = [
+        "id",
+        "name",
+        "role",
+        "fsync p50",
+        "fsync p99",
+        "apply p99",
+        "apply lag",
+        "append p99",
+        "heartbeat p99",
+        "disk free",
+        "memory",
+    ];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    let time = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), doctor::time);
+    let bytes = |bytes: Option<f64>| bytes.map_or_else(|| "-".to_owned(), doctor::bytes);
+    for node in nodes {
+        let role = match (node.answers, node.leads) {
+            (false, _) => "silent",
+            (true, true) => "leader",
+            (true, false) => "follower",
+        };
+        rows.push(vec![
+            node.node.to_string(),
+            node.name.clone(),
+            role.to_owned(),
+            time(node.fsync_p50_seconds),
+            time(node.fsync_p99_seconds),
+            time(node.apply_p99_seconds),
+            node.apply_lag_entries
+                .map_or_else(|| "-".to_owned(), |lag| format!("{lag:.0}")),
+            time(node.append_p99_seconds),
+            time(node.heartbeat_p99_seconds),
+            bytes(node.disk_free_bytes),
+            bytes(node.memory_bytes),
+        ]);
+    }
+    let said = match findings {
+        [] => "Nothing stands out: no node is past a threshold.".to_owned(),
+        some => some
+            .iter()
+            .map(|finding| finding.text.clone())
+            .collect::<Vec<_>>()
+            .join("\n"),
+    };
+    format!("{}\n\n{said}", output::columns(&rows))
+}
