@@ -28,18 +28,16 @@ pub struct Checked {
     pub leads: bool,
     /// Why it does not apply, if it is parked.
     pub parked: Option<String>,
-    /// Half of its fdatasyncs of the log took at most so long.
-    pub fsync_p50_seconds: Option<f64>,
-    /// 99 of 100 did.
-    pub fsync_p99_seconds: Option<f64>,
-    /// 99 of 100 entries were applied in at most so long.
-    pub apply_p99_seconds: Option<f64>,
+    /// Its fdatasyncs of the log.
+    pub fsync: Option<Times>,
+    /// Its entries, applied.
+    pub apply: Option<Times>,
     /// Entries committed and not yet applied.
     pub apply_lag_entries: Option<f64>,
-    /// 99 of 100 appends of the leader to it were durable there after at most so long.
-    pub append_p99_seconds: Option<f64>,
-    /// 99 of 100 heartbeats of the leader to it were answered within so long: no disk is part of that.
-    pub heartbeat_p99_seconds: Option<f64>,
+    /// Appends of the leader to it, until they were durable there.
+    pub append: Option<Times>,
+    /// Heartbeats of the leader to it, until they were answered: no disk is part of that.
+    pub heartbeat: Option<Times>,
     /// Whether it answered the leader when that last talked to it.
     pub reached_by_leader: Option<bool>,
     /// Bytes free on its disk.
@@ -48,6 +46,34 @@ pub struct Checked {
     pub disk_total_bytes: Option<f64>,
     /// Memory that it holds.
     pub memory_bytes: Option<f64>,
+}
+
+/// How long something took.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Times {
+    /// Half of them took at most so long.
+    pub p50_seconds: f64,
+    /// 99 of 100 did.
+    pub p99_seconds: f64,
+    /// How many they are.
+    pub count: f64,
+    /// They are all since the node's start, because none came between the two looks.
+    pub since_start: bool,
+}
+
+/// With fewer than these, p99 is the one slowest, which says nothing.
+const COUNT_MIN: f64 = 20.0;
+
+impl Times {
+    /// What a node is judged by: p99, or p50 of few; nothing where nothing happened.
+    #[must_use]
+    pub fn judged_seconds(&self) -> Option<f64> {
+        match (self.since_start, self.count < COUNT_MIN) {
+            (true, _) => None,
+            (false, true) => Some(self.p50_seconds),
+            (false, false) => Some(self.p99_seconds),
+        }
+    }
 }
 
 /// What a member gave in one round.
@@ -98,7 +124,7 @@ async fn round(environment: &Environment, members: &[Member]) -> Vec<Answer> {
 fn of_itself(member: &Member, before: &Answer, after: &Answer) -> Checked {
     let scrape = after.scrape.as_ref();
     let value = |name: &str| scrape.and_then(|scrape| scrape.value(name, &[]));
-    let quantile = |name: &str, part: f64| recent(before.scrape.as_ref(), scrape?, name, &[], part);
+    let times = |name: &str| recent(before.scrape.as_ref(), scrape?, name, &[]);
     Checked {
         node: member.node,
         name: member.name.clone(),
@@ -106,9 +132,8 @@ fn of_itself(member: &Member, before: &Answer, after: &Answer) -> Checked {
         answers: after.status.is_some(),
         leads: after.status.as_ref().is_some_and(|status| status.role == Role::Leader),
         parked: after.status.as_ref().and_then(|status| status.parked.clone()),
-        fsync_p50_seconds: quantile("seachange_log_fsync_seconds", 0.5),
-        fsync_p99_seconds: quantile("seachange_log_fsync_seconds", 0.99),
-        apply_p99_seconds: quantile("seachange_apply_entry_seconds", 0.99),
+        fsync: times("seachange_log_fsync_seconds"),
+        apply: times("seachange_apply_entry_seconds"),
         apply_lag_entries: value("seachange_apply_lag_entries"),
         disk_free_bytes: value("seachange_disk_free_bytes"),
         disk_total_bytes: value("seachange_disk_total_bytes"),
@@ -121,18 +146,26 @@ fn of_itself(member: &Member, before: &Answer, after: &Answer) -> Checked {
 fn of_leader(checked: &mut Checked, before: Option<&Scrape>, after: &Scrape) {
     let peer = checked.node.to_string();
     let labels = [("peer", peer.as_str())];
-    checked.append_p99_seconds = recent(before, after, "seachange_peer_append_seconds", &labels, 0.99);
-    checked.heartbeat_p99_seconds = recent(before, after, "seachange_peer_heartbeat_seconds", &labels, 0.99);
+    checked.append = recent(before, after, "seachange_peer_append_seconds", &labels);
+    checked.heartbeat = recent(before, after, "seachange_peer_heartbeat_seconds", &labels);
     checked.reached_by_leader = after
         .value("seachange_peer_reached", &labels)
         .map(|reached| reached > 0.0);
 }
 
-/// A quantile of what came between two looks; of all since the start where nothing did.
-fn recent(before: Option<&Scrape>, after: &Scrape, name: &str, labels: &[(&str, &str)], part: f64) -> Option<f64> {
-    let now = after.histogram(name, labels);
-    let since = before.map(|before| now.since(&before.histogram(name, labels)));
-    since
-        .and_then(|since| since.quantile(part))
-        .or_else(|| now.quantile(part))
+/// What came between two looks; all since the start where nothing did.
+fn recent(before: Option<&Scrape>, after: &Scrape, name: &str, labels: &[(&str, &str)]) -> Option<Times> {
+    let all = after.histogram(name, labels);
+    let between = before.map(|before| all.since(&before.histogram(name, labels)));
+    let between = between.filter(|between| between.count() > 0.0);
+    let (shown, since_start) = match &between {
+        Some(between) => (between, false),
+        None => (&all, true),
+    };
+    Some(Times {
+        p50_seconds: shown.quantile(0.5)?,
+        p99_seconds: shown.quantile(0.99)?,
+        count: shown.count(),
+        since_start,
+    })
 }

@@ -43,7 +43,6 @@ impl Frames {
                     command: command.as_str(),
                     status: 200,
                     index: Some(reply.index),
-                    asked: false,
                     asked_by_peer: false,
                     leader: None,
                 };

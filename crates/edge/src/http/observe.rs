@@ -35,7 +35,8 @@ pub(super) async fn observe(State(api): State<Arc<Api>>, mut request: Request, n
     let is_command = request.method() == Method::POST && route.contains(COMMANDS);
     let names = is_command.then(|| names_of(request.uri().path()));
     let asked = Asked::of(request.headers());
-    let notes = Arc::new(Notes::new(observer.now(), Parent::of(request.headers())));
+    let parent = Parent::of(request.headers());
+    let notes = Arc::new(Notes::new(observer.now(), parent, asked == Asked::ByClient));
     request.extensions_mut().insert(notes.clone());
 
     let mut response = next.run(request).await;
@@ -54,12 +55,11 @@ pub(super) async fn observe(State(api): State<Arc<Api>>, mut request: Request, n
                 command: &command,
                 status,
                 index: index_of(response.headers()),
-                asked: asked == Asked::ByClient,
                 asked_by_peer: asked == Asked::ByNode,
                 leader,
             },
         );
-        if let Some(trace) = trace.filter(|_| asked != Asked::Not || notes.is_recorded()) {
+        if let Some(trace) = trace.filter(|_| asked == Asked::ByNode || notes.is_recorded()) {
             answer_with(&trace, &mut response);
         }
     }

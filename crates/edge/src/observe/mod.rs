@@ -83,9 +83,7 @@ pub(crate) struct Answered<'a> {
     pub status: u16,
     /// The entry that decided it.
     pub index: Option<Index>,
-    /// Whether its client wants the stages.
-    pub asked: bool,
-    /// Whether another node does, which passed it on.
+    /// Whether another node wants the stages, which passed it on.
     pub asked_by_peer: bool,
     /// What the leader told of its part.
     pub leader: Option<Trace>,
@@ -154,14 +152,14 @@ impl Observer {
         let took = now - received;
         let total_us = microseconds(took);
         let slow = took >= self.options.slow_command;
-        let recent = slow || answered.asked || notes.is_some_and(Notes::is_recorded) || self.is_picked();
+        let recent = slow || notes.is_some_and(Notes::is_recorded) || self.is_picked();
         if !recent && !answered.asked_by_peer && !self.kept.is_slow(total_us) {
             return None;
         }
         let trace = Arc::new(match notes {
             Some(notes) => self.trace(notes, &answered, now),
             None => {
-                let notes = Notes::new(received, None);
+                let notes = Notes::new(received, None, false);
                 notes.submitted(received);
                 self.trace(&notes, &answered, now)
             }

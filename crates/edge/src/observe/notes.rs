@@ -26,6 +26,8 @@ pub struct EntryTimes {
 pub(crate) struct Notes {
     pub received: Moment,
     given: Option<Parent>,
+    /// The client wants its stages.
+    asked: bool,
     place: OnceLock<Place>,
     noted: Mutex<Noted>,
 }
@@ -46,10 +48,11 @@ pub(super) struct Wait {
 }
 
 impl Notes {
-    pub fn new(received: Moment, given: Option<Parent>) -> Notes {
+    pub fn new(received: Moment, given: Option<Parent>, asked: bool) -> Notes {
         Notes {
             received,
             given,
+            asked,
             place: OnceLock::new(),
             noted: Mutex::default(),
         }
@@ -57,12 +60,16 @@ impl Notes {
 
     /// Its place in a trace, decided when it is first asked for.
     pub fn place(&self, chance: &dyn Chance) -> Place {
-        *self.place.get_or_init(|| Place::of(self.given, chance))
+        let fresh = || Place {
+            sampled: self.is_recorded(),
+            ..Place::of(self.given, chance)
+        };
+        *self.place.get_or_init(fresh)
     }
 
-    /// Whether the caller records the trace that this request is part of.
+    /// Whether somebody wants the trace that this request is part of.
     pub fn is_recorded(&self) -> bool {
-        self.given.is_some_and(|parent| parent.sampled)
+        self.asked || self.given.is_some_and(|parent| parent.sampled)
     }
 
     /// It is given to the cluster now.
@@ -193,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_command_at_the_leader_passes_every_stage_but_those_of_waiting_for_one() {
-        let notes = Notes::new(at(1000), None);
+        let notes = Notes::new(at(1000), None, false);
         notes.submitted(at(1100));
         let noted = notes.noted();
         let way = Way {
@@ -218,7 +225,7 @@ mod tests {
 
     #[test]
     fn an_answer_from_before_has_no_stages_of_its_entry() {
-        let notes = Notes::new(at(5000), None);
+        let notes = Notes::new(at(5000), None, false);
         notes.submitted(at(5100));
         let noted = notes.noted();
         let way = Way {
@@ -234,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_leaders_part_stands_within_the_time_that_its_answer_took() {
-        let notes = Notes::new(at(0), None);
+        let notes = Notes::new(at(0), None, false);
         notes.submitted(at(10));
         notes.waited(StageName::Held, at(20), at(120));
         notes.submitted(at(120));

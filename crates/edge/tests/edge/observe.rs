@@ -149,6 +149,15 @@ async fn a_command_that_was_passed_on_has_the_leaders_stages_too() {
     assert_eq!(there["recent"][0]["trace_id"], trace.trace_id.as_str(), "{there}");
     assert_eq!(there["recent"][0]["parent_span_id"], trace.span_id.as_str(), "{there}");
 
+    let answer = follower.browser.call("POST", TRANSFER, &[ASK], b"{}").await;
+    let trace = trace_of(&answer).unwrap();
+    let there = leader.browser.get("/v1/traces").await.json();
+    assert_eq!(
+        there["recent"][0]["trace_id"],
+        trace.trace_id.as_str(),
+        "kept there too: {there}"
+    );
+
     let plain = follower.browser.post(TRANSFER, "{}").await;
     assert_eq!(
         (plain.status, trace_of(&plain)),
@@ -157,7 +166,7 @@ async fn a_command_that_was_passed_on_has_the_leaders_stages_too() {
     );
     let page = follower.browser.get("/metrics").await.text();
     assert!(
-        page.contains("seachange_forwarded_total{result=\"answered\"} 2\n"),
+        page.contains("seachange_forwarded_total{result=\"answered\"} 3\n"),
         "{page}"
     );
 }

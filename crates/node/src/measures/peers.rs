@@ -15,14 +15,14 @@ use crate::limits::PEER_SILENT;
 pub struct PeersMeasures(RwLock<BTreeMap<NodeId, Arc<PeerMeasures>>>);
 
 impl PeersMeasures {
-    /// Of one peer.
-    pub fn of(&self, peer: NodeId) -> Arc<PeerMeasures> {
+    /// Of one peer. Its silence counts from when it is first asked for.
+    pub fn of(&self, peer: NodeId, now: Moment) -> Arc<PeerMeasures> {
         if let Some(known) = self.0.read().get(&peer) {
             return known.clone();
         }
         let mut all = self.0.write();
         all.entry(peer)
-            .or_insert_with(|| Arc::new(PeerMeasures::new(peer)))
+            .or_insert_with(|| Arc::new(PeerMeasures::new(peer, now)))
             .clone()
     }
 
@@ -48,14 +48,14 @@ pub struct PeerMeasures {
 }
 
 impl PeerMeasures {
-    fn new(peer: NodeId) -> PeerMeasures {
+    fn new(peer: NodeId, now: Moment) -> PeerMeasures {
         PeerMeasures {
             peer,
             append: Histogram::seconds(),
             heartbeat: Histogram::seconds(),
             failures: Counter::default(),
             lost: AtomicBool::new(false),
-            heard_ms: AtomicU64::new(0),
+            heard_ms: AtomicU64::new(milliseconds(now)),
         }
     }
 
@@ -101,15 +101,16 @@ mod tests {
     #[test]
     fn a_peer_is_lost_when_it_stays_silent_and_not_for_one_late_answer() {
         let all = PeersMeasures::default();
-        let peer = all.of(NodeId(2));
         let at = |milliseconds| Moment(Duration::from_millis(milliseconds));
+        let peer = all.of(NodeId(2), at(3000));
+        peer.failed(at(3060), &"late");
         peer.reached(at(5000));
         peer.failed(at(5060), &"late");
         assert!(peer.is_reached());
         peer.failed(at(7000), &"late");
-        assert!(!all.of(NodeId(2)).is_reached());
+        assert!(!all.of(NodeId(2), at(7000)).is_reached());
         peer.appended(at(7000), at(7001));
         assert!(peer.is_reached());
-        assert_eq!((peer.failures.get(), peer.append.count()), (2, 1));
+        assert_eq!((peer.failures.get(), peer.append.count()), (3, 1));
     }
 }

@@ -69,7 +69,7 @@ impl Network {
         let caller = Caller::new(peers.clone(), target, address.clone());
         Network {
             peers: peers.clone(),
-            measures: peers.measures().peers.of(target),
+            measures: peers.measures().peers.of(target, peers.environment().clock.now()),
             target,
             address,
             caller,

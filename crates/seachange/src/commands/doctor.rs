@@ -6,7 +6,7 @@ use environment::Environment;
 use serde_json::json;
 
 use crate::connection::{ClusterFlags, explain};
-use crate::doctor::{self, Checked, Finding};
+use crate::doctor::{self, Checked, Finding, Times};
 use crate::exit::Stopped;
 use crate::output;
 
@@ -59,7 +59,13 @@ fn describe(nodes: &[Checked], findings: &[Finding]) -> String {
         "memory",
     ];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
-    let time = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), doctor::time);
+    let shown = |times: Option<Times>, part: fn(&Times) -> f64| {
+        let mark = |times: &Times| if times.since_start { "*" } else { "" };
+        let text = |times: Times| format!("{}{}", doctor::time(part(&times)), mark(&times));
+        times.map_or_else(|| "-".to_owned(), text)
+    };
+    let p50 = |times| shown(times, |times| times.p50_seconds);
+    let p99 = |times| shown(times, |times| times.p99_seconds);
     let bytes = |bytes: Option<f64>| bytes.map_or_else(|| "-".to_owned(), doctor::bytes);
     for node in nodes {
         let role = match (node.answers, node.leads) {
@@ -71,13 +77,13 @@ fn describe(nodes: &[Checked], findings: &[Finding]) -> String {
             node.node.to_string(),
             node.name.clone(),
             role.to_owned(),
-            time(node.fsync_p50_seconds),
-            time(node.fsync_p99_seconds),
-            time(node.apply_p99_seconds),
+            p50(node.fsync),
+            p99(node.fsync),
+            p99(node.apply),
             node.apply_lag_entries
                 .map_or_else(|| "-".to_owned(), |lag| format!("{lag:.0}")),
-            time(node.append_p99_seconds),
-            time(node.heartbeat_p99_seconds),
+            p99(node.append),
+            p99(node.heartbeat),
             bytes(node.disk_free_bytes),
             bytes(node.memory_bytes),
         ]);
@@ -90,5 +96,10 @@ fn describe(nodes: &[Checked], findings: &[Finding]) -> String {
             .collect::<Vec<_>>()
             .join("\n"),
     };
-    format!("{}\n\n{said}", output::columns(&rows))
+    let table = output::columns(&rows);
+    let note = match table.contains('*') {
+        true => "* since the node's start: nothing of it happened between the two looks\n",
+        false => "",
+    };
+    format!("{table}\n{note}\n{said}")
 }

@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use super::Checked;
+use super::{Checked, Times};
 
 /// An fdatasync that takes longer makes every command wait noticeably.
 const FSYNC_P99_MAX: f64 = 0.05;
@@ -106,20 +106,20 @@ fn disk_space(node: &Checked) -> Found {
 }
 
 fn fsync(node: &Checked) -> Found {
-    let p99 = node.fsync_p99_seconds.filter(|p99| *p99 > FSYNC_P99_MAX)?;
+    let took = judged(node.fsync).filter(|took| *took > FSYNC_P99_MAX)?;
     let text = format!(
-        "is slow for its disk (fsync): p99 of fdatasync is {}, more than {}",
-        time(p99),
+        "is slow for its disk (fsync): fdatasync takes {}, more than {}",
+        time(took),
         time(FSYNC_P99_MAX)
     );
     Some((Cause::Fsync, text))
 }
 
 fn apply(node: &Checked) -> Found {
-    if let Some(p99) = node.apply_p99_seconds.filter(|p99| *p99 > APPLY_P99_MAX) {
+    if let Some(took) = judged(node.apply).filter(|took| *took > APPLY_P99_MAX) {
         let text = format!(
-            "is slow to apply: p99 of an entry is {}, more than {}",
-            time(p99),
+            "is slow to apply: an entry takes {}, more than {}",
+            time(took),
             time(APPLY_P99_MAX)
         );
         return Some((Cause::Apply, text));
@@ -130,21 +130,25 @@ fn apply(node: &Checked) -> Found {
 }
 
 fn network(node: &Checked) -> Found {
-    if let Some(p99) = node.heartbeat_p99_seconds.filter(|p99| *p99 > HEARTBEAT_P99_MAX) {
+    if let Some(took) = judged(node.heartbeat).filter(|took| *took > HEARTBEAT_P99_MAX) {
         let text = format!(
-            "is far from the leader (network): p99 of a heartbeat is {}, more than {}",
-            time(p99),
+            "is far from the leader (network): a heartbeat takes {}, more than {}",
+            time(took),
             time(HEARTBEAT_P99_MAX)
         );
         return Some((Cause::Network, text));
     }
-    let p99 = node.append_p99_seconds.filter(|p99| *p99 > APPEND_P99_MAX)?;
+    let took = judged(node.append).filter(|took| *took > APPEND_P99_MAX)?;
     let text = format!(
-        "gets entries slowly (network): p99 of an append is {}, more than {}, while its fsync is not slow",
-        time(p99),
+        "gets entries slowly (network): an append takes {}, more than {}, while its fsync is not slow",
+        time(took),
         time(APPEND_P99_MAX)
     );
     Some((Cause::Network, text))
+}
+
+fn judged(times: Option<Times>) -> Option<f64> {
+    times?.judged_seconds()
 }
 
 /// Seconds, as people read them.
@@ -171,17 +175,26 @@ pub fn bytes(bytes: f64) -> String {
 mod tests {
     use super::*;
 
+    fn times(p99_seconds: f64) -> Option<Times> {
+        Some(Times {
+            p50_seconds: 0.001,
+            p99_seconds,
+            count: 100.0,
+            since_start: false,
+        })
+    }
+
     fn healthy() -> Checked {
         Checked {
             node: 3,
             name: "c".into(),
             http: "127.0.0.1:7074".into(),
             answers: true,
-            fsync_p99_seconds: Some(0.004),
-            apply_p99_seconds: Some(0.001),
+            fsync: times(0.004),
+            apply: times(0.001),
             apply_lag_entries: Some(0.0),
-            append_p99_seconds: Some(0.006),
-            heartbeat_p99_seconds: Some(0.001),
+            append: times(0.006),
+            heartbeat: times(0.001),
             reached_by_leader: Some(true),
             disk_free_bytes: Some(5e9),
             disk_total_bytes: Some(1e10),
@@ -198,17 +211,17 @@ mod tests {
     #[test]
     fn each_cause_is_named_and_a_healthy_node_is_not() {
         assert_eq!(found(|_| {}), None);
-        let (cause, text) = found(|node| node.fsync_p99_seconds = Some(0.123)).unwrap();
+        let (cause, text) = found(|node| node.fsync = times(0.123)).unwrap();
         assert_eq!(cause, Cause::Fsync);
         assert_eq!(
             text,
-            "node c (3) is slow for its disk (fsync): p99 of fdatasync is 123.0 ms, more than 50.0 ms"
+            "node c (3) is slow for its disk (fsync): fdatasync takes 123.0 ms, more than 50.0 ms"
         );
         let cause_of = |change: fn(&mut Checked)| found(change).unwrap().0;
         assert_eq!(cause_of(|node| node.apply_lag_entries = Some(5000.0)), Cause::Apply);
-        assert_eq!(cause_of(|node| node.apply_p99_seconds = Some(0.2)), Cause::Apply);
-        assert_eq!(cause_of(|node| node.heartbeat_p99_seconds = Some(0.2)), Cause::Network);
-        assert_eq!(cause_of(|node| node.append_p99_seconds = Some(0.5)), Cause::Network);
+        assert_eq!(cause_of(|node| node.apply = times(0.2)), Cause::Apply);
+        assert_eq!(cause_of(|node| node.heartbeat = times(0.2)), Cause::Network);
+        assert_eq!(cause_of(|node| node.append = times(0.5)), Cause::Network);
         assert_eq!(
             cause_of(|node| node.reached_by_leader = Some(false)),
             Cause::Unreachable
@@ -220,8 +233,8 @@ mod tests {
     #[test]
     fn the_cause_that_explains_the_others_is_the_one_named() {
         let slow_disk = found(|node| {
-            node.fsync_p99_seconds = Some(0.2);
-            node.append_p99_seconds = Some(0.5);
+            node.fsync = times(0.2);
+            node.append = times(0.5);
         });
         assert_eq!(
             slow_disk.unwrap().0,
@@ -236,5 +249,26 @@ mod tests {
             }
         });
         assert_eq!(gone.unwrap().0, Cause::Unreachable);
+    }
+
+    #[test]
+    fn few_and_old_times_are_no_evidence() {
+        let few = |node: &mut Checked| node.fsync = times(0.2).map(|times| Times { count: 5.0, ..times });
+        assert_eq!(found(few), None, "one of five was slow");
+        let old = |node: &mut Checked| {
+            node.fsync = times(0.2).map(|times| Times {
+                since_start: true,
+                ..times
+            });
+        };
+        assert_eq!(found(old), None, "nothing happened since");
+        let slow = |node: &mut Checked| {
+            node.fsync = times(0.2).map(|times| Times {
+                p50_seconds: 0.1,
+                count: 5.0,
+                ..times
+            });
+        };
+        assert_eq!(found(slow).unwrap().0, Cause::Fsync, "most of them were");
     }
 }

@@ -103,7 +103,9 @@ impl Histogram {
         Histogram(both.map(|((bound, now), (_, then))| (*bound, now - then)).collect())
     }
 
-    fn count(&self) -> f64 {
+    /// How many values there are.
+    #[must_use]
+    pub fn count(&self) -> f64 {
         self.0.last().map_or(0.0, |(_, count)| *count)
     }
 
