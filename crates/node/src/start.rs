@@ -114,6 +114,7 @@ pub async fn start(
             .await
             .map_err(StartError::Store)?;
     }
+    let register = register_of(&config, identity.nonce);
     let hands = Hands {
         environment: environment.clone(),
         node: identity.node,
@@ -130,14 +131,7 @@ pub async fn start(
         room,
         measures: measures.clone(),
     };
-    hands.start(RegisterNode {
-        nonce: identity.nonce,
-        name: config.name,
-        peer_address: config.peer_address,
-        http_address: config.http_address,
-        level_max: LEVEL_MAX,
-        binary: env!("CARGO_PKG_VERSION").to_owned(),
-    });
+    hands.start(register);
     Ok(Node {
         observed: Arc::new(Observed {
             measures,
@@ -155,6 +149,18 @@ pub async fn start(
         endings: Mutex::new(Some(endings)),
         _lock: lock,
     })
+}
+
+/// How this node announces itself.
+fn register_of(config: &Config, nonce: u64) -> RegisterNode {
+    RegisterNode {
+        nonce,
+        name: config.name.clone(),
+        peer_address: config.peer_address.clone(),
+        http_address: config.http_address.clone(),
+        level_max: LEVEL_MAX,
+        binary: env!("CARGO_PKG_VERSION").to_owned(),
+    }
 }
 
 type Orders = (mpsc::UnboundedSender<Order>, mpsc::UnboundedReceiver<Order>);

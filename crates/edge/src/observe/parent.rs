@@ -80,7 +80,7 @@ impl Parent {
         // Later versions may add fields; this one has none.
         let ends = parts.next().is_none() || version > 0;
         let sound = version != 0xff && trace != 0 && span != 0 && ends;
-        sound.then(|| Parent {
+        sound.then_some(Parent {
             trace,
             span: span as u64,
             sampled: flags & 1 == 1,

@@ -3,5 +3,6 @@
 
 mod damage;
 mod membership;
+mod observe;
 mod snapshots;
 mod world;
