@@ -80,8 +80,6 @@ async fn who_asks_for_the_stages_of_a_command_gets_them_and_nobody_else() {
         names(&trace),
         [Routed, Queued, Appended, Committed, Waited, Applied, Answered]
     );
-    let end = trace.stages.last().map(|stage| stage.at_us + stage.us).unwrap();
-    assert!(end <= trace.total_us + 1, "{trace:?}");
     assert_eq!(trace_of(&served.browser.post(TRANSFER, "{}").await), None);
 
     let trapped = served
@@ -312,10 +310,8 @@ async fn spans_arrive_at_a_collector_under_the_callers_span() {
         (&"command ledger transfer".into(), &2.into())
     );
     assert_eq!(attribute(root, "seachange.index")["intValue"], "11");
-    let (begin, end) = (
-        nanoseconds(root, "startTimeUnixNano"),
-        nanoseconds(root, "endTimeUnixNano"),
-    );
+    let begin = nanoseconds(root, "startTimeUnixNano");
+    assert!(nanoseconds(root, "endTimeUnixNano") > begin, "{root}");
     let names: Vec<&str> = spans[1..].iter().map(|span| span["name"].as_str().unwrap()).collect();
     assert_eq!(
         names,
@@ -335,7 +331,11 @@ async fn spans_arrive_at_a_collector_under_the_callers_span() {
             (&span["traceId"], &span["parentSpanId"]),
             (&root["traceId"], &root["spanId"])
         );
-        assert!(nanoseconds(span, "startTimeUnixNano") >= begin && nanoseconds(span, "endTimeUnixNano") <= end + 1000);
+        let (from, to) = (
+            nanoseconds(span, "startTimeUnixNano"),
+            nanoseconds(span, "endTimeUnixNano"),
+        );
+        assert!(begin <= from && from <= to, "{span}");
         assert_eq!(span["spanId"].as_str().unwrap().len(), 16);
         assert!(ids.insert(span["spanId"].to_string()), "{span}");
     }

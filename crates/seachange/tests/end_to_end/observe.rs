@@ -181,6 +181,11 @@ async fn a_command_tells_its_way_and_doctor_finds_the_node_that_stands_still() {
     let sent = json_of(&line.ok(&["send", "ledger", "open", open, "--trace", "--json", "--at", at]));
     assert_eq!(sent["reply"]["balance"], 5, "{sent}");
     let stages = sent["trace"]["stages"].as_array().unwrap();
+    let total = sent["trace"]["total_us"].as_u64().unwrap();
+    for stage in stages {
+        let end = stage["at_us"].as_u64().unwrap() + stage["us"].as_u64().unwrap();
+        assert!(end <= total + 5, "{stage} ends after the whole: {sent}");
+    }
     let of = |node: Value| -> Vec<&str> {
         let those = stages.iter().filter(|stage| stage["node"] == node);
         those.map(|stage| stage["stage"].as_str().unwrap()).collect()
