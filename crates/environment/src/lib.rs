@@ -19,7 +19,7 @@ pub use chance::Chance;
 pub use clock::{Clock, Moment, TimedOut, timeout};
 pub use disk::{Disk, Entry, File, FileLock};
 pub use network::{Listener, Network, Stream};
-pub use system::{Space, System, Usage};
+pub use system::{System, Usage};
 pub use tasks::{BoxFuture, Tasks};
 
 /// Channels between tasks. They are tokio's, which need no runtime of their own and wake in order.

@@ -17,15 +17,6 @@ pub struct Usage {
     pub threads: u64,
 }
 
-/// Room on the disk that holds a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Space {
-    /// Bytes that this process may still write.
-    pub free_bytes: u64,
-    /// Bytes in all.
-    pub total_bytes: u64,
-}
-
 /// The process and the machine under it, as the operating system sees them. Only for showing: nothing may be decided by
 /// it that is in the log.
 pub trait System: Send + Sync {
@@ -35,9 +26,9 @@ pub trait System: Send + Sync {
     /// The system does not say.
     fn usage(&self) -> io::Result<Usage>;
 
-    /// Room on the disk that holds `path`.
+    /// Bytes of the file system that holds `path`, free or not. How many are free is [`Disk::free_bytes`](crate::Disk::free_bytes).
     ///
     /// # Errors
     /// The system does not say.
-    fn space(&self, path: &Path) -> io::Result<Space>;
+    fn disk_bytes(&self, path: &Path) -> io::Result<u64>;
 }

@@ -138,7 +138,7 @@ pub async fn start(
             handle: handle.clone(),
             log: log.clone(),
             queue: applying.queue,
-            held: applying.held,
+            held: Arc::downgrade(&applying.held),
         }),
         handle,
         environment,

@@ -36,7 +36,7 @@ Exit codes: 0 done; 1 refused or failed; 2 the command line cannot be understood
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Run a node: alone without arguments, or as a member of a cluster with --join
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     /// See it work: three nodes, a version switch and a killed leader under load, and what came of it
     Demo(demo::Arguments),
     /// Measure

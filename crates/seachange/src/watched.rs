@@ -93,13 +93,14 @@ impl Watched {
     }
 
     fn disk_part(&self, page: &mut Page) {
-        let space = self.environment.system.space(&self.data).ok();
+        let free_bytes = self.environment.disk.free_bytes(&self.data).ok();
+        let total_bytes = self.environment.system.disk_bytes(&self.data).ok();
         let mut free = page.gauge(
             "seachange_disk_free_bytes",
             "Bytes free on the disk that holds the data directory.",
         );
-        space.iter().for_each(|space| free.is(space.free_bytes));
+        free_bytes.iter().for_each(|bytes| free.is(*bytes));
         let mut total = page.gauge("seachange_disk_total_bytes", "Bytes of that disk.");
-        space.iter().for_each(|space| total.is(space.total_bytes));
+        total_bytes.iter().for_each(|bytes| total.is(*bytes));
     }
 }

@@ -108,18 +108,26 @@ impl Exporter {
                     Ok(None) | Err(_) => break,
                 }
             }
-            let Some(observer) = self.observer.upgrade() else {
+            let Some(resource) = self.resource() else {
                 return;
             };
-            let status = observer.cluster.status();
-            let resource = Resource {
-                node: observer.cluster.catalog().node_name(status.node),
-                cluster: format!("{:016x}", status.cluster.0),
-                binary: self.binary.clone(),
-            };
             let sent = self.send(&http, otlp::request(&resource, &batch)).await;
-            self.note(&observer.measures, &batch, sent);
+            // Not held while the collector takes its time: the node behind it may have to be let go of.
+            if let Some(observer) = self.observer.upgrade() {
+                self.note(&observer.measures, &batch, sent);
+            }
         }
+    }
+
+    /// Who sends, as of now; none once the edge is gone.
+    fn resource(&self) -> Option<Resource> {
+        let observer = self.observer.upgrade()?;
+        let status = observer.cluster.status();
+        Some(Resource {
+            node: observer.cluster.catalog().node_name(status.node),
+            cluster: format!("{:016x}", status.cluster.0),
+            binary: self.binary.clone(),
+        })
     }
 
     async fn send(&self, http: &Http, body: serde_json::Value) -> Result<(), String> {

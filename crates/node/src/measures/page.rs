@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use environment::measure::{Counter, Page};
@@ -20,7 +20,9 @@ pub struct Observed {
     pub(crate) handle: Arc<Handle>,
     pub(crate) log: Log,
     pub(crate) queue: Queue,
-    pub(crate) held: Arc<RwLock<Held>>,
+    /// Not held: a node that starts again in the same process must find its files let go of, however long somebody still
+    /// looks at the one before.
+    pub(crate) held: Weak<RwLock<Held>>,
 }
 
 impl Observed {
@@ -258,7 +260,8 @@ impl Observed {
 
     /// Left without samples while the state is busy.
     fn state_part(&self, page: &mut Page) {
-        let held = self.held.try_read_for(HELD_WAIT);
+        let alive = self.held.upgrade();
+        let held = alive.as_ref().and_then(|held| held.try_read_for(HELD_WAIT));
         let state = held.as_ref().map(|held| (&held.state, &held.machine));
         let cache = state.map(|(state, _)| state.cache_hits_and_misses());
         let mut hits = page.counter(
@@ -281,6 +284,7 @@ impl Observed {
             .iter()
             .for_each(|(_, machine)| sessions.is(machine.sessions_open()));
         drop(held);
+        drop(alive);
         let streams = &self.handle.streams;
         page.counter("seachange_stream_written_bytes_total", "Bytes written to streams.")
             .is(streams.bytes_written());
