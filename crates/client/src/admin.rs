@@ -5,10 +5,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::http::{Http, HttpRequest, Lines, Repeat, escape, query_string};
 use crate::wire::{
-    ApplicationInfo, ApplicationList, ChangeList, ChangeRecord, Consistency, EventRecord, Health, ModuleStored,
-    PlanRequest, Planned, QueryReply, RowAnswer, Rows, RowsParameters, SnapshotRecord, Status, StepRequest, StepTaken,
-    VerifyRecord,
-    CommandReply, TRACE_HEADER, Trace, TraceList,
+    ApplicationInfo, ApplicationList, ChangeList, ChangeRecord, CommandReply, Consistency, EventRecord, Health,
+    ModuleStored, PlanRequest, Planned, QueryReply, RowAnswer, Rows, RowsParameters, SnapshotRecord, Status,
+    StepRequest, StepTaken, TRACE_HEADER, Trace, TraceList, VerifyRecord,
 };
 use crate::{Error, Options, limits};
 

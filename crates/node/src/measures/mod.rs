@@ -59,6 +59,7 @@ pub struct RefusedMeasures {
     pub overloaded: Counter,
     pub too_large: Counter,
     pub unavailable: Counter,
+    pub disk_full: Counter,
     overload: Rarely,
 }
 
@@ -131,6 +132,7 @@ impl Measures {
                 overloaded: Counter::default(),
                 too_large: Counter::default(),
                 unavailable: Counter::default(),
+                disk_full: Counter::default(),
                 overload: Rarely::every(OVERLOAD_AGAIN),
             },
             raft: RaftMeasures::default(),
@@ -238,6 +240,8 @@ impl Measures {
             SubmitError::OutcomeUnknown(_) => refused.outcome_unknown.increment(),
             SubmitError::TooLarge(_) => refused.too_large.increment(),
             SubmitError::Unavailable(_) => refused.unavailable.increment(),
+            // Told where it is found.
+            SubmitError::DiskFull(_) => refused.disk_full.increment(),
             SubmitError::Overloaded(reason) => {
                 refused.overloaded.increment();
                 if let Some(also) = refused.overload.happened(self.clock.now()) {

@@ -167,12 +167,13 @@ impl Observed {
         )
         .is(driver.in_flight.get());
         let refused = &self.measures.refused;
-        let reasons: [(&str, &Counter); 5] = [
+        let reasons: [(&str, &Counter); 6] = [
             ("not_leader", &refused.not_leader),
             ("outcome_unknown", &refused.outcome_unknown),
             ("overloaded", &refused.overloaded),
             ("too_large", &refused.too_large),
             ("unavailable", &refused.unavailable),
+            ("disk_full", &refused.disk_full),
         ];
         let mut refusals = page.counter(
             "seachange_refusals_total",

@@ -12,6 +12,10 @@ use crate::output;
 
 /// Flags of `doctor`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example: seachange doctor --at 127.0.0.1:7070
+It looks at every member twice and names for each that needs attention one cause: unreachable, parked, disk space, fsync, apply or
+network. Exit code 1 when there is one.")]
 pub struct Arguments {
     /// Seconds between the two looks: what is shown is what happened in between
     #[arg(long, default_value_t = 2, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(0..=600))]
