@@ -5,10 +5,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::http::{Http, HttpRequest, Lines, Repeat, escape, query_string};
 use crate::wire::{
-    ApplicationInfo, ApplicationList, ChangeList, ChangeRecord, CommitRequest, Consistency, ConsumerCommitted,
-    ConsumerList, ConsumerRecord, ConsumerRemoved, EventRecord, Health, ModuleStored, PlanRequest, Planned, QueryReply,
-    RowAnswer, Rows, RowsParameters, SnapshotRecord, Status, StepRequest, StepTaken, StreamList, StreamTrimmed,
-    TrimRequest, VerifyRecord,
+    ApplicationInfo, ApplicationList, ChangeList, ChangeRecord, CommandReply, CommitRequest, Consistency,
+    ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved, EventRecord, Health, ModuleStored, PlanRequest,
+    Planned, QueryReply, RowAnswer, Rows, RowsParameters, SnapshotRecord, Status, StepRequest, StepTaken, StreamList,
+    StreamTrimmed, TRACE_HEADER, Trace, TraceList, TrimRequest, VerifyRecord,
 };
 use crate::{Error, Options, limits};
 
@@ -129,6 +129,46 @@ impl Admin {
             .map(|byte| format!("{byte:02x}"))
             .collect();
         self.http.put_bytes(&format!("/v1/modules/{digest}"), module).await
+    }
+
+    /// Sends one command over HTTP and gives, with the reply, the stages of its way. It belongs to no session: it is not
+    /// sent again once it may have been applied.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn submit_traced(
+        &self,
+        application: &str,
+        command: &str,
+        version: u16,
+        payload: impl Into<Bytes>,
+    ) -> Result<(CommandReply, Option<Trace>), Error> {
+        let (application, command) = (escape(application), escape(command));
+        let path = format!("/v1/apps/{application}/commands/{command}?version={version}");
+        let request = HttpRequest::post(path, payload)
+            .header("content-type", "application/json")
+            .header(TRACE_HEADER, "1");
+        let response = self.http.send(&request).await?;
+        let trace = response.headers.get(TRACE_HEADER);
+        let trace = trace.and_then(|value| serde_json::from_slice(value.as_bytes()).ok());
+        Ok((response.json()?, trace))
+    }
+
+    /// Commands that a node has answered lately, with the stages of their ways.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn traces(&self) -> Result<TraceList, Error> {
+        self.http.get_json("/v1/traces").await
+    }
+
+    /// What a node counts and times of itself, in Prometheus' text format.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn metrics(&self) -> Result<String, Error> {
+        let response = self.http.send(&HttpRequest::get("/metrics")).await?;
+        Ok(String::from_utf8_lossy(&response.body).into_owned())
     }
 
     /// Plans a change.

@@ -15,6 +15,7 @@ use crate::edge::EdgeOptions;
 use crate::frames::Frames;
 use crate::http::{self, Api};
 use crate::limits;
+use crate::observe::{Counted, Observer};
 use crate::router::Router;
 use crate::sniff::{self, Protocol, Rewound};
 use crate::stop::Stop;
@@ -29,6 +30,7 @@ pub(crate) struct Serving {
     frames: Frames,
     routes: axum::Router,
     http: http1::Builder,
+    observer: Arc<Observer>,
 }
 
 impl Serving {
@@ -39,7 +41,18 @@ impl Serving {
         stopping: Stop,
         closing: Stop,
     ) -> Self {
-        let router = Arc::new(Router::new(environment.clone(), cluster.clone(), &options.limits));
+        let observer = Observer::start(
+            environment.clone(),
+            cluster.clone(),
+            options.observe.clone(),
+            &options.binary,
+        );
+        let router = Arc::new(Router::new(
+            environment.clone(),
+            cluster.clone(),
+            &options.limits,
+            observer.clone(),
+        ));
         let mut http = http1::Builder::new();
         // hyper's date comes from the system's clock and not from the environment's.
         http.timer(EnvironmentTimer::new(environment.clone()))
@@ -62,6 +75,7 @@ impl Serving {
             frames,
             routes: http::routes(Arc::new(api)),
             http,
+            observer,
         }
     }
 }
@@ -69,6 +83,7 @@ impl Serving {
 /// Serves a connection until either side ends it.
 pub(crate) async fn serve(serving: &Serving, stream: Box<dyn Stream>, peer: SocketAddr) {
     let closing = serving.closing.said().fuse();
+    let stream: Box<dyn Stream> = Box::new(Counted::new(stream, serving.observer.clone()));
     let served = speak(serving, stream, peer).fuse();
     futures::pin_mut!(closing, served);
     futures::select_biased! {
@@ -92,9 +107,18 @@ async fn speak(serving: &Serving, mut stream: Box<dyn Stream>, peer: SocketAddr)
             () = stopping => return,
         }
     };
+    let measures = &serving.observer.measures;
     let ended = match first {
-        Ok(Ok((Protocol::Frames, _))) => serving.frames.serve(stream).await,
-        Ok(Ok((Protocol::Http, read))) => speak_http(serving, Rewound::new(read, stream)).await,
+        Ok(Ok((Protocol::Frames, _))) => {
+            measures.frames_accepted.increment();
+            let _open = measures.frames_open.hold(1);
+            serving.frames.serve(stream).await
+        }
+        Ok(Ok((Protocol::Http, read))) => {
+            measures.http_accepted.increment();
+            let _open = measures.http_open.hold(1);
+            speak_http(serving, Rewound::new(read, stream)).await
+        }
         Ok(Ok((Protocol::Unknown(what), _))) => {
             decline(serving, stream, what).await;
             Err(what.to_owned())

@@ -9,6 +9,7 @@ use machine::{Cluster, MeterNumber};
 
 use crate::connection::{self, Serving};
 use crate::limits::{self, Limits};
+use crate::observe::ObserveOptions;
 use crate::stop::Stop;
 
 /// Says whether the bytes of a module may go into the log: a stable code and a text for people when not.
@@ -26,6 +27,8 @@ pub struct EdgeOptions {
     pub binary: String,
     /// The meter that a new version runs under when its plan names none.
     pub meter: MeterNumber,
+    /// What is shown of commands and their ways.
+    pub observe: ObserveOptions,
 }
 
 impl Default for EdgeOptions {
@@ -35,6 +38,7 @@ impl Default for EdgeOptions {
             module_check: None,
             binary: String::new(),
             meter: MeterNumber(1),
+            observe: ObserveOptions::default(),
         }
     }
 }
@@ -47,7 +51,7 @@ impl std::fmt::Debug for EdgeOptions {
             .field("module_check", &self.module_check.is_some())
             .field("binary", &self.binary)
             .field("meter", &self.meter)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

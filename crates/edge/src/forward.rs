@@ -1,5 +1,6 @@
 //! A write on its way from this node to the leader, as the HTTP request that it came as.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -7,13 +8,18 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use client::wire::{Code, Problem, SEQUENCE_HEADER, SESSION_HEADER};
+use client::wire::{Code, Problem, SEQUENCE_HEADER, SESSION_HEADER, TRACE_HEADER, TRACEPARENT_HEADER};
 use client::{Error, Http, HttpRequest, HttpResponse, Options, Repeat};
 use environment::Environment;
+
+use crate::observe::Notes;
 
 /// Says that a node passed the request on, so that the next one answers and does not pass it on again: two nodes that
 /// take each other for the leader would send it to and fro.
 pub(crate) const FORWARDED_HEADER: HeaderName = HeaderName::from_static("seachange-forwarded");
+
+/// Value of the header that asks for a command's stages, when it is a node that asks, to add them to its own.
+pub(crate) const ASKED_BY_NODE: &str = "node";
 
 /// A write as an HTTP request.
 pub(crate) struct Forward {
@@ -24,6 +30,8 @@ pub(crate) struct Forward {
     pub body: Bytes,
     /// Another node passed it on to here.
     pub from_peer: bool,
+    /// What is noted of its way.
+    pub notes: Option<Arc<Notes>>,
 }
 
 /// What came of passing a write on.
@@ -66,16 +74,22 @@ impl Forward {
             headers,
             body,
             from_peer: parts.headers.contains_key(FORWARDED_HEADER),
+            notes: parts.extensions.get::<Arc<Notes>>().cloned(),
         }
     }
 
-    fn to_request(&self) -> HttpRequest {
+    fn to_request(&self, environment: &Environment) -> HttpRequest {
         let passed = self.headers.iter();
         let as_text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
         let mut headers: Vec<(String, String)> = passed
             .map(|(name, value)| (name.as_str().to_owned(), as_text(value)))
             .collect();
         headers.push((FORWARDED_HEADER.as_str().to_owned(), "1".to_owned()));
+        if let Some(notes) = &self.notes {
+            let place = notes.place(&*environment.chance);
+            headers.push((TRACE_HEADER.to_owned(), ASKED_BY_NODE.to_owned()));
+            headers.push((TRACEPARENT_HEADER.to_owned(), place.to_header()));
+        }
         HttpRequest {
             method: self.method.clone(),
             path: self.target.clone(),
@@ -93,7 +107,7 @@ pub(crate) async fn forward(environment: &Environment, limit: Duration, address:
         Ok(http) => http,
         Err(error) => return Forwarded::NothingDone(error.to_string()),
     };
-    match http.send_to(address, &request.to_request()).await {
+    match http.send_to(address, &request.to_request(environment)).await {
         Ok(response) => judge(response),
         Err(Error::Unavailable(why) | Error::Invalid(why)) => Forwarded::NothingDone(why),
         Err(error @ (Error::OutcomeUnknown(_) | Error::Problem(_) | Error::Unreadable { .. })) => {

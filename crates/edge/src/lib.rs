@@ -11,6 +11,7 @@ mod forward;
 mod frames;
 mod http;
 mod limits;
+mod observe;
 mod router;
 mod sniff;
 mod stop;
@@ -18,3 +19,4 @@ mod timer;
 
 pub use edge::{Drained, Edge, EdgeHandle, EdgeOptions, ModuleCheck};
 pub use limits::Limits;
+pub use observe::{Endpoint, EntryTimes, EntryTimesOf, InvalidEndpoint, MorePage, ObserveOptions};

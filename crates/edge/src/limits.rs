@@ -75,6 +75,24 @@ pub(crate) const READY_LAG_MAX: u64 = 10_000;
 pub(crate) const REROUTE_PAUSE: Duration = Duration::from_millis(20);
 /// The longest wait between two attempts to route a request.
 pub(crate) const REROUTE_PAUSE_MAX: Duration = Duration::from_millis(500);
+/// Traces that are kept to be shown: the last ones.
+pub(crate) const TRACES_RECENT_MAX: usize = 64;
+/// And the slowest ones…
+pub(crate) const TRACES_SLOWEST_MAX: usize = 32;
+/// …of this long.
+pub(crate) const TRACE_SLOWEST_TIME: Duration = Duration::from_secs(600);
+/// How long after a slow command was logged the next one is.
+pub(crate) const SLOW_LOG_AGAIN: Duration = Duration::from_secs(1);
+/// Traces that wait to be exported; past it they are dropped, and counted.
+pub(crate) const EXPORT_WAITING_MAX: usize = 1024;
+/// Traces exported in one request.
+pub(crate) const EXPORT_BATCH_MAX: usize = 128;
+/// How long a trace waits for others to be exported with.
+pub(crate) const EXPORT_PAUSE: Duration = Duration::from_secs(1);
+/// How long the collector may take for one request.
+pub(crate) const EXPORT_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long after it was told that the collector does not take traces it is told again.
+pub(crate) const EXPORT_FAILURE_AGAIN: Duration = Duration::from_secs(60);
 /// The wait after the system refused to accept a connection (mostly: no file descriptor was left).
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The wait before a stream that said it had grown, and had not, is asked again.

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::Response;
-use client::wire::Code;
+use client::wire::{Code, StageName};
 use environment::channel::{OwnedSemaphorePermit, Semaphore};
+use environment::measure::Held;
 use environment::{Environment, Moment, timeout};
 use machine::{Cluster, NodeId, SubmitError};
 
 use crate::codes::{self, Refusal};
 use crate::forward::{self, Forward, Forwarded};
 use crate::limits::{self, Limits};
+use crate::observe::{Notes, Observer};
 
 /// Decides for each write where it goes.
 pub(crate) struct Router {
@@ -23,6 +25,7 @@ pub(crate) struct Router {
     cluster: Arc<dyn Cluster>,
     held: Arc<Semaphore>,
     hold_max: Duration,
+    pub observer: Arc<Observer>,
 }
 
 /// A write on its way.
@@ -35,6 +38,14 @@ pub(crate) struct Work {
     pub time_max: Duration,
     /// The same write as an HTTP request, for the leader.
     pub request: Forward,
+}
+
+impl Work {
+    fn note(&self, note: impl FnOnce(&Notes)) {
+        if let Some(notes) = &self.request.notes {
+            note(notes);
+        }
+    }
 }
 
 /// Where a write was answered.
@@ -68,12 +79,13 @@ impl Course {
 }
 
 impl Router {
-    pub fn new(environment: Environment, cluster: Arc<dyn Cluster>, limits: &Limits) -> Self {
+    pub fn new(environment: Environment, cluster: Arc<dyn Cluster>, limits: &Limits, observer: Arc<Observer>) -> Self {
         Router {
             environment,
             cluster,
             held: Arc::new(Semaphore::new(limits.held_bytes_max.min(Semaphore::MAX_PERMITS))),
             hold_max: limits.hold_max,
+            observer,
         }
     }
 
@@ -91,8 +103,9 @@ impl Router {
             holds: 0,
             doubt: None,
         };
-        let mut place: Option<OwnedSemaphorePermit> = None;
+        let mut place: Option<(OwnedSemaphorePermit, [Held<'_>; 2])> = None;
         loop {
+            work.note(|notes| notes.submitted(self.observer.now()));
             let leader = match timeout(&self.environment, work.time_max, attempt()).await {
                 Ok(Ok(value)) => return Ok(Routed::Here(value)),
                 Ok(Err(SubmitError::NotLeader { leader })) => leader,
@@ -115,15 +128,32 @@ impl Router {
                 }
             }
             if place.is_none() {
-                place = Some(self.place(work.bytes).map_err(|refusal| course.refuse(refusal))?);
+                let permit = self.place(work.bytes).map_err(|refusal| course.refuse(refusal))?;
+                let measures = &self.observer.measures;
+                place = Some((
+                    permit,
+                    [measures.held.hold(1), measures.held_bytes.hold(work.bytes as u64)],
+                ));
             }
-            self.hold(&mut course, avoid).await?;
+            let begun = self.observer.now();
+            let held = self.hold(&mut course, avoid).await;
+            work.note(|notes| notes.waited(StageName::Held, begun, self.observer.now()));
+            held?;
         }
     }
 
     /// Passes a write on; none when it is to be tried again.
     async fn forward(&self, work: &Work, address: &str, course: &mut Course) -> Result<Option<Response>, Refusal> {
-        match forward::forward(&self.environment, work.time_max, address, &work.request).await {
+        let begun = self.observer.now();
+        let forwarded = forward::forward(&self.environment, work.time_max, address, &work.request).await;
+        work.note(|notes| notes.waited(StageName::Forwarded, begun, self.observer.now()));
+        let measures = &self.observer.measures;
+        match &forwarded {
+            Forwarded::Answered(_) => measures.forwarded.increment(),
+            Forwarded::NothingDone(_) => measures.forwarded_in_vain.increment(),
+            Forwarded::Unknown(_) => measures.forwarded_unknown.increment(),
+        }
+        match forwarded {
             // What the leader says of this attempt says nothing of an earlier one that may have been applied.
             Forwarded::Answered(response) if course.doubt.is_some() && takes_nothing(&response) => {
                 let why = course.doubt.take().unwrap_or_default();

@@ -7,8 +7,10 @@
 mod chance;
 mod clock;
 mod disk;
+pub mod measure;
 mod network;
 pub mod real;
+mod system;
 mod tasks;
 
 use std::sync::Arc;
@@ -17,6 +19,7 @@ pub use chance::Chance;
 pub use clock::{Clock, Moment, TimedOut, timeout};
 pub use disk::{Disk, Entry, File, FileLock};
 pub use network::{Listener, Network, Stream};
+pub use system::{System, Usage};
 pub use tasks::{BoxFuture, Tasks};
 
 /// Channels between tasks. They are tokio's, which need no runtime of their own and wake in order.
@@ -37,6 +40,8 @@ pub struct Environment {
     pub network: Arc<dyn Network>,
     /// Files.
     pub disk: Arc<dyn Disk>,
+    /// What the process uses, for showing.
+    pub system: Arc<dyn System>,
 }
 
 impl std::fmt::Debug for Environment {

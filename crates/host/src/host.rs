@@ -14,6 +14,7 @@ pub struct Host {
     /// By application; in the entry in which a version takes over there are two codes of the same application.
     live: BTreeMap<String, Vec<Live>>,
     fuel_spent: u64,
+    fuel_spent_in_all: u64,
 }
 
 /// Code that was called in the current entry.
@@ -42,6 +43,7 @@ impl Host {
             registry,
             live: BTreeMap::new(),
             fuel_spent: 0,
+            fuel_spent_in_all: 0,
         }
     }
 
@@ -49,6 +51,12 @@ impl Host {
     #[must_use]
     pub fn fuel_spent(&self) -> u64 {
         self.fuel_spent
+    }
+
+    /// Fuel that all calls spent so far, for showing.
+    #[must_use]
+    pub fn fuel_spent_in_all(&self) -> u64 {
+        self.fuel_spent_in_all
     }
 
     fn live(&mut self, manifest: &Manifest, code: &Code) -> Result<&mut Live, CallError> {
@@ -94,6 +102,7 @@ impl Applications for Host {
             Runs::Wasm(instances) => {
                 let (outcome, fuel_spent) = with_guest_stack(|| instances.call(&call, context))?;
                 self.fuel_spent = fuel_spent;
+                self.fuel_spent_in_all = self.fuel_spent_in_all.saturating_add(fuel_spent);
                 Ok(outcome)
             }
         }

@@ -14,10 +14,11 @@ use store::log::Log;
 use store::snapshot::Header;
 use store::state::{Backend, State, View};
 use store::streams::{Streams, Trimmed};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::checkpoint::{self, Done, MembersRow, Plan};
 use crate::limits::{APPEND_BYTES_MAX, APPLY_BATCH_MAX, CHECKPOINT_INTERVAL, PARK_RETRY};
+use crate::measures::Measures;
 use crate::progress::Progress;
 use crate::published::{Facts, Published};
 use crate::raft::{Applied, Batch, Committed, Queue, Responder, What};
@@ -63,6 +64,8 @@ pub struct Applier {
     pub keeper: Keeper,
     /// Bytes of entries applied since the start.
     pub applied_bytes: Arc<AtomicU64>,
+    /// What is counted and timed.
+    pub measures: Arc<Measures>,
 }
 
 /// What the applier is told beside entries.
@@ -181,7 +184,7 @@ impl Applier {
             match self.apply_some(&mut rest) {
                 Ok(()) => {
                     if self.parked_for.take().is_some() {
-                        info!("applying again");
+                        self.measures.applying_again(last);
                     }
                     return None;
                 }
@@ -256,9 +259,11 @@ impl Applier {
         let held = self.held.clone();
         let mut guard = held.write();
         let mut stopped = Ok(());
+        let mut begun = self.measures.clock.now();
         for committed in rest.iter_mut() {
             match self.apply_one(&mut guard, committed) {
                 Ok(answer) => {
+                    begun = self.measures.entry_applied(committed.index, begun, &answer);
                     answers.push((std::mem::replace(&mut committed.responder, Responder::nobody()), answer));
                     applied += 1;
                 }
@@ -269,6 +274,8 @@ impl Applier {
             }
         }
         rest.drain(..applied);
+        self.measures.apply.batch.size(applied);
+        self.measures.apply.fuel.set(self.applications.fuel_spent_in_all());
         // Events are there for readers before anybody hears that their commands were applied.
         if let Err(error) = self.streams.flush() {
             stopped = Err(Stop::Halt(error.to_string()));
@@ -357,7 +364,7 @@ impl Applier {
     ) -> Option<End> {
         // Told once for each reason, however often it is tried again.
         if self.parked_for.as_ref() != Some(&reason) {
-            warn!(reason, "parked: not applying, still replicating");
+            self.measures.parked(self.published.facts().applied, &reason);
             self.parked_for = Some(reason);
         }
         let published = self.published.clone();
@@ -448,6 +455,7 @@ impl Applier {
             return Ok(());
         }
         let bytes = self.held.read().state.dirty_bytes();
+        self.measures.apply.dirty_bytes.set(bytes as u64);
         let waited = self.environment.clock.now() - checkpoints.last;
         let wished = !checkpoints.wishes.waiting.is_empty();
         let is_due = bytes >= self.checkpoint_bytes || (bytes > 0 && waited >= CHECKPOINT_INTERVAL);
@@ -463,10 +471,11 @@ impl Applier {
         }
         checkpoints.running = true;
         checkpoints.trimmed = self.streams.trimmed();
-        let orders = checkpoints.orders.clone();
+        let (orders, measures) = (checkpoints.orders.clone(), self.measures.clone());
         self.environment.spawn_worker("checkpoint", async move {
             // The applier may have stopped meanwhile: then nobody needs to know.
-            orders.send(Order::Checkpointed(job.write())).ok();
+            let written = measures.checkpoint(|| job.write());
+            orders.send(Order::Checkpointed(written)).ok();
         });
         Ok(())
     }
@@ -491,7 +500,7 @@ impl Applier {
         }
         match self.begin_checkpoint(false)? {
             Some(job) => {
-                let done = job.write()?;
+                let done = self.measures.checkpoint(|| job.write())?;
                 drop(self.held.write().state.finish(done.written));
                 let trimmed = self.streams.trimmed();
                 checkpoint::remove(self.streams.remove_trimmed(&trimmed));

@@ -13,6 +13,7 @@ use machine::codec::Codec;
 use machine::{Body, Decision, Entry, Output, PackedRequest, Reply, SubmitError, TimeMs, limits as log_limits, pack};
 
 use crate::limits::{ENTRIES_IN_FLIGHT_MAX, ENTRY_PACK_BYTES, REQUESTS_WAITING_BYTES_MAX, REQUESTS_WAITING_MAX};
+use crate::measures::Measures;
 use crate::raft::{Applied, Group, GroupError, Proposal};
 
 /// Everything that can wake the driver.
@@ -58,6 +59,15 @@ impl Drop for Place {
 }
 
 impl Admission {
+    /// Requests that wait, and their bytes.
+    pub fn waiting(&self) -> (usize, usize) {
+        let waiting = &self.0;
+        (
+            waiting.requests.load(Ordering::Relaxed),
+            waiting.bytes.load(Ordering::Relaxed),
+        )
+    }
+
     /// Lets a request in, with where its reply will come.
     ///
     /// # Errors
@@ -99,6 +109,7 @@ pub struct Driver {
     in_flight: usize,
     stopped: bool,
     stamp: TimeMs,
+    measures: Arc<Measures>,
 }
 
 impl Driver {
@@ -108,6 +119,7 @@ impl Driver {
         group: Group,
         events: mpsc::UnboundedReceiver<Event>,
         events_back: mpsc::UnboundedSender<Event>,
+        measures: Arc<Measures>,
     ) -> Driver {
         Driver {
             environment,
@@ -118,6 +130,7 @@ impl Driver {
             in_flight: 0,
             stopped: false,
             stamp: TimeMs(0),
+            measures,
         }
     }
 
@@ -143,7 +156,10 @@ impl Driver {
         match event {
             Event::Submit(submission) => self.waiting.push(submission),
             Event::Propose(body, decision) => self.propose_control(body, decision).await,
-            Event::Settled => self.in_flight = self.in_flight.saturating_sub(1),
+            Event::Settled => {
+                self.in_flight = self.in_flight.saturating_sub(1);
+                self.measures.driver.in_flight.set(self.in_flight as u64);
+            }
             Event::Stop => self.stopped = true,
         }
     }
@@ -168,13 +184,17 @@ impl Driver {
         let rest = self.waiting.split_off(count.min(self.waiting.len()));
         let now = std::mem::replace(&mut self.waiting, rest);
         let requests: Vec<PackedRequest> = now.iter().map(|submission| submission.request.clone()).collect();
+        let packed = self.measures.clock.now();
         let payload = pack(self.stamp(), &requests);
+        self.measures.driver.entry_commands.size(requests.len());
         match self.group.propose(payload.into()).await {
             Ok(proposal) => {
                 self.in_flight += 1;
-                let (group, settled) = (self.group.clone(), self.events_back.clone());
+                self.measures.driver.in_flight.set(self.in_flight as u64);
+                let (group, settled, measures) = (self.group.clone(), self.events_back.clone(), self.measures.clone());
                 self.environment.spawn("replies", async move {
-                    crate::replies::deliver(proposal, now.into_iter().map(|waiting| waiting.reply), &group).await;
+                    let waiting = now.into_iter().map(|waiting| waiting.reply);
+                    crate::replies::deliver(proposal, waiting, &group, &measures, packed).await;
                     settled.send(Event::Settled).ok();
                 });
             }
@@ -212,7 +232,7 @@ impl Driver {
 }
 
 async fn decided(proposal: Proposal, group: &Group) -> Result<Decision, SubmitError> {
-    match proposal.outcome().await {
+    match proposal.outcome().await.map(|(_, applied)| applied) {
         Ok(Applied::Output(Output::Decision(decision))) => Ok(decision),
         Ok(Applied::Output(Output::Replies(_)) | Applied::Nothing | Applied::Unknown(_)) => Err(
             SubmitError::OutcomeUnknown("the entry was answered as one of another kind".to_owned()),

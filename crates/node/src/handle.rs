@@ -13,6 +13,7 @@ use machine::{
 use store::streams::StreamReader;
 
 use crate::driver::{Admission, Event};
+use crate::measures::Measures;
 use crate::progress::Progress;
 use crate::published::Published;
 use crate::raft::Group;
@@ -49,6 +50,8 @@ pub struct Handle {
     pub upkeep: Upkeep,
     /// Whether the disk has room for more.
     pub room: Room,
+    /// What is counted and timed.
+    pub measures: Arc<Measures>,
 }
 
 impl Handle {
@@ -191,7 +194,10 @@ fn unknown() -> SubmitError {
 
 impl Cluster for Handle {
     fn submit(&self, request: Request) -> Pending<'_, Result<Reply, SubmitError>> {
-        Box::pin(self.submit_here(request))
+        Box::pin(async {
+            let submitted = self.submit_here(request).await;
+            submitted.inspect_err(|error| self.measures.refused(error))
+        })
     }
 
     fn propose(&self, body: Body) -> Pending<'_, Result<Decision, SubmitError>> {

@@ -12,6 +12,7 @@ mod executors;
 mod handle;
 mod identity;
 mod limits;
+mod measures;
 mod node;
 mod peer;
 mod progress;
@@ -28,6 +29,7 @@ mod upkeep;
 
 pub use condition::{Ending, order_rebuild};
 pub use executors::Retention;
+pub use measures::{EntryTimes, Observed};
 pub use node::{Config, Node, StartError, UpkeepOptions};
 pub use restore::{Restored, restore};
 pub use snapshots::Trouble;

@@ -44,6 +44,15 @@ pub const CHECKPOINT_BYTES: usize = 32 << 20;
 /// Time after which a checkpoint is due, if anything was written.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
 
+/// A peer that was not heard from for this long, and does not answer, counts as lost. Only for showing.
+pub const PEER_SILENT: Duration = Duration::from_secs(1);
+/// A checkpoint that takes this long is worth a warning.
+pub const CHECKPOINT_SLOW: Duration = Duration::from_secs(10);
+/// How long after it was told that requests are refused for overload it is told again.
+pub const OVERLOAD_AGAIN: Duration = Duration::from_secs(10);
+/// Entries whose times are kept, for traces.
+pub const ENTRY_TIMES: usize = 1024;
+
 /// Threads that answer reads.
 pub const READERS: usize = 2;
 /// Reads that wait for a thread.

@@ -21,6 +21,7 @@ use crate::driver::Event;
 use crate::executors::{Retention, hand_over};
 use crate::handle::Handle;
 use crate::limits;
+use crate::measures::Observed;
 use crate::start;
 use crate::upkeep::Upkeep;
 
@@ -102,6 +103,7 @@ pub struct Node {
     pub(crate) upkeep: Upkeep,
     pub(crate) condition: Condition,
     pub(crate) endings: Mutex<Endings>,
+    pub(crate) observed: Arc<Observed>,
     pub(crate) _lock: Box<dyn FileLock>,
 }
 
@@ -137,6 +139,12 @@ impl Node {
     #[must_use]
     pub fn cluster(&self) -> Arc<dyn Cluster> {
         self.handle.clone()
+    }
+
+    /// The node as it shows itself to whoever watches it.
+    #[must_use]
+    pub fn observed(&self) -> Arc<Observed> {
+        self.observed.clone()
     }
 
     /// What keeps the node sound: snapshots and scans.

@@ -1,26 +1,31 @@
 //! Gives each request of an entry its own reply. A reply can only be made from an applied entry.
 
+use environment::Moment;
 use environment::channel::oneshot;
 use machine::{Output, Reply, SubmitError};
 
 use crate::driver::submit_error;
+use crate::measures::{Measures, Stage};
 use crate::raft::{Applied, Group, Proposal};
 
-/// Waits for the entry and answers everybody in it, in order.
+/// Waits for the entry, which was packed at `packed`, and answers everybody in it, in order.
 pub async fn deliver(
     proposal: Proposal,
     waiting: impl Iterator<Item = oneshot::Sender<Result<Reply, SubmitError>>> + Send,
     group: &Group,
+    measures: &Measures,
+    packed: Moment,
 ) {
     let error = match proposal.outcome().await {
-        Ok(Applied::Output(Output::Replies(replies))) => {
+        Ok((index, Applied::Output(Output::Replies(replies)))) => {
+            measures.entries.note(index, Stage::Packed, packed);
             for (reply, client) in replies.into_iter().zip(waiting) {
                 // A client that has gone asks again under its session, or does not care.
                 client.send(Ok(reply)).ok();
             }
             return;
         }
-        Ok(Applied::Output(Output::Decision(_)) | Applied::Nothing | Applied::Unknown(_)) => {
+        Ok((_, Applied::Output(Output::Decision(_)) | Applied::Nothing | Applied::Unknown(_))) => {
             SubmitError::OutcomeUnknown("the entry was answered as one of another kind".to_owned())
         }
         Err(error) => submit_error(error, group),

@@ -20,6 +20,7 @@ use crate::driver::{Admission, Driver};
 use crate::executors::Hands;
 use crate::handle::Handle;
 use crate::limits::CHECKPOINT_BYTES;
+use crate::measures::{GroupWatch, Measures, Observed};
 use crate::node::{Config, Node, StartError};
 use crate::peer::Peers;
 use crate::peer::server::Server;
@@ -39,6 +40,8 @@ struct Applying {
     upkeep: Upkeep,
     applied_bytes: Arc<AtomicU64>,
     streams: StreamReader,
+    queue: Queue,
+    measures: Arc<Measures>,
 }
 
 /// Starts a node over a backend for its state and a socket for its peers.
@@ -59,7 +62,13 @@ pub async fn start(
     let log = parts.log.clone();
     let published = Arc::new(Published::default());
     published.publish(facts_of(&parts.held.machine));
-    let peers = Peers::new(environment.clone(), identity.cluster, identity.node, published.clone());
+    let measures = Arc::new(Measures::new(identity.node, environment.clock.clone()));
+    let peers = Peers::new(
+        environment.clone(),
+        identity.cluster,
+        published.clone(),
+        measures.clone(),
+    );
     let (orders, orders_in) = mpsc::unbounded_channel();
     let applying = start_applying(
         &config,
@@ -105,6 +114,7 @@ pub async fn start(
             .await
             .map_err(StartError::Store)?;
     }
+    let register = register_of(&config, identity.nonce);
     let hands = Hands {
         environment: environment.clone(),
         node: identity.node,
@@ -112,7 +122,7 @@ pub async fn start(
         cluster,
         leader,
         published,
-        held: applying.held,
+        held: applying.held.clone(),
         registry: config.registry,
         upkeep: applying.upkeep.clone(),
         options: config.upkeep,
@@ -121,16 +131,17 @@ pub async fn start(
         room,
         streams: applying.streams,
         retention: config.retention,
+        measures: measures.clone(),
     };
-    hands.start(RegisterNode {
-        nonce: identity.nonce,
-        name: config.name,
-        peer_address: config.peer_address,
-        http_address: config.http_address,
-        level_max: LEVEL_MAX,
-        binary: env!("CARGO_PKG_VERSION").to_owned(),
-    });
+    hands.start(register);
     Ok(Node {
+        observed: Arc::new(Observed {
+            measures,
+            handle: handle.clone(),
+            log: log.clone(),
+            queue: applying.queue,
+            held: Arc::downgrade(&applying.held),
+        }),
         handle,
         environment,
         upkeep: applying.upkeep,
@@ -140,6 +151,18 @@ pub async fn start(
         endings: Mutex::new(Some(endings)),
         _lock: lock,
     })
+}
+
+/// How this node announces itself.
+fn register_of(config: &Config, nonce: u64) -> RegisterNode {
+    RegisterNode {
+        nonce,
+        name: config.name.clone(),
+        peer_address: config.peer_address.clone(),
+        http_address: config.http_address.clone(),
+        level_max: LEVEL_MAX,
+        binary: env!("CARGO_PKG_VERSION").to_owned(),
+    }
 }
 
 type Orders = (mpsc::UnboundedSender<Order>, mpsc::UnboundedReceiver<Order>);
@@ -163,7 +186,7 @@ async fn start_applying(
     let members = checkpoint::load_members(&held.state).map_err(store_error)?;
     let sums = checkpoint::load_sums(&held.state).map_err(store_error)?;
     let applied = held.machine.applied();
-    let (flushed, queue) = (Arc::new(Progress::default()), Queue::default());
+    let (flushed, queue) = (Arc::new(Progress::default()), Queue::new(peers.measures().clone()));
     flushed.set(log.flushed().unwrap_or_default());
     let group = Group::start(Parts {
         peers: peers.clone(),
@@ -175,6 +198,7 @@ async fn start_applying(
         keeper: keeper.clone(),
         log_keep_entries: config.upkeep.log_keep_entries,
         campaigns: condition.votes_from().is_none(),
+        measures: peers.measures().clone(),
     })
     .await
     .map_err(StartError::Store)?;
@@ -201,6 +225,7 @@ async fn start_applying(
         converter: config.registry.host(),
         members,
         parked_for: None,
+        measures: peers.measures().clone(),
         // Members apply the same bytes, so with one limit they would all write at once, and every sync of the log would
         // wait for it; like this there is mostly a majority that does not.
         checkpoint_bytes: CHECKPOINT_BYTES + usize::from((peers.node().0 % 3) as u8) * CHECKPOINT_BYTES / 3,
@@ -209,9 +234,10 @@ async fn start_applying(
         applied_bytes: applied_bytes.clone(),
     };
     let (condition, held_after) = (condition.clone(), held.clone());
+    let applied_from = queue.clone();
     environment.spawn_worker("applier", async move {
         let ended = applier.run(orders_in, orders).await;
-        queue.close();
+        applied_from.close();
         if let Err(reason) = ended {
             // It may be the disk's contents that made it fail: then the node must not come back with them.
             let backend = held_after.read().state.backend();
@@ -228,6 +254,8 @@ async fn start_applying(
         upkeep,
         applied_bytes,
         streams: stream_reader,
+        queue,
+        measures: peers.measures().clone(),
     })
 }
 
@@ -254,7 +282,14 @@ fn start_handle(
         async move { fresh.read_index().await.map_err(ReadError::Unconfirmed) }
     });
     let (events, events_in) = mpsc::unbounded_channel();
-    let driver = Driver::new(environment.clone(), applying.group.clone(), events_in, events.clone());
+    let measures = applying.measures.clone();
+    let driver = Driver::new(
+        environment.clone(),
+        applying.group.clone(),
+        events_in,
+        events.clone(),
+        measures.clone(),
+    );
     environment.spawn("driver", driver.run());
     Arc::new(Handle {
         node: identity.node,
@@ -263,13 +298,14 @@ fn start_handle(
         events,
         admission: Admission::default(),
         published: published.clone(),
-        group_changed: watch_group(environment, &applying.group, published),
+        group_changed: watch_group(environment, &applying.group, published, &measures),
         readers,
         freshness,
         streams: applying.streams.clone(),
         stopping: AtomicBool::new(false),
         upkeep: applying.upkeep.clone(),
         room,
+        measures,
     })
 }
 
@@ -289,12 +325,20 @@ fn facts_of(machine: &Machine) -> Facts {
 }
 
 /// Moves whenever the role, the leader or the members change.
-fn watch_group(environment: &Environment, group: &Group, stop: &Arc<Published>) -> Arc<Progress> {
+fn watch_group(
+    environment: &Environment,
+    group: &Group,
+    stop: &Arc<Published>,
+    measures: &Arc<Measures>,
+) -> Arc<Progress> {
     let changed = Arc::new(Progress::default());
     let (moved, mut watch, stop) = (changed.clone(), group.watch(), stop.clone());
+    let (group, mut teller) = (group.clone(), GroupWatch::new(measures.clone()));
     environment.spawn("group watch", async move {
+        teller.look(&group.view());
         while !stop.applied.is_closed() && watch.changed().await {
             moved.wake();
+            teller.look(&group.view());
         }
     });
     changed

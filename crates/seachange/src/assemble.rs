@@ -13,6 +13,7 @@ use store::state::{Backend, FjallBackend, FjallOptions, StateOptions};
 use store::streams::StreamOptions;
 
 use crate::config::{Address, Config};
+use crate::watched;
 
 /// How long running requests may take to end when the node is stopped.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -142,6 +143,7 @@ pub async fn assemble_over(
         module_check: Some(Arc::new(check)),
         binary: env!("CARGO_PKG_VERSION").to_owned(),
         meter,
+        observe: watched::options(config, &environment, &node),
         ..EdgeOptions::default()
     };
     let edge = Edge::serve(environment, http, node.cluster(), options);

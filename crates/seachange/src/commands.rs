@@ -6,6 +6,7 @@ pub mod bench;
 pub mod change;
 pub mod consumer;
 pub mod demo;
+pub mod doctor;
 pub mod get;
 pub mod query;
 pub mod rebuild;
@@ -37,7 +38,7 @@ Exit codes: 0 done; 1 refused or failed; 2 the command line cannot be understood
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Run a node: alone without arguments, or as a member of a cluster with --join
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     /// See it work: three nodes, a version switch and a killed leader under load, and what came of it
     Demo(demo::Arguments),
     /// Measure
@@ -45,6 +46,8 @@ pub enum Command {
     Bench(bench::Command),
     /// Show a node's view of its cluster
     Status(status::Arguments),
+    /// Find the node that is slow, and why: its disk, its apply, its network
+    Doctor(doctor::Arguments),
     /// Send commands to an application
     Send(send::Arguments),
     /// Read one document
@@ -88,6 +91,7 @@ impl Arguments {
             Command::Demo(arguments) => arguments.run(environment).await,
             Command::Bench(command) => command.run(environment).await,
             Command::Status(arguments) => arguments.run(environment).await,
+            Command::Doctor(arguments) => arguments.run(environment).await,
             Command::Send(arguments) => arguments.run(environment).await,
             Command::Get(arguments) => arguments.run(environment).await,
             Command::Scan(arguments) => arguments.run(environment).await,

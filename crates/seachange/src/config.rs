@@ -4,12 +4,14 @@
 mod address;
 mod file;
 mod limits;
+mod observe;
 
 use std::path::{Path, PathBuf};
 
 pub use address::{Address, InvalidAddress};
 use file::ConfigFile;
 pub use limits::{Limits, LimitsFlags};
+pub use observe::{Observe, ObserveFlags};
 
 /// What `serve` runs, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Config {
     pub log: String,
     /// Whether log lines are JSON objects.
     pub log_json: bool,
+    /// What is shown of the ways of commands.
+    pub observe: Observe,
     /// Sizes.
     pub limits: Limits,
 }
@@ -93,6 +97,9 @@ pub enum Error {
     /// Both on one port.
     #[error("--http and --peer both name {0}: they are two ports")]
     SamePort(Address),
+    /// The collector of traces is none that a node can speak to.
+    #[error("--otlp-endpoint is refused: {0}")]
+    Endpoint(#[from] edge::InvalidEndpoint),
     /// A size is out of its range.
     #[error("--{flag} {value} is refused: it may be {min} to {max}")]
     Limit {
@@ -107,8 +114,9 @@ pub enum Error {
     },
 }
 
-/// Our own lines; of the libraries only what an operator must know.
-const DEFAULT_LOG: &str = "info,openraft=warn,fjall=warn,lsm_tree=warn";
+/// Our own lines; of the libraries only what an operator must know. A lost peer is told of once by us, where the Raft
+/// library would tell of each heartbeat.
+const DEFAULT_LOG: &str = "info,openraft=warn,openraft::core::heartbeat=error,fjall=warn,lsm_tree=warn";
 
 /// The settings as flags; each is an environment variable too, and a flag goes before its variable.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -146,6 +154,9 @@ pub struct Flags {
     /// Write log lines as JSON objects
     #[arg(long, env = "SEACHANGE_LOG_JSON", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub log_json: Option<bool>,
+    /// What is shown of the ways of commands.
+    #[command(flatten)]
+    pub observe: ObserveFlags,
     /// Sizes.
     #[command(flatten)]
     pub limits: LimitsFlags,
@@ -165,6 +176,7 @@ impl Config {
     }
 
     fn merge(flags: &Flags, file: ConfigFile) -> Result<Config, Error> {
+        let observe = Observe::merge(&flags.observe, &file)?;
         let config = Config {
             name: flags.name.clone().or(file.name).unwrap_or_else(|| "a".into()),
             data: flags
@@ -186,6 +198,7 @@ impl Config {
             )?,
             log: flags.log.clone().or(file.log).unwrap_or_else(|| DEFAULT_LOG.into()),
             log_json: flags.log_json.or(file.log_json).unwrap_or(false),
+            observe,
             limits: Limits::merge(&flags.limits, &file.limits)?,
         };
         config.check()?;
@@ -312,6 +325,8 @@ mod tests {
         assert!(refused("join = \"nowhere\"").contains("--join"));
         assert!(refused("http = \"127.0.0.1:7071\"").contains("both"));
         assert!(refused("[limits]\nlog_segment_bytes = 1").contains("--log-segment-bytes"));
+        assert!(refused("otlp_endpoint = \"https://a:4318\"").contains("--otlp-endpoint"));
+        assert!(refused("slow_command_ms = 0").contains("--slow-command-ms"));
     }
 
     #[test]

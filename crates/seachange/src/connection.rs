@@ -93,6 +93,13 @@ pub async fn status_of(address: &str, environment: &Environment) -> Option<Statu
     admin.status().await.ok()
 }
 
+/// What the node at one address counts and times of itself; none if it gives no answer.
+pub async fn metrics_of(address: &str, environment: &Environment) -> Option<String> {
+    let options = client::Options::new([address]).deadline(STATUS_MAX);
+    let admin = Admin::new(environment.clone(), options).ok()?;
+    admin.metrics().await.ok()
+}
+
 /// What an error of the client means to a person, and which exit code says so.
 #[must_use]
 pub fn explain(error: client::Error) -> Stopped {

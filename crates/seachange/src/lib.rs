@@ -8,6 +8,7 @@ pub mod commands;
 pub mod config;
 pub mod connection;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
 pub mod interrupt;
 pub mod local_cluster;
@@ -16,6 +17,7 @@ pub mod package;
 pub mod running;
 pub mod server;
 pub mod watch;
+pub mod watched;
 
 pub use host::NativeApplication;
 pub use machine::Version;

@@ -2,7 +2,7 @@
 //!
 //! Everything here is opaque: this crate knows records, rows and events, but neither what an entry means nor who asked
 //! for it. It reaches files through [`environment::Disk`] only (the fjall backend of the state opens its own), never
-//! reads a clock, and never panics on what it finds on disk: damage is an error that names the file and the offset.
+//! lets a clock decide anything (the log times its syncs), and never panics on what it finds on disk: damage is an error that names the file and the offset.
 //!
 //! Rows are written behind: seen at once, durable with the checkpoint that holds them.
 //! ```

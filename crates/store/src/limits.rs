@@ -1,5 +1,7 @@
 //! Every limit and size of this crate in one place.
 
+use std::time::Duration;
+
 /// Bytes of one segment of the log, unless options say otherwise.
 pub const LOG_SEGMENT_BYTES: u32 = 16 << 20;
 /// Smallest segment of the log that options may ask for.
@@ -18,6 +20,10 @@ pub const LOG_APPEND_BYTES_MAX: usize = 512 << 20;
 pub const LOG_PREPARE_STEP_BYTES: usize = 1 << 20;
 /// Bytes of one read from a segment of the log.
 pub const LOG_READ_BYTES: usize = 4 << 20;
+/// A sync of the log that takes this long is worth a warning.
+pub const LOG_SYNC_SLOW: Duration = Duration::from_millis(500);
+/// How long after such a warning the next one is due.
+pub const SLOW_AGAIN: Duration = Duration::from_secs(10);
 
 /// Bytes of rows that the state keeps in memory beside what is not yet written, unless options say otherwise.
 pub const STATE_CACHE_BYTES: usize = 256 << 20;

@@ -162,7 +162,7 @@ impl Http {
         let response = self.send_to(&address, request).await?;
         match response.status {
             200..=299 => Ok(response),
-            _ => Err(Error::Problem(read_problem(&response))),
+            _ => Err(Error::Problem(Box::new(read_problem(&response)))),
         }
     }
 

@@ -21,3 +21,4 @@ pub use v1::{
     STREAM_START_HEADER, SessionOpened, SnapshotFile, SnapshotRecord, Stage, Status, StepRequest, StepTaken,
     StreamList, StreamRecord, StreamTrimmed, TableSpec, TrimRequest, VerifyRecord, VersionInfo, VersionSwitch,
 };
+pub use v1::{StageName, TRACE_HEADER, TRACEPARENT_HEADER, Trace, TraceList, TraceStage};

@@ -5,28 +5,50 @@ use std::time::Duration;
 use client::wire::Code;
 use client::wire::frames::{Failure, FromClient, FromServer, Outcome, Reply, Submit};
 use client::wire::limits::{COMMAND_BYTES_MAX, LEADER_WAIT_MS_MAX};
+use environment::Moment;
+use machine::limits::NAME_BYTES_MAX;
 use machine::{Body, Claim, Decision, NodeId, Request, Sequence, SessionId, SubmitError};
 
-use super::{Frames, error_answer};
+use super::{Frames, SUBMIT, error_answer};
 use crate::codes::{self, Refusal};
+use crate::observe::Answered;
 
 impl Frames {
     /// Gives the request to the cluster and waits for what came of it.
     pub(super) async fn answer(&self, correlation: u64, request: FromClient) -> (u64, FromServer) {
-        let answered = match request {
-            FromClient::Submit(submit) => self.submit(submit).await,
-            FromClient::OpenSession => self.open_session().await,
-            FromClient::Hello(_) => Err(Refusal::malformed("a second Hello on one connection: say it once")),
+        let received = self.router.observer.now();
+        let (answered, measures) = match request {
+            FromClient::Submit(submit) => (self.submit(submit, received).await, &self.submits),
+            FromClient::OpenSession => (self.open_session().await, &self.sessions),
+            FromClient::Hello(_) => {
+                let refusal = Refusal::malformed("a second Hello on one connection: say it once");
+                (Err(refusal), &self.sessions)
+            }
         };
+        measures.answered(status_of(&answered), self.router.observer.now() - received);
         (correlation, answered.unwrap_or_else(|refusal| error_answer(&refusal)))
     }
 
-    async fn submit(&self, submit: Submit) -> Result<FromServer, Refusal> {
+    async fn submit(&self, submit: Submit, received: Moment) -> Result<FromServer, Refusal> {
+        let (application, command) = (Name::of(&submit.application), Name::of(&submit.command));
         let request = request_of(submit)?;
         let claimed = request.claim.is_some();
         let bytes = request.encoded_bytes_max();
+        let observer = &self.router.observer;
         match self.cluster.submit(request).await {
-            Ok(reply) => Ok(FromServer::Reply(reply_of(reply))),
+            Ok(reply) => {
+                let answered = Answered {
+                    route: SUBMIT,
+                    application: application.as_str(),
+                    command: command.as_str(),
+                    status: 200,
+                    index: Some(reply.index),
+                    asked_by_peer: false,
+                    leader: None,
+                };
+                observer.command_answered(received, None, answered);
+                Ok(FromServer::Reply(reply_of(reply)))
+            }
             Err(error) => Err(Box::pin(self.redirect(error, claimed, bytes)).await),
         }
     }
@@ -64,6 +86,39 @@ impl Frames {
             Ok(None) => self.router.no_leader(),
             Err(refusal) => refusal,
         }
+    }
+}
+
+/// The status that an answer would have over HTTP.
+fn status_of(answered: &Result<FromServer, Refusal>) -> u16 {
+    match answered {
+        Ok(_) => 200,
+        Err(refusal) => refusal.0.status,
+    }
+}
+
+/// A name, kept without the heap for the few commands whose way is told.
+struct Name {
+    bytes: [u8; NAME_BYTES_MAX],
+    length: usize,
+}
+
+impl Name {
+    /// One that is too long is nobody's, and is left empty.
+    fn of(name: &str) -> Name {
+        let mut bytes = [0; NAME_BYTES_MAX];
+        let length = match bytes.get_mut(..name.len()) {
+            Some(room) => {
+                room.copy_from_slice(name.as_bytes());
+                name.len()
+            }
+            None => 0,
+        };
+        Name { bytes, length }
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
     }
 }
 

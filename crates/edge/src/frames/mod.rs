@@ -20,12 +20,17 @@ use machine::Cluster;
 use crate::codes::Refusal;
 use crate::edge::EdgeOptions;
 use crate::limits::Limits;
+use crate::observe::RouteMeasures;
 use crate::router::Router;
 use crate::stop::Stop;
 use pipe::Pipe;
 
 /// The correlation id of what concerns the whole connection.
 const CONNECTION: u64 = 0;
+
+/// What the kinds of requests are called where routes are.
+const SUBMIT: &str = "frames/submit";
+const OPEN_SESSION: &str = "frames/open_session";
 
 /// Serves connections of the framed protocol.
 pub(crate) struct Frames {
@@ -35,6 +40,9 @@ pub(crate) struct Frames {
     limits: Limits,
     stopping: Stop,
     binary: String,
+    /// What is counted of commands, and of sessions.
+    submits: Arc<RouteMeasures>,
+    sessions: Arc<RouteMeasures>,
 }
 
 impl Frames {
@@ -45,7 +53,10 @@ impl Frames {
         options: &EdgeOptions,
         stopping: Stop,
     ) -> Self {
+        let measures = &router.observer.measures;
         Frames {
+            submits: measures.route(SUBMIT),
+            sessions: measures.route(OPEN_SESSION),
             environment,
             cluster,
             router,

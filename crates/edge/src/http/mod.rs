@@ -8,6 +8,7 @@ mod consumers;
 mod extract;
 mod feed;
 mod modules;
+mod observe;
 pub(crate) mod problem;
 mod queries;
 mod sessions;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use bytes::Bytes;
@@ -39,7 +41,7 @@ use crate::stop::Stop;
 
 /// In the answer to a write: the entry that decided it, so that a node that passes the answer on can wait until its own
 /// state shows it.
-const INDEX_HEADER: HeaderName = HeaderName::from_static("seachange-index");
+pub(crate) const INDEX_HEADER: HeaderName = HeaderName::from_static("seachange-index");
 
 /// What the handlers share.
 pub(crate) struct Api {
@@ -80,11 +82,14 @@ pub(crate) fn routes(api: Arc<Api>) -> axum::Router {
             "/v1/streams/{stream}/consumers/{name}",
             get(consumers::show).put(consumers::commit).delete(consumers::remove),
         )
+        .route("/v1/traces", get(observe::traces))
         .route("/v1/verify", post(snapshots::verify))
         .route("/healthz", get(status::alive))
+        .route("/metrics", get(observe::metrics))
         .route("/readyz", get(status::ready))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
+        .layer(from_fn_with_state(api.clone(), observe::observe))
         .with_state(api)
 }
 

@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use client::wire::{Code, PROBLEM_MEDIA_TYPE, Problem, Retry};
 
+use super::INDEX_HEADER;
 use crate::codes::Refusal;
 
 /// Seconds after which a client may ask again what was refused for now.
@@ -13,6 +14,9 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_MEDIA_TYPE)], json(&self.0)).into_response();
+        if let Some(index) = self.0.index {
+            response.headers_mut().insert(INDEX_HEADER, index.into());
+        }
         if self.0.code.retry() == Retry::Later {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }

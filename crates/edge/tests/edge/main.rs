@@ -10,6 +10,7 @@ mod framer;
 mod frames;
 mod garbage;
 mod modules;
+mod observe;
 mod reads;
 mod real_client;
 mod routing;
@@ -55,7 +56,10 @@ async fn serve(fake: Arc<Fake>) -> Served {
 }
 
 async fn serve_with(fake: Arc<Fake>, options: EdgeOptions) -> Served {
-    let environment = environment::real::environment();
+    serve_in(environment::real::environment(), fake, options).await
+}
+
+async fn serve_in(environment: Environment, fake: Arc<Fake>, options: EdgeOptions) -> Served {
     let listener = environment.network.bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr();
     fake.state

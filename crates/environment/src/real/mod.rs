@@ -5,6 +5,7 @@
 
 mod disk;
 mod network;
+mod system;
 
 use std::fs::File;
 use std::io::Read;
@@ -15,6 +16,7 @@ use crate::{BoxFuture, Chance, Clock, Environment, Moment, Tasks};
 
 pub use disk::RealDisk;
 pub use network::RealNetwork;
+pub use system::RealSystem;
 
 /// The environment of a real process. Call it inside a tokio runtime: tasks are spawned on that one.
 pub fn environment() -> Environment {
@@ -24,6 +26,7 @@ pub fn environment() -> Environment {
         chance: Arc::new(RealChance),
         network: Arc::new(RealNetwork),
         disk: Arc::new(RealDisk),
+        system: Arc::new(RealSystem),
     }
 }
 

@@ -1,13 +1,17 @@
 //! The leader takes the steps of changes that are due; whoever leads next goes on from what the log says.
 
-use machine::{Body, ChangeStep, Decision, Index, change};
+use std::collections::BTreeMap;
+
+use machine::{Body, Catalog, ChangeId, ChangeStep, Decision, Index, Stage, change};
 use tracing::{info, warn};
 
 use super::Hands;
 
 pub async fn run(hands: Hands) {
     let mut seen = Index::default();
+    let mut told = stages(&hands.published.catalog());
     while hands.news(&mut seen).await {
+        told = tell(&hands, told);
         if !hands.group.is_leader() {
             continue;
         }
@@ -34,4 +38,27 @@ pub async fn run(hands: Hands) {
             }
         }
     }
+}
+
+fn stages(catalog: &Catalog) -> BTreeMap<ChangeId, Stage> {
+    catalog.changes.iter().map(|(id, change)| (*id, change.stage)).collect()
+}
+
+/// Tells of each change that has come to another stage, on every node, whoever took the step.
+fn tell(hands: &Hands, told: BTreeMap<ChangeId, Stage>) -> BTreeMap<ChangeId, Stage> {
+    let facts = hands.published.facts();
+    for (id, change) in &facts.catalog.changes {
+        if told.get(id) != Some(&change.stage) {
+            info!(
+                node = %hands.node,
+                index = %facts.applied,
+                change = %id,
+                application = change.application,
+                version = %change.to,
+                stage = ?change.stage,
+                "a change has come to a stage"
+            );
+        }
+    }
+    stages(&facts.catalog)
 }

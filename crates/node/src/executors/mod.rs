@@ -20,6 +20,7 @@ use store::streams::StreamReader;
 use crate::applier::Held;
 use crate::calls::LeaderCalls;
 use crate::limits::EXECUTOR_INTERVAL;
+use crate::measures::Measures;
 use crate::node::UpkeepOptions;
 use crate::published::Published;
 use crate::raft::Group;
@@ -62,6 +63,8 @@ pub struct Hands {
     pub streams: StreamReader,
     /// What is kept of them.
     pub retention: Retention,
+    /// What is counted and timed.
+    pub measures: Arc<Measures>,
 }
 
 impl Hands {

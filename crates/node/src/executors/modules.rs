@@ -90,7 +90,7 @@ fn tell(version: &ApplicationVersion, readiness: &Readiness) {
 /// Compiles on a thread of its own.
 async fn prepare(hands: &Hands, version: ApplicationVersion) -> Readiness {
     let (done, wait) = oneshot::channel();
-    let (held, registry) = (hands.held.clone(), hands.registry.clone());
+    let (held, registry, measures) = (hands.held.clone(), hands.registry.clone(), hands.measures.clone());
     hands.environment.spawn_worker("compile", async move {
         let module = match &version.code {
             Code::Wasm { module, .. } => match Machine::module_bytes(&held.read().state, *module) {
@@ -105,14 +105,19 @@ async fn prepare(hands: &Hands, version: ApplicationVersion) -> Readiness {
             },
             Code::Native => None,
         };
+        let begun = measures.clock.now();
         let prepared = registry.prepare(&version.manifest, &version.code, module.as_deref());
+        measures.compile.time(measures.clock.now() - begun);
         let readiness = match prepared {
             Ok(instrumented) => Readiness::Ready {
                 instrumented: Digest(instrumented.0),
             },
-            Err(error) => Readiness::Failed {
-                reason: error.to_string(),
-            },
+            Err(error) => {
+                measures.compile_failures.increment();
+                Readiness::Failed {
+                    reason: error.to_string(),
+                }
+            }
         };
         done.send(readiness).ok();
     });

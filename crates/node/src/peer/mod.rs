@@ -11,6 +11,7 @@ use environment::{Environment, Stream, timeout};
 use machine::{ClusterId, NodeId};
 
 use crate::limits::{PEER_CONNECT_TIMEOUT, PEER_HELLO_TIMEOUT};
+use crate::measures::Measures;
 use crate::published::Published;
 use frames::Hello;
 
@@ -21,16 +22,23 @@ pub struct Peers {
     cluster: ClusterId,
     node: NodeId,
     published: Arc<Published>,
+    measures: Arc<Measures>,
 }
 
 impl Peers {
     /// For a node of a cluster.
-    pub fn new(environment: Environment, cluster: ClusterId, node: NodeId, published: Arc<Published>) -> Peers {
+    pub fn new(
+        environment: Environment,
+        cluster: ClusterId,
+        published: Arc<Published>,
+        measures: Arc<Measures>,
+    ) -> Peers {
         Peers {
             environment,
             cluster,
-            node,
+            node: measures.node,
             published,
+            measures,
         }
     }
 
@@ -42,6 +50,11 @@ impl Peers {
     /// The cluster.
     pub fn cluster(&self) -> ClusterId {
         self.cluster
+    }
+
+    /// What is counted and timed.
+    pub fn measures(&self) -> &Arc<Measures> {
+        &self.measures
     }
 
     /// The world.

@@ -20,6 +20,7 @@ use super::queue::Queue;
 use super::state_machine::StateMachine;
 use super::types::{Applied, Payload, StoredMembership, Types, from_index, to_index, to_log_id};
 use crate::limits::{APPEND_ENTRIES_MAX, ELECTION_MS_MAX, ELECTION_MS_MIN, HEARTBEAT_MS, LOG_PURGE_ENTRIES_MIN};
+use crate::measures::Measures;
 use crate::peer::Peers;
 use crate::progress::Progress;
 use crate::snapshots::Keeper;
@@ -46,12 +47,15 @@ pub struct Parts {
     pub log_keep_entries: u64,
     /// Whether this node may seek votes.
     pub campaigns: bool,
+    /// What is counted and timed.
+    pub measures: Arc<Measures>,
 }
 
 /// This node's place in the Raft group.
 #[derive(Clone)]
 pub struct Group {
     raft: Handle,
+    measures: Arc<Measures>,
 }
 
 /// Why the group did not do what was asked.
@@ -144,16 +148,23 @@ impl Group {
             None => StoredMembership::default(),
         };
         let machine = StateMachine::new(parts.queue, applied, membership, parts.keeper);
-        let store = LogStore::new(parts.log, parts.flushed);
+        let store = LogStore::new(parts.log, parts.flushed, parts.measures.clone());
         let node = parts.peers.node().0;
         let raft = Raft::new(node, config, NetworkFactory(parts.peers), store, machine)
             .await
             .map_err(|error| error.to_string())?;
-        Ok(Group { raft })
+        Ok(Group {
+            raft,
+            measures: parts.measures,
+        })
     }
 
     pub(super) fn handle(&self) -> &Handle {
         &self.raft
+    }
+
+    pub(super) fn measures(&self) -> &Measures {
+        &self.measures
     }
 
     /// Founds the group with this node as its only member. Does nothing when it exists.
@@ -326,15 +337,15 @@ impl Group {
 }
 
 impl Proposal {
-    /// What came of it.
+    /// What came of it, and where it stands.
     ///
     /// # Errors
     /// See [`GroupError`].
-    pub async fn outcome(self) -> Result<Applied, GroupError> {
+    pub async fn outcome(self) -> Result<(Index, Applied), GroupError> {
         match self.0.await {
             Ok(Ok(response)) => match response.data {
                 Applied::Unknown(reason) => Err(GroupError::Unknown(reason)),
-                known @ (Applied::Output(_) | Applied::Nothing) => Ok(known),
+                known @ (Applied::Output(_) | Applied::Nothing) => Ok((to_index(response.log_id.index), known)),
             },
             Ok(Err(error)) => Err(client_write_error(error)),
             Err(_) => Err(GroupError::Unknown(

@@ -13,6 +13,7 @@ use store::log::{Log, Vote as StoredVote};
 use super::codec;
 use super::types::{Entry, LogId, Types, Vote, from_log_id, to_index, to_log_id};
 use crate::limits::APPEND_BYTES_MAX;
+use crate::measures::Measures;
 use crate::progress::Progress;
 
 /// Our log as the Raft crate's storage.
@@ -21,13 +22,14 @@ pub struct LogStore {
     log: Log,
     /// Told how far the log is durable here, so that nothing beyond it is applied.
     flushed: Arc<Progress>,
+    measures: Arc<Measures>,
 }
 
 impl LogStore {
     /// Over an open log.
-    pub fn new(log: Log, flushed: Arc<Progress>) -> LogStore {
+    pub fn new(log: Log, flushed: Arc<Progress>, measures: Arc<Measures>) -> LogStore {
         flushed.advance(log.flushed().unwrap_or_default());
-        LogStore { log, flushed }
+        LogStore { log, flushed, measures }
     }
 
     fn entries(&self, from: Index, to: Index, bytes_max: usize) -> io::Result<Vec<Entry>> {
@@ -127,11 +129,16 @@ impl RaftLogStorage<Types> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let records: Vec<_> = entries.into_iter().map(codec::to_record).collect();
-        let (flushed, log) = (self.flushed.clone(), self.log.clone());
+        let (flushed, log, measures) = (self.flushed.clone(), self.log.clone(), self.measures.clone());
+        let ends = records.first().zip(records.last());
+        let appended = ends.map(|(first, last)| first.index.0..=last.index.0);
         let done = move |result: io::Result<()>| {
             match &result {
-                // What the log says: these very records may have been truncated meanwhile.
-                Ok(()) => flushed.set(log.flushed().unwrap_or_default()),
+                Ok(()) => {
+                    appended.into_iter().for_each(|entries| measures.appended(entries));
+                    // What the log says: these very records may have been truncated meanwhile.
+                    flushed.set(log.flushed().unwrap_or_default());
+                }
                 // Whoever waits for it waits in vain.
                 Err(_) => flushed.close(),
             }

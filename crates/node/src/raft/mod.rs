@@ -13,7 +13,7 @@ mod types;
 mod group;
 mod serve;
 
-pub use group::{Group, GroupError, Parts, Proposal, lone_member_record, members_record};
+pub use group::{Group, GroupError, Parts, Proposal, View, lone_member_record, members_record};
 pub use queue::{Batch, Committed, Queue, Responder, What};
 pub use serve::PeerService;
 pub use types::{Applied, Membership, members};

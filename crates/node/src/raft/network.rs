@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use environment::channel::{mpsc, oneshot};
-use environment::timeout;
+use environment::{Moment, timeout};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -29,6 +29,7 @@ use super::codec;
 use super::types::{LogId, Types};
 use crate::calls::Offer;
 use crate::limits::{PEER_APPEND_TIMEOUT, PEER_CALL_TIMEOUT, SNAPSHOT_OFFER_TIME, SNAPSHOT_POLL};
+use crate::measures::PeerMeasures;
 use crate::peer::Peers;
 use crate::peer::caller::{self, Caller};
 use crate::peer::frames::{self, Frame, Kind};
@@ -59,6 +60,7 @@ pub struct Network {
     caller: Caller,
     /// Entries go one behind the other on a connection of their own.
     pipelined: bool,
+    measures: Arc<PeerMeasures>,
 }
 
 impl Network {
@@ -67,6 +69,7 @@ impl Network {
         let caller = Caller::new(peers.clone(), target, address.clone());
         Network {
             peers: peers.clone(),
+            measures: peers.measures().peers.of(target, peers.environment().clock.now()),
             target,
             address,
             caller,
@@ -75,7 +78,12 @@ impl Network {
     }
 
     async fn call(&self, rpc: RPCTypes, kind: Kind, body: Vec<u8>, limit: Duration) -> Rpc<bytes::Bytes> {
-        self.caller.call(kind, body, limit).await.map_err(|error| match error {
+        let answer = self.caller.call(kind, body, limit).await;
+        match &answer {
+            Ok(_) | Err(caller::Error::Failed(_)) => self.measures.reached(self.now()),
+            Err(error) => self.measures.failed(self.now(), error),
+        }
+        answer.map_err(|error| match error {
             caller::Error::Unreachable(error) => Unreachable::new(&error).into(),
             caller::Error::Lost | caller::Error::Failed(_) => NetworkError::new(&error).into(),
             caller::Error::Slow(timeout) => {
@@ -91,6 +99,10 @@ impl Network {
         })
     }
 
+    fn now(&self) -> Moment {
+        self.peers.environment().clock.now()
+    }
+
     /// Sends requests as they come and gives the answers as they come, in the same order.
     async fn pipeline<'s, S>(&'s self, input: S) -> Rpc<BoxStream<'s, Appended>>
     where
@@ -100,9 +112,11 @@ impl Network {
             .peers
             .connect(self.target, &self.address)
             .await
+            .inspect_err(|error| self.measures.failed(self.now(), error))
             .map_err(|error| Unreachable::new(&error))?;
         let (read, mut write) = tokio::io::split(stream);
         let (sent, ranges) = mpsc::unbounded_channel();
+        let clock = self.peers.environment().clock.clone();
         // Dropped with the answers: then nothing more is sent.
         let (answers_wanted, mut nobody_wants) = oneshot::channel::<()>();
         self.peers.environment().spawn("append stream, out", async move {
@@ -113,7 +127,7 @@ impl Network {
                     futures::future::Either::Left((Some(request), _)) => request,
                     futures::future::Either::Left((None, _)) | futures::future::Either::Right(_) => break,
                 };
-                let range = range_of(&request);
+                let range = (range_of(&request), clock.now());
                 let frame = Frame {
                     kind: Kind::AppendStream,
                     id: 0,
@@ -129,14 +143,14 @@ impl Network {
             write.shutdown().await.ok();
         });
         let state = (read, ranges, answers_wanted, false);
-        let environment = self.peers.environment().clone();
+        let (environment, measures) = (self.peers.environment().clone(), self.measures.clone());
         let answers = futures::stream::unfold(state, move |(mut read, mut ranges, wanted, ended)| {
-            let environment = environment.clone();
+            let (environment, measures) = (environment.clone(), measures.clone());
             async move {
                 if ended {
                     return None;
                 }
-                let range = ranges.recv().await?;
+                let (range, sent_at) = ranges.recv().await?;
                 let answer = timeout(&environment, PEER_APPEND_TIMEOUT, frames::read(&mut read)).await;
                 let answer = match answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                     Ok(Some(frame)) if frame.kind == Kind::Answer => {
@@ -146,6 +160,10 @@ impl Network {
                     Ok(None) => Err(NetworkError::from_string("the peer closed the append stream").into()),
                     Err(error) => Err(NetworkError::new(&error).into()),
                 };
+                match &answer {
+                    Ok(_) => measures.appended(sent_at, environment.clock.now()),
+                    Err(error) => measures.failed(environment.clock.now(), error),
+                }
                 let answer = answer.and_then(|answer| in_range(answer, range));
                 let ended = !matches!(answer, Ok(Ok(_)));
                 Some((answer, (read, ranges, wanted, ended)))
@@ -180,10 +198,14 @@ impl RaftNetworkV2<Types> for Network {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Rpc<AppendEntriesResponse<Types>> {
+        let heartbeat = rpc.entries.is_empty().then(|| self.now());
         let body = codec::encode_append(rpc);
         let answer = self
             .call(RPCTypes::AppendEntries, Kind::Append, body, option.hard_ttl())
             .await?;
+        if let Some(sent_at) = heartbeat {
+            self.measures.heartbeat.time(self.now() - sent_at);
+        }
         codec::decode_append_answer(&answer).map_err(|error| garbled(&error))
     }
 

@@ -17,6 +17,7 @@ use store::log::Record;
 use super::codec;
 use super::types::{Applied, Entry, Membership, Payload, Types, from_log_id};
 use crate::limits::{APPLY_QUEUE_BYTES_MAX, APPLY_QUEUE_ENTRIES_MAX};
+use crate::measures::Measures;
 
 /// Answers the proposer of one entry. Consumed by the answer, which therefore cannot come before the entry is applied.
 pub struct Responder(Option<ApplyResponder<Types>>);
@@ -109,20 +110,37 @@ struct Waiting {
 }
 
 /// The queue; cloning shares it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Queue(Arc<Shared>);
 
-#[derive(Default)]
 struct Shared {
     waiting: Mutex<Waiting>,
     arrived: Notify,
     closed: AtomicBool,
+    measures: Arc<Measures>,
 }
 
 impl Queue {
+    /// With nothing in it.
+    pub fn new(measures: Arc<Measures>) -> Queue {
+        Queue(Arc::new(Shared {
+            waiting: Mutex::default(),
+            arrived: Notify::new(),
+            closed: AtomicBool::new(false),
+            measures,
+        }))
+    }
+
+    /// Entries that wait in memory, and their bytes.
+    pub fn waiting(&self) -> (usize, usize) {
+        let waiting = self.0.waiting.lock();
+        (waiting.items.len(), waiting.bytes)
+    }
+
     /// Takes an entry in, and never waits. False when the applier has ended.
     pub fn push(&self, entry: Entry, responder: Option<ApplyResponder<Types>>) -> bool {
         let committed = Committed::of(entry, responder);
+        self.0.measures.committed(committed.index);
         self.0.waiting.lock().push(committed);
         self.0.arrived.notify_one();
         !self.0.closed.load(Ordering::Acquire)

@@ -62,11 +62,14 @@ impl PeerService {
             Kind::Vote | Kind::PreVote => {
                 self.may_vote()?;
                 let request = codec::decode_vote(&body).map_err(|error| text(&error))?;
-                let answer = match kind {
-                    Kind::PreVote => raft.pre_vote(request).await,
-                    _ => raft.vote(request).await,
+                let measures = &self.group.measures().raft;
+                let (answer, counted) = match kind {
+                    Kind::PreVote => (raft.pre_vote(request).await, &measures.pre_votes),
+                    _ => (raft.vote(request).await, &measures.votes),
                 };
-                Ok(codec::encode_vote_answer(&answer.map_err(|error| text(&error))?))
+                let answer = answer.map_err(|error| text(&error))?;
+                counted[usize::from(answer.vote_granted)].increment();
+                Ok(codec::encode_vote_answer(&answer))
             }
             Kind::TransferLeader => {
                 self.may_vote()?;

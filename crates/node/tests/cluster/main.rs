@@ -4,5 +4,6 @@
 mod damage;
 mod full_disk;
 mod membership;
+mod observe;
 mod snapshots;
 mod world;

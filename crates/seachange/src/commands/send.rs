@@ -1,6 +1,7 @@
 //! `seachange send`: one command, or those of a file.
 
 mod file;
+mod trace;
 
 use std::path::PathBuf;
 
@@ -30,6 +31,9 @@ pub struct Arguments {
     /// Commands of the file on their way at the same time
     #[arg(long, default_value_t = 256, requires = "file", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub in_flight: u16,
+    /// Show the stages of the command's way, with the time that each took
+    #[arg(long, conflicts_with = "file")]
+    pub trace: bool,
     /// Version of the payload
     #[arg(long, default_value_t = 1)]
     pub payload_version: u16,
@@ -46,6 +50,7 @@ impl Arguments {
     pub async fn run(mut self, environment: Environment) -> anyhow::Result<()> {
         match self.file.take() {
             Some(path) => file::send(&self, &path, &environment).await,
+            None if self.trace => trace::send(&self, &environment).await,
             None => self.send_one(&environment).await,
         }
     }

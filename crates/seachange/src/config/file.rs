@@ -16,6 +16,9 @@ pub struct ConfigFile {
     pub advertise_peer: Option<String>,
     pub log: Option<String>,
     pub log_json: Option<bool>,
+    pub slow_command_ms: Option<u64>,
+    pub trace_one_in: Option<u64>,
+    pub otlp_endpoint: Option<String>,
     pub limits: LimitsFile,
 }
 

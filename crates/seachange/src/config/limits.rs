@@ -104,7 +104,7 @@ impl Limits {
     }
 }
 
-fn in_range(flag: &'static str, value: u64, min: u64, max: u64) -> Result<(), Error> {
+pub(super) fn in_range(flag: &'static str, value: u64, min: u64, max: u64) -> Result<(), Error> {
     if (min..=max).contains(&value) {
         return Ok(());
     }

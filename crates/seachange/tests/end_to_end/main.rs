@@ -6,4 +6,5 @@ mod binary;
 mod consumers;
 mod demo;
 mod flights;
+mod observe;
 mod one_node;

@@ -310,6 +310,11 @@ impl Memory {
         self.segments.push_back(segment);
     }
 
+    /// How many segments there are.
+    pub(super) fn segment_count(&self) -> usize {
+        self.segments.len()
+    }
+
     /// How far the last segment holds frames.
     pub(super) fn set_end(&mut self, end: u32) {
         if let Some(segment) = self.segments.back_mut() {

@@ -12,6 +12,7 @@
 
 mod error;
 mod files;
+mod measures;
 mod memory;
 mod record;
 mod recover;
@@ -31,6 +32,7 @@ use machine::{ClusterId, Index, NodeId, Term};
 use parking_lot::Mutex;
 
 pub use error::Error;
+pub use measures::LogMeasures;
 pub use record::Record;
 pub use vote::Vote;
 
@@ -101,6 +103,7 @@ struct Shared {
     identity: Identity,
     memory: Arc<Mutex<Memory>>,
     operations: mpsc::UnboundedSender<Operation>,
+    measures: Arc<LogMeasures>,
     vote: Mutex<(Slots, Option<Vote>)>,
     committed: Mutex<(Slots, Option<(Index, Term)>)>,
 }
@@ -149,6 +152,7 @@ impl Log {
         let (operations, queue) = mpsc::unbounded_channel();
         let purged = recovered.memory.purged();
         let memory = Arc::new(Mutex::new(recovered.memory));
+        let measures = Arc::new(LogMeasures::default());
         let writer = Writer {
             memory: memory.clone(),
             queue,
@@ -158,12 +162,15 @@ impl Log {
             current: recovered.current,
             purged,
             buffer: Vec::new(),
+            clock: environment.clock.clone(),
+            measures: measures.clone(),
         };
         environment.spawn_worker("log-writer", writer.run());
         let shared = Shared {
             identity,
             memory,
             operations,
+            measures,
             vote: Mutex::new(vote),
             committed: Mutex::new(committed),
         };
@@ -322,6 +329,18 @@ impl Log {
     #[must_use]
     pub fn flushed(&self) -> Option<Index> {
         self.shared.memory.lock().flushed()
+    }
+
+    /// How many segments it has.
+    #[must_use]
+    pub fn segment_count(&self) -> usize {
+        self.shared.memory.lock().segment_count()
+    }
+
+    /// What its writer has counted and timed.
+    #[must_use]
+    pub fn measures(&self) -> &LogMeasures {
+        &self.shared.measures
     }
 
     /// The term of a record, or of the last one purged.

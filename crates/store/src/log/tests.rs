@@ -173,6 +173,10 @@ async fn one_sync_for_all_that_has_queued_up_and_callbacks_in_order() {
     assert_eq!(*order.lock(), (2..=60).map(|index| (index, true)).collect::<Vec<_>>());
     assert_eq!(log.flushed(), Some(Index(60)));
     assert_eq!(disk.syncs(&current) - before, 2);
+    let measures = log.measures();
+    assert_eq!((measures.sync.count(), measures.write.count()), (3, 3));
+    assert!(measures.bytes.get() > 60 * 100, "{measures:?}");
+    assert_eq!(log.segment_count(), 1);
     log.shutdown().await;
 }
 

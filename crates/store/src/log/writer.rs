@@ -3,12 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use environment::File;
 use environment::channel::{mpsc, oneshot};
+use environment::{Clock, File};
 use machine::{Index, Term};
 use parking_lot::Mutex;
 
 use super::files::Files;
+use super::measures::LogMeasures;
 use super::memory::{Memory, Segment};
 use super::record::{Frame, Tag, frame_bytes};
 use super::segment::{self, HEADER_BYTES, Header};
@@ -45,10 +46,13 @@ pub(super) struct Writer {
     /// The last purge that is durable.
     pub purged: Option<(Index, Term)>,
     pub buffer: Vec<u8>,
+    /// Only to measure: nothing depends on it.
+    pub clock: Arc<dyn Clock>,
+    pub measures: Arc<LogMeasures>,
 }
 
 /// What became of a frame: what to remember once it is durable.
-enum Placed {
+pub(super) enum Placed {
     Record(Index, u32),
     Truncation(Index),
     Purge(Index, Term),
@@ -153,8 +157,12 @@ impl Writer {
         // A fresh segment's header goes along with its first frames.
         let start = if fresh.is_some() { 0 } else { current.end };
         let placed = encode(round, current, &mut self.buffer);
+        let begun = self.clock.now();
         current.file.write_all_at(&self.buffer, u64::from(start))?;
+        let written = self.clock.now();
         current.file.sync_data()?;
+        let synced = self.clock.now();
+        self.measures.round(&placed, self.buffer.len(), begun, written, synced);
         current.end = start + self.buffer.len() as u32;
         current.durable = current.end;
         self.buffer.clear();

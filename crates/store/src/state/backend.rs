@@ -36,6 +36,9 @@ pub trait Backend: Send + Sync {
     /// See [`Error`]. Whether the batch was written is then unknown until the backend is opened again.
     fn write(&self, batch: Vec<Write>) -> Result<(), Error>;
 
+    /// How many rows there are, about, at little cost.
+    fn rows_about(&self) -> u64;
+
     /// All rows as they are now, whatever is written later. Holding it keeps what it shows from being given back.
     fn view(&self) -> Arc<dyn View>;
 

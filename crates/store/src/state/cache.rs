@@ -32,6 +32,9 @@ struct Shard {
     old: Generation,
     young_bytes: usize,
     young_bytes_max: usize,
+    /// Keys asked for that were known here, and that were not.
+    hits: u64,
+    misses: u64,
 }
 
 impl Cache {
@@ -42,6 +45,8 @@ impl Cache {
                 old: Generation::default(),
                 young_bytes: 0,
                 young_bytes_max: bytes_max / SHARDS / 2,
+                hits: 0,
+                misses: 0,
             })
         };
         Cache {
@@ -62,7 +67,22 @@ impl Cache {
             long = whole_key(table, key);
             &long[..]
         };
-        self.shards[self.shard_of(whole)].lock().get(whole)
+        let mut shard = self.shards[self.shard_of(whole)].lock();
+        let found = shard.get(whole);
+        match found {
+            Some(_) => shard.hits += 1,
+            None => shard.misses += 1,
+        }
+        found
+    }
+
+    /// How many keys that were asked for were known here, and how many were not.
+    pub(super) fn hits_and_misses(&self) -> (u64, u64) {
+        let each = self.shards.iter().map(|shard| {
+            let shard = shard.lock();
+            (shard.hits, shard.misses)
+        });
+        each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
     /// Notes what a key has now. Gives the key's bytes, to be shared.

@@ -235,6 +235,10 @@ impl Backend for FjallBackend {
         writes.commit().map_err(|error| self.failed(&error))
     }
 
+    fn rows_about(&self) -> u64 {
+        self.rows.approximate_len() as u64
+    }
+
     fn view(&self) -> Arc<dyn View> {
         Arc::new(FjallView {
             directory: self.directory.clone(),

@@ -50,6 +50,10 @@ impl Backend for MemoryBackend {
         Ok(())
     }
 
+    fn rows_about(&self) -> u64 {
+        self.tables.read().values().map(|rows| rows.len() as u64).sum()
+    }
+
     fn view(&self) -> Arc<dyn View> {
         Arc::new(MemoryView(self.tables.read().clone()))
     }

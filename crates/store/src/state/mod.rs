@@ -126,6 +126,18 @@ impl State {
         self.dirty_bytes
     }
 
+    /// Reads that the row cache answered, and those that it could not, since the state was opened.
+    #[must_use]
+    pub fn cache_hits_and_misses(&self) -> (u64, u64) {
+        self.cache.hits_and_misses()
+    }
+
+    /// Rows in the backend, about: those that were removed or written over may still count.
+    #[must_use]
+    pub fn rows_about(&self) -> u64 {
+        self.backend.rows_about()
+    }
+
     /// Whether a checkpoint is under way, so that none can begin.
     #[must_use]
     pub fn is_freezing(&self) -> bool {

@@ -382,6 +382,10 @@ impl Backend for Watched {
         self.inner.write(batch)
     }
 
+    fn rows_about(&self) -> u64 {
+        self.inner.rows_about()
+    }
+
     fn view(&self) -> Arc<dyn View> {
         self.inner.view()
     }
@@ -400,6 +404,8 @@ fn rows_and_their_absence_are_cached() {
         assert_eq!(state.get(TableId(1), b"a").unwrap(), Some(row(1, "x")));
         assert_eq!(state.get(TableId(1), b"none").unwrap(), None);
     }
+    assert_eq!(state.cache_hits_and_misses(), (4, 2));
+    assert_eq!(state.rows_about(), 1);
     assert_eq!(*watched.reads.lock(), 2);
     // What a checkpoint wrote needs no read either.
     state.put(TableId(1), b"b", row(1, "y"));

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use environment::channel::Notify;
+use environment::measure::Counter;
 use environment::{Disk, Environment, File};
 use machine::{Event, Offset, TimeMs};
 use parking_lot::RwLock;
@@ -127,6 +128,7 @@ impl Streams {
             streams: RwLock::default(),
             changed: Notify::new(),
             closed: AtomicBool::new(false),
+            bytes: Counter::default(),
         });
         let mut streams = Streams {
             disk,
@@ -202,6 +204,8 @@ impl Streams {
     pub fn flush(&mut self) -> Result<(), Error> {
         for stream in std::mem::take(&mut self.touched) {
             if let Some(tail) = self.tails.get_mut(&stream) {
+                let bytes: usize = tail.pieces.iter().map(|piece| piece.bytes.len()).sum();
+                self.shared.bytes.add(bytes as u64);
                 tail.flush(&*self.disk, &self.directory, &mut self.unsynced)?;
             }
         }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use environment::channel::Notify;
+use environment::measure::Counter;
 use environment::{Disk, File};
 use machine::{EventPage, Offset, TimeMs};
 use parking_lot::RwLock;
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     /// A stream was made, or the writer has ended.
     pub changed: Notify,
     pub closed: AtomicBool,
+    /// Bytes of batches written since the streams were opened.
+    pub bytes: Counter,
 }
 
 /// One stream.
@@ -150,6 +153,22 @@ impl StreamReader {
             .iter()
             .map(|(name, published)| (name.clone(), extent(published)))
             .collect()
+    }
+
+    /// Each stream's end.
+    #[must_use]
+    pub fn ends(&self) -> Vec<(String, Offset)> {
+        let streams = self.shared.streams.read();
+        let ends = streams
+            .iter()
+            .map(|(name, published)| (name.clone(), published.extent.read().end));
+        ends.collect()
+    }
+
+    /// Bytes written to all streams since they were opened.
+    #[must_use]
+    pub fn bytes_written(&self) -> u64 {
+        self.shared.bytes.get()
     }
 
     /// Ends when the stream's end passes `beyond`, or when the streams are closed.

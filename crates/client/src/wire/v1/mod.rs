@@ -11,6 +11,7 @@ mod row;
 mod snapshot;
 mod status;
 mod stream;
+mod trace;
 
 pub use application::{ApplicationInfo, ApplicationList, CodeSource, ModuleStored, VersionInfo, VersionSwitch};
 pub use change::{
@@ -27,3 +28,4 @@ pub use row::{Consistency, ConsistencyParameter, InvalidConsistency, Row, RowAns
 pub use snapshot::{PieceParameters, SnapshotFile, SnapshotRecord, VerifyRecord};
 pub use status::{Health, Member, Role, Status};
 pub use stream::{STREAM_END_HEADER, STREAM_START_HEADER, StreamList, StreamRecord, StreamTrimmed, TrimRequest};
+pub use trace::{StageName, TRACE_HEADER, TRACEPARENT_HEADER, Trace, TraceList, TraceStage};
