@@ -14,6 +14,7 @@ pub mod output;
 pub mod package;
 pub mod running;
 pub mod server;
+pub mod style;
 pub mod watch;
 
 pub use host::NativeApplication;

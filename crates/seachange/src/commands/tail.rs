@@ -7,6 +7,9 @@ use crate::output;
 
 /// Flags of `tail`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  seachange tail ledger.transfers --from 0")]
 pub struct Arguments {
     /// The stream, as in ledger.transfers
     pub stream: String,

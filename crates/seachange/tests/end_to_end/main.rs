@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod binary;
+mod command_line;
 mod demo;
 mod flights;
 mod one_node;
