@@ -200,7 +200,11 @@ impl Run {
     }
 
     fn plan(&mut self, version: u32, shape: u16, converts: &[u16]) -> Decision {
-        let manifest = Manifest {
+        self.plan_manifest(Run::manifest(version, shape, converts))
+    }
+
+    fn manifest(version: u32, shape: u16, converts: &[u16]) -> Manifest {
+        Manifest {
             application: "notes".into(),
             version: Version(version),
             about: String::new(),
@@ -217,7 +221,10 @@ impl Run {
                 converts: converts.iter().map(|shape| Shape(*shape)).collect(),
             }],
             streams: vec!["notes.log".into()],
-        };
+        }
+    }
+
+    fn plan_manifest(&mut self, manifest: Manifest) -> Decision {
         self.control(Body::PlanApplication(PlanApplication {
             manifest,
             code: Code::Native,
@@ -407,6 +414,45 @@ fn plans_that_contradict_are_refused_with_their_reason() {
     assert_eq!(code(decision), "change_running");
     assert_eq!(run.step(change, Step::Abort), "done");
     run.planned(2, 1, &[]);
+}
+
+#[test]
+fn a_version_that_drops_commands_in_use_is_refused_and_they_are_named() {
+    let mut run = Run::new();
+    let mut first = Run::manifest(1, 1, &[]);
+    first.commands[0].versions = vec![1, 2];
+    let planned = run.plan_manifest(first);
+    let Decision::Planned(change) = planned else {
+        panic!("{planned:?}")
+    };
+    run.ready(1, change);
+    run.ready(2, change);
+    assert_eq!(run.step(change, Step::Switch), "done");
+    for (change, named) in [
+        (
+            &(|m: &mut Manifest| drop(m.commands.remove(1))) as &dyn Fn(&mut Manifest),
+            "trap (payload version 1)",
+        ),
+        (&|m| m.commands[0].versions = vec![1, 3], "put (payload version 2)"),
+        (
+            &|m| m.commands.clear(),
+            "put (payload version 1), put (payload version 2), trap (payload version 1)",
+        ),
+    ] {
+        let mut manifest = Run::manifest(2, 1, &[]);
+        manifest.commands[0].versions = vec![1, 2];
+        change(&mut manifest);
+        match run.plan_manifest(manifest) {
+            Decision::Refused { code, reason } => {
+                assert_eq!(code, "commands_dropped");
+                assert!(reason.contains(named), "{reason}");
+            }
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+    let mut wider = Run::manifest(2, 1, &[]);
+    wider.commands[0].versions = vec![3, 2, 1];
+    assert!(matches!(run.plan_manifest(wider), Decision::Planned(_)));
 }
 
 #[test]

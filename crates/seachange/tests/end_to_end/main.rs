@@ -1,6 +1,8 @@
 //! The real binary, run as its users run it: processes, sockets, disks.
 
+mod bad_data;
 mod bad_input;
+mod bad_packages;
 mod binary;
 mod command_line;
 mod demo;

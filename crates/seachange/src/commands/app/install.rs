@@ -121,7 +121,7 @@ async fn run(
         output::line(format!("sending the module, {bytes} bytes"))?;
     }
     let id = package.plan(admin, finalize).await?;
-    let watch = Watch::new(Shown::json_if(flags.json), environment);
+    let watch = Watch::new(Shown::json_if(flags.json), environment).give_up_when_stuck();
     watch.until(admin, id, |change| is_done(change, finalize)).await
 }
 
