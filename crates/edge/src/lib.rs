@@ -10,7 +10,7 @@ mod edge;
 mod forward;
 mod frames;
 mod http;
-mod limits;
+pub mod limits;
 mod router;
 mod sniff;
 mod stop;

@@ -11,7 +11,7 @@ mod driver;
 mod executors;
 mod handle;
 mod identity;
-mod limits;
+pub mod limits;
 mod node;
 mod peer;
 mod progress;

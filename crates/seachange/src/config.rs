@@ -330,4 +330,37 @@ mod tests {
         };
         assert!(matches!(Config::load(&flags), Err(Error::Unreadable { .. })));
     }
+
+    #[test]
+    fn sizes_are_within_their_limits() {
+        let sized = |log_segment_bytes: u64, cache_bytes: u64| {
+            let flags = Flags {
+                limits: LimitsFlags {
+                    log_segment_bytes: Some(log_segment_bytes),
+                    cache_bytes: Some(cache_bytes),
+                },
+                ..Flags::default()
+            };
+            load(&flags, "").map(|config| config.limits)
+        };
+        let (least, most) = ((8 << 20, 8 << 20), (1 << 30, 1 << 40));
+        for (log_segment_bytes, cache_bytes) in [least, most] {
+            let limits = Limits {
+                log_segment_bytes,
+                cache_bytes,
+            };
+            assert_eq!(sized(log_segment_bytes, cache_bytes).unwrap(), limits);
+        }
+        for (log, cache, named) in [
+            (least.0 - 1, least.1, "--log-segment-bytes"),
+            (most.0 + 1, least.1, "--log-segment-bytes"),
+            (least.0, least.1 - 1, "--cache-bytes"),
+            (least.0, most.1 + 1, "--cache-bytes"),
+        ] {
+            let refused = sized(log, cache).unwrap_err().to_string();
+            assert!(refused.contains(named) && refused.contains("it may be"), "{refused}");
+        }
+        // What an operator may choose, the log takes.
+        assert!(most.0 <= u64::from(store::limits::LOG_SEGMENT_BYTES_MAX));
+    }
 }

@@ -8,6 +8,7 @@ mod fake;
 mod framer;
 mod frames;
 mod garbage;
+mod limits;
 mod modules;
 mod reads;
 mod real_client;

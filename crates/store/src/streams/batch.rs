@@ -323,4 +323,18 @@ mod tests {
             assert_eq!(Reader { bytes: &out }.varint(), Ok(value));
         }
     }
+
+    #[test]
+    fn a_batch_may_say_that_it_has_so_many_bytes_and_no_more() {
+        let says = |whole: usize| {
+            let mut bytes = [0; 12];
+            bytes[8..].copy_from_slice(&i32::try_from(whole - UNCOUNTED_BYTES).unwrap().to_be_bytes());
+            whole_bytes(&bytes).unwrap()
+        };
+        let most = crate::limits::STREAM_BATCH_BYTES_MAX;
+        assert_eq!(says(most), Ok(most));
+        assert!(says(most + 1).is_err());
+        assert_eq!(says(HEADER_BYTES), Ok(HEADER_BYTES));
+        assert!(says(HEADER_BYTES - 1).is_err());
+    }
 }
