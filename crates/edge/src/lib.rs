@@ -18,3 +18,12 @@ mod timer;
 
 pub use edge::{Drained, Edge, EdgeHandle, EdgeOptions, ModuleCheck};
 pub use limits::Limits;
+
+#[cfg(test)]
+#[path = "../../../testing/allocations.rs"]
+mod allocations;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+#[path = "../../../testing/mutations.rs"]
+mod mutations;

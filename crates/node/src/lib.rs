@@ -30,3 +30,12 @@ pub use condition::{Ending, order_rebuild};
 pub use node::{Config, Node, StartError, UpkeepOptions};
 pub use restore::{Restored, restore};
 pub use upkeep::Upkeep;
+
+#[cfg(test)]
+#[path = "../../../testing/allocations.rs"]
+mod allocations;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+#[path = "../../../testing/mutations.rs"]
+mod mutations;

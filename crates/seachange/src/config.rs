@@ -164,6 +164,13 @@ impl Config {
         Config::merge(flags, file)
     }
 
+    /// That of a file alone, as its text.
+    #[cfg(test)]
+    pub(crate) fn of_text(text: &str) -> Result<Config, String> {
+        let file = toml::from_str(text).map_err(|error| error.to_string())?;
+        Config::merge(&Flags::default(), file).map_err(|error| error.to_string())
+    }
+
     fn merge(flags: &Flags, file: ConfigFile) -> Result<Config, Error> {
         let config = Config {
             name: flags.name.clone().or(file.name).unwrap_or_else(|| "a".into()),

@@ -21,3 +21,12 @@ pub use host::NativeApplication;
 pub use machine::Version;
 pub use running::Running;
 pub use server::{Server, ServerBuilder};
+
+#[cfg(test)]
+#[path = "../../../testing/allocations.rs"]
+mod allocations;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+#[path = "../../../testing/mutations.rs"]
+mod mutations;

@@ -229,11 +229,11 @@ async fn nodes_that_point_at_each_other_are_not_followed_for_ever() {
     let client = client_of(&environment, &[&one]);
     let server = async {
         for hop in 0..HOPS_MAX {
-            let asked = if hop % 2 == 0 { &one } else { &two };
+            let asked = if hop.is_multiple_of(2) { &one } else { &two };
             asked.accept().await.closed().await;
         }
         // Past that, the node that is reached is asked, whoever it says leads.
-        let reached = if HOPS_MAX % 2 == 0 { &one } else { &two };
+        let reached = if HOPS_MAX.is_multiple_of(2) { &one } else { &two };
         let mut connection = reached.accept_session(5).await;
         let (correlation, _) = connection.submit().await;
         connection.applied(correlation, 40, "done").await;

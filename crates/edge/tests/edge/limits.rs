@@ -145,7 +145,7 @@ async fn a_connection_may_be_idle_for_its_time() {
 fn both_ends_know_the_same_limits() {
     assert_eq!(wire::limits::COMMAND_BYTES_MAX, machine::limits::COMMAND_BYTES_MAX);
     assert_eq!(wire::limits::SESSION_WINDOW, machine::limits::SESSION_WINDOW);
-    assert!(wire::limits::NAME_BYTES_MAX >= machine::limits::NAME_BYTES_MAX);
-    assert!(wire::limits::NAME_BYTES_MAX >= machine::limits::ADDRESS_BYTES_MAX);
-    assert!(wire::limits::HELLO_ADDRESSES_MAX >= machine::limits::NODES_MAX);
+    const { assert!(wire::limits::NAME_BYTES_MAX >= machine::limits::NAME_BYTES_MAX) };
+    const { assert!(wire::limits::NAME_BYTES_MAX >= machine::limits::ADDRESS_BYTES_MAX) };
+    const { assert!(wire::limits::HELLO_ADDRESSES_MAX >= machine::limits::NODES_MAX) };
 }

@@ -13,6 +13,7 @@ use crate::crash_disk::{CrashDisk, Dice};
 
 mod crash;
 mod damage;
+mod hostile;
 mod twin;
 
 const DIRECTORY: &str = "data/log";

@@ -121,6 +121,9 @@ pub fn header(bytes: &[u8]) -> Result<Header, &'static str> {
     let mut reader = Reader { bytes };
     let base = u64::try_from(reader.i64()?).map_err(|_| "a batch's offset is negative")?;
     let length = usize::try_from(reader.i32()?).map_err(|_| "a batch's length is negative")?;
+    if length + UNCOUNTED_BYTES < HEADER_BYTES {
+        return Err("a batch's length is less than its header's");
+    }
     reader.take(4)?; // partition leader epoch
     if reader.take(1)? != MAGIC.to_be_bytes() {
         return Err("a batch has a magic number other than 2");
@@ -299,6 +302,15 @@ mod tests {
         for cut in 0..bytes.len() {
             assert!(check(&bytes[..cut]).is_err(), "cut to {cut}");
         }
+    }
+
+    /// Found by `hostile::batches_are_read`: it was a panic.
+    #[test]
+    fn a_length_less_than_the_header_is_an_error() {
+        let (_, mut bytes) = sample();
+        bytes[8..12].fill(0);
+        assert!(check(&bytes).is_err());
+        assert!(decode(&Bytes::from(bytes)).is_err());
     }
 
     #[test]

@@ -141,7 +141,7 @@ fn a_key_that_no_row_can_have_never_reaches_the_store() {
         context.delete("notes", &long)?;
         let keys = |pairs: Vec<Pair>| pairs.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
         // The longest key comes before anything that is longer still.
-        assert_eq!(keys(context.scan("notes", &long, None, 10, false)?), [next.clone()]);
+        assert_eq!(keys(context.scan("notes", &long, None, 10, false)?), [next.as_slice()]);
         assert_eq!(
             keys(context.scan("notes", b"", Some(&long), 10, false)?),
             [longest.to_vec()]
