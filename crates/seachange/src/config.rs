@@ -340,34 +340,65 @@ mod tests {
 
     #[test]
     fn sizes_are_within_their_limits() {
-        let sized = |log_segment_bytes: u64, cache_bytes: u64| {
-            let flags = Flags {
-                limits: LimitsFlags {
-                    log_segment_bytes: Some(log_segment_bytes),
-                    cache_bytes: Some(cache_bytes),
-                },
-                ..Flags::default()
+        type Set = fn(&mut LimitsFlags, u64);
+        type Get = fn(&Limits) -> u64;
+        let all: [(&str, u64, u64, Set, Get); 6] = [
+            (
+                "--log-segment-bytes",
+                8 << 20,
+                1 << 30,
+                |flags, value| flags.log_segment_bytes = Some(value),
+                |limits| limits.log_segment_bytes,
+            ),
+            (
+                "--cache-bytes",
+                8 << 20,
+                1 << 40,
+                |flags, value| flags.cache_bytes = Some(value),
+                |limits| limits.cache_bytes,
+            ),
+            (
+                "--snapshot-log-bytes",
+                1 << 10,
+                1 << 40,
+                |flags, value| flags.snapshot_log_bytes = Some(value),
+                |limits| limits.snapshot_log_bytes,
+            ),
+            (
+                "--log-keep-entries",
+                0,
+                1 << 40,
+                |flags, value| flags.log_keep_entries = Some(value),
+                |limits| limits.log_keep_entries,
+            ),
+            (
+                "--scan-seconds",
+                1,
+                366 * 24 * 3600,
+                |flags, value| flags.scan_seconds = Some(value),
+                |limits| limits.scan_seconds,
+            ),
+            (
+                "--disk-reserve-bytes",
+                16 << 20,
+                1 << 40,
+                |flags, value| flags.disk_reserve_bytes = Some(value),
+                |limits| limits.disk_reserve_bytes,
+            ),
+        ];
+        for (named, least, most, set, get) in all {
+            let asked = |value: u64| {
+                let mut flags = Flags::default();
+                set(&mut flags.limits, value);
+                load(&flags, "").map(|config| get(&config.limits))
             };
-            load(&flags, "").map(|config| config.limits)
-        };
-        let (least, most) = ((8 << 20, 8 << 20), (1 << 30, 1 << 40));
-        for (log_segment_bytes, cache_bytes) in [least, most] {
-            let limits = Limits {
-                log_segment_bytes,
-                cache_bytes,
-            };
-            assert_eq!(sized(log_segment_bytes, cache_bytes).unwrap(), limits);
-        }
-        for (log, cache, named) in [
-            (least.0 - 1, least.1, "--log-segment-bytes"),
-            (most.0 + 1, least.1, "--log-segment-bytes"),
-            (least.0, least.1 - 1, "--cache-bytes"),
-            (least.0, most.1 + 1, "--cache-bytes"),
-        ] {
-            let refused = sized(log, cache).unwrap_err().to_string();
-            assert!(refused.contains(named) && refused.contains("it may be"), "{refused}");
+            assert_eq!((asked(least).unwrap(), asked(most).unwrap()), (least, most), "{named}");
+            for past in [least.checked_sub(1), Some(most + 1)].into_iter().flatten() {
+                let refused = asked(past).unwrap_err().to_string();
+                assert!(refused.contains(named) && refused.contains("it may be"), "{refused}");
+            }
         }
         // What an operator may choose, the log takes.
-        assert!(most.0 <= u64::from(store::limits::LOG_SEGMENT_BYTES_MAX));
+        const { assert!(1 << 30 <= store::limits::LOG_SEGMENT_BYTES_MAX) };
     }
 }

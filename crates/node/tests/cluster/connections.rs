@@ -46,9 +46,7 @@ async fn a_connection_past_the_limit_of_the_peer_port_waits_for_its_turn() {
         futures::pin_mut!(read);
         assert!(futures::poll!(read.as_mut()).is_pending());
         // The node does its work meanwhile.
-        world
-            .until(&a, "itself", |status, _| status.role == Role::Leader)
-            .await;
+        world.until(&a, "itself", |status, _| status.role == Role::Leader).await;
         assert!(futures::poll!(read.as_mut()).is_pending(), "it is not its turn");
         drop(held.pop());
         let greeted = timeout(&world.environment, PATIENCE, read).await;
