@@ -33,7 +33,19 @@ fn small() -> Vec<u8> {
 
 /// What the meter may hold for each byte of a module: it reads it into lists, and writes some bytes for each of its own.
 fn may_hold(bytes: usize) -> usize {
-    (256 << 10) + 100 * bytes
+    (256 << 10) + 200 * bytes
+}
+
+/// Found by `a_tampered_small_module_is_answered`: the validator makes room for all imports that are announced.
+#[test]
+fn a_section_that_announces_more_than_its_bytes_can_hold_is_refused_before_room_is_made() {
+    let mut bytes = b"\0asm\x01\0\0\0".to_vec();
+    // An import section of three bytes, which says that it has 999,999 imports.
+    bytes.extend_from_slice(&[2, 3, 0xbf, 0x84, 0x3d]);
+    let (answer, peak) = peak_bytes(|| instrument(&bytes));
+    assert!(peak < 64 << 10, "{peak}");
+    let error = answer.expect_err("refused").to_string();
+    assert!(error.contains("999999"), "{error}");
 }
 
 fn metered(bytes: &[u8]) -> Result<Option<Vec<u8>>, TestCaseError> {
