@@ -19,7 +19,7 @@ usage: cargo xtask CHORE
 
   ci        formatting, arrows, tidiness, clippy, guests, tests: all of CI
   arrows    which crate and which file may use what
-  tidy      lengths of files and functions, names, paths
+  tidy      lengths of files and functions, names, paths, limits that no test meets
   guests    builds the kept WASM modules of apps/ (--check: compares them with what their sources build to)";
 
 fn main() -> ExitCode {

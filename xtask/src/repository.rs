@@ -12,7 +12,7 @@ pub fn root() -> PathBuf {
         .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
-/// Directories that hold nothing of ours: what is built, and what runs leave behind.
+/// What holds nothing of ours: what is built, what runs leave behind, and `.git`, which in a worktree is a file.
 const NOT_OURS: [&str; 3] = [".git", "target", "seachange-data"];
 
 /// Every file of the repository as a path from its top with forward slashes, in order. A repository inside this one
@@ -35,8 +35,11 @@ fn visit(root: &Path, under: &str, found: &mut Vec<String>) -> anyhow::Result<()
             format!("{under}/{name}")
         };
         let kind = entry.file_type()?;
+        if NOT_OURS.contains(&name.as_str()) {
+            continue;
+        }
         if kind.is_dir() {
-            if !NOT_OURS.contains(&name.as_str()) && !entry.path().join(".git").exists() {
+            if !entry.path().join(".git").exists() {
                 visit(root, &path, found)?;
             }
         } else if kind.is_file() {

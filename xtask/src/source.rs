@@ -32,6 +32,11 @@ impl Source {
         &self.code[..self.untested]
     }
 
+    /// The tests of the file, if it has any within it.
+    pub fn tests(&self) -> &str {
+        &self.code[self.untested..]
+    }
+
     pub fn line_of(&self, offset: usize) -> usize {
         self.code[..offset].matches('\n').count() + 1
     }

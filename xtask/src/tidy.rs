@@ -1,6 +1,7 @@
-//! Lengths of files and functions, names of files, and paths in texts.
+//! Lengths of files and functions, names of files, paths in texts, and limits that no test meets.
 
 mod exemptions;
+mod limits;
 
 use std::fs;
 use std::path::Path;
@@ -10,6 +11,7 @@ use anyhow::Context;
 use crate::repository;
 use crate::source::Source;
 use exemptions::Exemptions;
+use limits::Limits;
 
 /// Lines that a file may have before its tests.
 const FILE_LINES_MAX: usize = 800;
@@ -31,6 +33,7 @@ const PRIVATE_PATHS: [&str; 5] = [
 /// Everything that is out of order.
 pub fn check(root: &Path) -> anyhow::Result<Vec<String>> {
     let mut exemptions = Exemptions::read(root)?;
+    let mut limits = Limits::read(root)?;
     let mut problems = Vec::new();
     for path in repository::files(root)? {
         let bytes = fs::read(root.join(&path)).with_context(|| format!("cannot read {path}"))?;
@@ -39,9 +42,11 @@ pub fn check(root: &Path) -> anyhow::Result<Vec<String>> {
             let text = String::from_utf8_lossy(&bytes);
             problems.extend(check_name(&path));
             problems.extend(check_lengths(&path, &text, &mut exemptions));
+            limits.note(&path, &text);
         }
     }
     problems.extend(exemptions.unused());
+    problems.extend(limits.problems());
     if root.join("ARCHITECTURE.md").exists() {
         problems.extend(check_architecture(root, &repository::read(root, "ARCHITECTURE.md")?));
     }

@@ -164,4 +164,18 @@ mod tests {
         addresses.learn(&["d:1".to_owned()]);
         assert_eq!(addresses.known, ["a:1", "b:1", "d:1"]);
     }
+
+    #[test]
+    fn no_more_addresses_are_kept_than_may_be() {
+        let given = ["127.0.0.1:1".to_owned()];
+        let mut addresses = Addresses::new(&given);
+        let members: Vec<String> = (2..=limits::ADDRESSES_MAX + 50)
+            .map(|port| format!("127.0.0.1:{port}"))
+            .collect();
+        addresses.learn(&members[..limits::ADDRESSES_MAX - 1]);
+        assert_eq!(addresses.known.len(), limits::ADDRESSES_MAX);
+        addresses.learn(&members);
+        assert_eq!(addresses.known.len(), limits::ADDRESSES_MAX);
+        assert_eq!(addresses.known[0], given[0]);
+    }
 }

@@ -23,3 +23,12 @@ pub use counters::Counts;
 pub use error::Error;
 pub use http::{Http, HttpRequest, HttpResponse, Lines, Repeat};
 pub use options::Options;
+
+#[cfg(test)]
+#[path = "../../../testing/allocations.rs"]
+mod allocations;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+#[path = "../../../testing/mutations.rs"]
+mod mutations;

@@ -51,3 +51,17 @@ pub fn pause(repeats: u32) -> Duration {
         more => PAUSE_MIN.saturating_mul(1 << (more - 2).min(8)).min(PAUSE_MAX),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_begin_with_none_and_grow_up_to_the_longest() {
+        let pauses: Vec<Duration> = (0..8).map(pause).collect();
+        assert_eq!(pauses[..2], [Duration::ZERO; 2]);
+        assert_eq!(pauses[2..5], [PAUSE_MIN, PAUSE_MIN * 2, PAUSE_MIN * 4]);
+        assert_eq!(pauses[7], PAUSE_MAX);
+        assert_eq!(pause(u32::MAX), PAUSE_MAX);
+    }
+}

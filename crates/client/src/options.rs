@@ -100,4 +100,24 @@ mod tests {
         }
         assert!(Options::default().check().is_err());
     }
+
+    #[test]
+    fn addresses_and_requests_in_flight_are_bounded() {
+        let many = |count: usize| Options::new((1..=count).map(|port| format!("127.0.0.1:{port}")));
+        assert_eq!(many(limits::ADDRESSES_MAX).check(), Ok(()));
+        assert!(many(limits::ADDRESSES_MAX + 1).check().is_err());
+        for (in_flight_max, fits) in [
+            (0, false),
+            (1, true),
+            (limits::IN_FLIGHT_MAX, true),
+            (limits::IN_FLIGHT_MAX + 1, false),
+        ] {
+            let options = Options {
+                in_flight_max,
+                ..many(1)
+            };
+            assert_eq!(options.check().is_ok(), fits, "{in_flight_max}");
+        }
+        assert_eq!(many(1).deadline, limits::DEADLINE);
+    }
 }

@@ -10,7 +10,7 @@ mod edge;
 mod forward;
 mod frames;
 mod http;
-mod limits;
+pub mod limits;
 mod observe;
 mod router;
 mod sniff;
@@ -20,3 +20,12 @@ mod timer;
 pub use edge::{Drained, Edge, EdgeHandle, EdgeOptions, ModuleCheck};
 pub use limits::Limits;
 pub use observe::{Endpoint, EntryTimes, EntryTimesOf, InvalidEndpoint, MorePage, ObserveOptions};
+
+#[cfg(test)]
+#[path = "../../../testing/allocations.rs"]
+mod allocations;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+#[path = "../../../testing/mutations.rs"]
+mod mutations;

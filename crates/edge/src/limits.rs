@@ -45,55 +45,55 @@ impl Default for Limits {
 }
 
 /// Bytes of the head of an HTTP request.
-pub(crate) const HEAD_BYTES_MAX: usize = 64 << 10;
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a body other than a command's or a module's: manifests as JSON, reasons of steps.
-pub(crate) const DOCUMENT_BODY_BYTES_MAX: usize = 256 << 10;
+pub const DOCUMENT_BODY_BYTES_MAX: usize = 256 << 10;
 /// Bytes past a body's limit that are still read and thrown away, so that the client gets to see why.
-pub(crate) const DISCARD_BYTES_MAX: usize = 64 << 20;
+pub const DISCARD_BYTES_MAX: usize = 64 << 20;
 /// How long a client may take to send the bytes that are thrown away.
-pub(crate) const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
+pub const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
 /// The shortest time between two looks at whether a framed connection stands still.
-pub(crate) const TICK_MIN: Duration = Duration::from_millis(1);
+pub const TICK_MIN: Duration = Duration::from_millis(1);
 /// How much longer than another write a module may take: it is compiled once for the check and goes into the log in
 /// many pieces.
-pub(crate) const MODULE_TIME_FACTOR: u32 = 4;
+pub const MODULE_TIME_FACTOR: u32 = 4;
 /// Rows that a scan gives when the reader names no limit.
-pub(crate) const SCAN_ROWS_DEFAULT: usize = 100;
+pub const SCAN_ROWS_DEFAULT: usize = 100;
 /// Bytes of events that are read from a stream at once.
-pub(crate) const EVENT_PAGE_BYTES: usize = 256 << 10;
+pub const EVENT_PAGE_BYTES: usize = 256 << 10;
 /// Bytes of answers that wait to be written before a framed connection is read again.
-pub(crate) const OUTPUT_BYTES_MAX: usize = 4 << 20;
+pub const OUTPUT_BYTES_MAX: usize = 4 << 20;
 /// Bytes asked of a framed connection at once.
-pub(crate) const INPUT_BYTES: usize = 64 << 10;
+pub const INPUT_BYTES: usize = 64 << 10;
 /// Modules that are taken in at the same time: each holds its bytes in memory and is compiled once for the check.
-pub(crate) const MODULES_AT_ONCE: usize = 2;
+pub const MODULES_AT_ONCE: usize = 2;
 /// How long a node waits for its own copy of the state to show what the leader has decided.
-pub(crate) const CATCH_UP_TIME_MAX: Duration = Duration::from_secs(2);
+pub const CATCH_UP_TIME_MAX: Duration = Duration::from_secs(2);
 /// Entries between what is committed and what is applied up to which a node calls itself ready.
-pub(crate) const READY_LAG_MAX: u64 = 10_000;
+pub const READY_LAG_MAX: u64 = 10_000;
 /// The first wait between two attempts to route a request; each next one is twice as long.
-pub(crate) const REROUTE_PAUSE: Duration = Duration::from_millis(20);
+pub const REROUTE_PAUSE: Duration = Duration::from_millis(20);
 /// The longest wait between two attempts to route a request.
-pub(crate) const REROUTE_PAUSE_MAX: Duration = Duration::from_millis(500);
+pub const REROUTE_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// Traces that are kept to be shown: the last ones.
-pub(crate) const TRACES_RECENT_MAX: usize = 64;
+pub const TRACES_RECENT_MAX: usize = 64;
 /// And the slowest ones…
-pub(crate) const TRACES_SLOWEST_MAX: usize = 32;
+pub const TRACES_SLOWEST_MAX: usize = 32;
 /// …of this long.
-pub(crate) const TRACE_SLOWEST_TIME: Duration = Duration::from_secs(600);
+pub const TRACE_SLOWEST_TIME: Duration = Duration::from_secs(600);
 /// How long after a slow command was logged the next one is.
-pub(crate) const SLOW_LOG_AGAIN: Duration = Duration::from_secs(1);
+pub const SLOW_LOG_AGAIN: Duration = Duration::from_secs(1);
 /// Traces that wait to be exported; past it they are dropped, and counted.
-pub(crate) const EXPORT_WAITING_MAX: usize = 1024;
+pub const EXPORT_WAITING_MAX: usize = 1024;
 /// Traces exported in one request.
-pub(crate) const EXPORT_BATCH_MAX: usize = 128;
+pub const EXPORT_BATCH_MAX: usize = 128;
 /// How long a trace waits for others to be exported with.
-pub(crate) const EXPORT_PAUSE: Duration = Duration::from_secs(1);
+pub const EXPORT_PAUSE: Duration = Duration::from_secs(1);
 /// How long the collector may take for one request.
-pub(crate) const EXPORT_TIME_MAX: Duration = Duration::from_secs(5);
+pub const EXPORT_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long after it was told that the collector does not take traces it is told again.
-pub(crate) const EXPORT_FAILURE_AGAIN: Duration = Duration::from_secs(60);
+pub const EXPORT_FAILURE_AGAIN: Duration = Duration::from_secs(60);
 /// The wait after the system refused to accept a connection (mostly: no file descriptor was left).
-pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The wait before a stream that said it had grown, and had not, is asked again.
-pub(crate) const FOLLOW_PAUSE: Duration = Duration::from_millis(50);
+pub const FOLLOW_PAUSE: Duration = Duration::from_millis(50);

@@ -47,7 +47,7 @@ pub(crate) async fn sniff(stream: &mut dyn Stream) -> io::Result<(Protocol, Byte
 }
 
 /// Decides as soon as the bytes allow it: garbage shorter than eight bytes is not waited for.
-fn judge(read: &[u8]) -> Option<Protocol> {
+pub(crate) fn judge(read: &[u8]) -> Option<Protocol> {
     let magic_so_far = MAGIC.starts_with(read);
     if read.len() == MAGIC.len() && magic_so_far {
         return Some(Protocol::Frames);

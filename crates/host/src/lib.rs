@@ -52,3 +52,12 @@ pub use host::Host;
 pub use native::NativeApplication;
 pub use registry::Registry;
 pub use wasm::meter;
+
+#[cfg(test)]
+#[path = "../../../testing/allocations.rs"]
+mod allocations;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+#[path = "../../../testing/mutations.rs"]
+mod mutations;

@@ -474,7 +474,7 @@ impl<'a> RequestView<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -503,7 +503,7 @@ mod tests {
             })
     }
 
-    fn manifest() -> Manifest {
+    pub(crate) fn manifest() -> Manifest {
         Manifest {
             application: "ledger".into(),
             version: Version(2),
@@ -533,7 +533,7 @@ mod tests {
         }
     }
 
-    fn one_of_each() -> Vec<Body> {
+    pub(crate) fn one_of_each() -> Vec<Body> {
         let (digest, change, node) = (Digest([7; 32]), ChangeId(9), NodeId(3));
         vec![
             Body::Genesis(Genesis {

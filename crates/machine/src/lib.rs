@@ -23,6 +23,15 @@ mod reply;
 mod sessions;
 mod standing;
 
+#[cfg(test)]
+#[path = "../../../testing/allocations.rs"]
+mod allocations;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+#[path = "../../../testing/mutations.rs"]
+mod mutations;
+
 pub use catalog::{Application, ApplicationVersion, Blocker, Catalog, Change, ChangeEvent, Module, Node, Stage};
 pub use consumers::{Consumer, Consumers};
 pub use digest::StateDigest;

@@ -1,7 +1,5 @@
 //! Reads: one document, a range of them, or an application's own query, as of the machine's applied index.
 
-use bytes::Bytes;
-
 use crate::apply::{CommandContext, Tables, trap_failure};
 use crate::machine::{Machine, Stop};
 use crate::{
@@ -84,13 +82,9 @@ fn scan(
     reverse: bool,
 ) -> Result<ReadValue, ReadError> {
     let limit = limit.min(limits::SCAN_ROWS_MAX);
-    // One more than asked for tells whether there are more; a scan cut short by its bytes has fewer.
-    let mut pairs: Vec<(Bytes, Bytes)> = context
-        .scan(table, start, end, limit + 1, reverse)
+    let (pairs, more) = context
+        .scan_page(table, start, end, limit, reverse)
         .map_err(read_misuse)?;
-    let bytes: usize = pairs.iter().map(|(key, document)| key.len() + document.len()).sum();
-    let more = pairs.len() > limit || bytes >= limits::SCAN_BYTES_MAX;
-    pairs.truncate(limit);
     Ok(ReadValue::Pairs { pairs, more })
 }
 

@@ -268,4 +268,24 @@ mod tests {
         assert_eq!(sessions.count(), limits::SESSIONS_MAX);
         assert!(!sessions.open.contains_key(&SessionId(0)));
     }
+
+    #[test]
+    fn replies_of_all_sessions_are_bounded_by_bytes() {
+        let mut sessions = Sessions::default();
+        let large = bytes::Bytes::from(vec![b'x'; limits::SESSION_REPLY_BYTES_MAX as usize - 64]);
+        let fit = limits::SESSIONS_REPLY_BYTES_MAX / limits::SESSION_REPLY_BYTES_MAX;
+        for id in 1..=fit + 1 {
+            sessions.open(SessionId(id), TimeMs(id));
+            let claim = Claim {
+                session: SessionId(id),
+                ..claim(1, 1)
+            };
+            let outcome = Outcome::Applied(large.clone());
+            let index = Index(id);
+            sessions.remember(&claim, Reply { index, outcome });
+            assert!(sessions.bytes <= limits::SESSIONS_REPLY_BYTES_MAX);
+            assert_eq!(sessions.count() as u64, id.min(fit), "{id}");
+        }
+        assert!(!sessions.open.contains_key(&SessionId(1)), "the one unused for longest");
+    }
 }

@@ -171,16 +171,7 @@ impl Driver {
     }
 
     async fn propose_waiting(&mut self) {
-        let mut bytes = 0;
-        let fits = |submission: &Submission| {
-            bytes += submission.request.0.len();
-            bytes <= ENTRY_PACK_BYTES
-        };
-        let count = self.waiting.iter().take(log_limits::ENTRY_COMMANDS_MAX).take_while({
-            let mut fits = fits;
-            move |submission| fits(submission)
-        });
-        let count = count.count().max(1);
+        let count = how_many_fit(self.waiting.iter().map(|submission| submission.request.0.len()));
         let rest = self.waiting.split_off(count.min(self.waiting.len()));
         let now = std::mem::replace(&mut self.waiting, rest);
         let requests: Vec<PackedRequest> = now.iter().map(|submission| submission.request.clone()).collect();
@@ -231,6 +222,16 @@ impl Driver {
     }
 }
 
+/// How many requests of these lengths go into one entry: at least the first, if there is one.
+fn how_many_fit(lengths: impl Iterator<Item = usize>) -> usize {
+    let mut bytes = 0;
+    let fitting = lengths.take(log_limits::ENTRY_COMMANDS_MAX).take_while(|length| {
+        bytes += length;
+        bytes <= ENTRY_PACK_BYTES
+    });
+    fitting.count().max(1)
+}
+
 async fn decided(proposal: Proposal, group: &Group) -> Result<Decision, SubmitError> {
     match proposal.outcome().await.map(|(_, applied)| applied) {
         Ok(Applied::Output(Output::Decision(decision))) => Ok(decision),
@@ -249,5 +250,63 @@ pub fn submit_error(error: GroupError, group: &Group) -> SubmitError {
         },
         GroupError::Unknown(reason) => SubmitError::OutcomeUnknown(reason),
         GroupError::Refused(reason) => SubmitError::Unavailable(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{REQUESTS_WAITING_BYTES_MAX, REQUESTS_WAITING_MAX};
+
+    #[test]
+    fn an_entry_holds_so_many_requests_of_so_many_bytes() {
+        let fit = |length: usize, count: usize| how_many_fit(std::iter::repeat_n(length, count));
+        let most = log_limits::ENTRY_COMMANDS_MAX;
+        assert_eq!(fit(10, most), most);
+        assert_eq!(fit(10, most + 1), most);
+        assert_eq!(fit(ENTRY_PACK_BYTES / 4, 100), 4);
+        assert_eq!(fit(ENTRY_PACK_BYTES / 4 + 1, 100), 3);
+        assert_eq!(fit(ENTRY_PACK_BYTES, 2), 1);
+        assert_eq!(fit(ENTRY_PACK_BYTES + 1, 2), 1, "one that is larger goes alone");
+    }
+
+    #[test]
+    fn the_largest_request_makes_an_entry_that_may_be() {
+        let request = machine::Request {
+            claim: Some(machine::Claim {
+                session: machine::SessionId(u64::MAX),
+                sequence: machine::Sequence(u64::MAX),
+                settled: machine::Sequence(u64::MAX),
+            }),
+            application: "a".repeat(log_limits::NAME_BYTES_MAX),
+            command: "c".repeat(log_limits::NAME_BYTES_MAX),
+            version: u16::MAX,
+            payload: vec![0; log_limits::COMMAND_BYTES_MAX].into(),
+        };
+        let packed = pack(TimeMs(u64::MAX), &[PackedRequest::from(&request)]);
+        assert!(packed.len() <= log_limits::ENTRY_BYTES_MAX);
+    }
+
+    fn admitted(admission: &Admission, bytes: &Bytes, count: usize) -> (usize, Vec<Submission>) {
+        let admitted: Vec<Submission> = (0..count)
+            .map_while(|_| admission.admit(PackedRequest(bytes.clone())).ok())
+            .map(|(submission, _)| submission)
+            .collect();
+        (admitted.len(), admitted)
+    }
+
+    #[test]
+    fn requests_that_wait_are_bounded_in_number_and_bytes_and_leave_their_places_behind() {
+        let admission = Admission::default();
+        let (count, waiting) = admitted(&admission, &Bytes::new(), REQUESTS_WAITING_MAX + 1);
+        assert_eq!(count, REQUESTS_WAITING_MAX);
+        drop(waiting);
+        let large = Bytes::from(vec![0; 1 << 20]);
+        let (count, waiting) = admitted(&admission, &large, REQUESTS_WAITING_MAX);
+        assert_eq!(count, REQUESTS_WAITING_BYTES_MAX >> 20);
+        let refused = admission.admit(PackedRequest(large)).err();
+        assert!(matches!(refused, Some(SubmitError::Overloaded(_))), "{refused:?}");
+        drop(waiting);
+        assert_eq!(admitted(&admission, &Bytes::new(), 1).0, 1);
     }
 }

@@ -297,3 +297,48 @@ impl Cluster for Handle {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use machine::{Digest, ModuleChunk};
+
+    use super::*;
+
+    #[test]
+    fn a_request_is_bounded_in_names_and_payload() {
+        let request = |name: usize, payload: usize| Request {
+            claim: None,
+            application: "a".repeat(name),
+            command: "c".repeat(name),
+            version: 1,
+            payload: vec![0; payload].into(),
+        };
+        let (name, payload) = (log_limits::NAME_BYTES_MAX, log_limits::COMMAND_BYTES_MAX);
+        assert_eq!(check_size(&request(name, payload)), Ok(()));
+        for past in [request(name + 1, 0), request(1, payload + 1)] {
+            assert!(matches!(check_size(&past), Err(SubmitError::TooLarge(_))));
+        }
+    }
+
+    #[test]
+    fn what_a_control_entry_carries_is_counted() {
+        for (bytes, fits) in [
+            (log_limits::ENTRY_BYTES_MAX, true),
+            (log_limits::ENTRY_BYTES_MAX + 1, false),
+        ] {
+            let chunk = Body::ModuleChunk(ModuleChunk {
+                module: Digest([0; 32]),
+                bytes_total: 1,
+                at: 0,
+                bytes: vec![0; bytes].into(),
+            });
+            assert_eq!(body_bytes(&chunk) <= log_limits::ENTRY_BYTES_MAX, fits);
+        }
+        let step = Body::ChangeStep(machine::ChangeStep {
+            change: machine::ChangeId(1),
+            step: machine::Step::Abort,
+            reason: "x".repeat(log_limits::ENTRY_BYTES_MAX),
+        });
+        assert!(body_bytes(&step) > log_limits::ENTRY_BYTES_MAX);
+    }
+}

@@ -22,6 +22,7 @@ pub async fn of(config: &Config, environment: &Environment) -> Result<(StoredIde
     let store = |error: store::format::Error| StartError::Store(error.to_string());
     let stored = identity::read(&*environment.disk, &config.data).map_err(store)?;
     if let Some(stored) = stored.filter(|stored| stored.node != NodeId(0)) {
+        check_cluster(config, environment, stored).await?;
         // Founding again does nothing where it has been done, and finishes it where a crash came in between.
         return Ok((stored, stored.node == NodeId(1)));
     }
@@ -42,6 +43,37 @@ pub async fn of(config: &Config, environment: &Environment) -> Result<(StoredIde
     let identity = StoredIdentity { cluster, node, nonce };
     identity::write(&*environment.disk, &config.data, &identity).map_err(store)?;
     Ok((identity, config.join.is_none()))
+}
+
+/// A node that was told to join goes on without asking, because whom it joined may be gone; but whoever answers there
+/// must not be of another cluster: the directory is then not the one that was meant.
+async fn check_cluster(config: &Config, environment: &Environment, stored: StoredIdentity) -> Result<(), StartError> {
+    let Some(address) = &config.join else {
+        return Ok(());
+    };
+    let Ok((_, welcome)) = crate::peer::connect(environment, address, &stranger()).await else {
+        return Ok(());
+    };
+    if welcome.cluster == stored.cluster {
+        return Ok(());
+    }
+    Err(StartError::OtherCluster {
+        data: config.data.clone(),
+        found: format!("{:x}", stored.cluster.0),
+        address: address.clone(),
+        wanted: format!("{:x}", welcome.cluster.0),
+    })
+}
+
+/// The hello of a node that does not say of which cluster it is.
+fn stranger() -> Hello {
+    Hello {
+        version_min: frames::VERSION_MIN,
+        version_max: frames::VERSION_MAX,
+        cluster: ClusterId(0),
+        node: NodeId(0),
+        level_max: LEVEL_MAX,
+    }
 }
 
 async fn join(
@@ -73,15 +105,9 @@ async fn ask(
     address: &str,
     nonce: u64,
 ) -> Result<(ClusterId, NodeId), String> {
-    let hello = Hello {
-        version_min: frames::VERSION_MIN,
-        version_max: frames::VERSION_MAX,
-        cluster: ClusterId(0),
-        node: NodeId(0),
-        level_max: LEVEL_MAX,
-    };
     let text = |error: std::io::Error| error.to_string();
-    let (mut stream, welcome) = crate::peer::connect(environment, address, &hello).await.map_err(text)?;
+    let connected = crate::peer::connect(environment, address, &stranger()).await;
+    let (mut stream, welcome) = connected.map_err(text)?;
     let register = RegisterNode {
         nonce,
         name: config.name.clone(),

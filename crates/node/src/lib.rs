@@ -11,7 +11,7 @@ mod driver;
 mod executors;
 mod handle;
 mod identity;
-mod limits;
+pub mod limits;
 mod measures;
 mod node;
 mod peer;
@@ -34,3 +34,12 @@ pub use node::{Config, Node, StartError, UpkeepOptions};
 pub use restore::{Restored, restore};
 pub use snapshots::Trouble;
 pub use upkeep::Upkeep;
+
+#[cfg(test)]
+#[path = "../../../testing/allocations.rs"]
+mod allocations;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+#[path = "../../../testing/mutations.rs"]
+mod mutations;

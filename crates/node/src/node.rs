@@ -84,8 +84,27 @@ pub enum StartError {
     /// The disk failed, or what lies there cannot be used.
     #[error("{0}")]
     Store(String),
+    /// The directory belongs to another cluster than the one to join.
+    #[error(
+        "{} belongs to a node of cluster {found}, and the node at {address} (--join) is one of cluster {wanted}: \
+         give this node a directory of its own (--data), or leave --join out to go on with what lies there",
+        data.display()
+    )]
+    OtherCluster {
+        /// The data directory.
+        data: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Whom it was to join.
+        address: String,
+        /// Whose that is.
+        wanted: String,
+    },
     /// The cluster could not be joined.
-    #[error("could not join the cluster at {address}: {why}")]
+    #[error(
+        "could not join the cluster at {address}: {why}; name the peer address of a member that runs (--join): \
+         `seachange status` shows them"
+    )]
     Join {
         /// Whom it asked.
         address: String,

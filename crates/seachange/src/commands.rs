@@ -4,6 +4,7 @@ pub mod app;
 pub mod backup;
 pub mod bench;
 pub mod change;
+pub mod completions;
 pub mod consumer;
 pub mod demo;
 pub mod doctor;
@@ -19,7 +20,14 @@ pub mod stream;
 pub mod tail;
 pub mod verify;
 
+use std::ffi::OsString;
+
+use clap::{ColorChoice, CommandFactory, FromArgMatches, ValueEnum};
 use environment::Environment;
+
+use crate::exit::{Exit, Stopped};
+use crate::output;
+use crate::style::ColorWhen;
 
 /// Seachange runs deterministic applications on a replicated log, and lets you change everything while it serves.
 #[derive(Debug, clap::Parser)]
@@ -28,11 +36,18 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// When to colour what is written; NO_COLOR counts too
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: ColorWhen,
 }
 
 const AFTER_HELP: &str = "\
+Example:
+  seachange demo --seconds 10
+
 Exit codes: 0 done; 1 refused or failed; 2 the command line cannot be understood; 3 no node could be reached;
-4 the outcome is unknown: it may have been done.";
+4 the outcome is unknown: it may have been done.
+With --json, an error is one JSON object on standard error: code, exit, detail, and remedy if there is one.";
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
@@ -42,9 +57,9 @@ pub enum Command {
     /// See it work: three nodes, a version switch and a killed leader under load, and what came of it
     Demo(demo::Arguments),
     /// Measure
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  seachange bench write --seconds 5")]
     Bench(bench::Command),
-    /// Show a node's view of its cluster
+    /// Show the whole cluster, and whether all is well
     Status(status::Arguments),
     /// Find the node that is slow, and why: its disk, its apply, its network
     Doctor(doctor::Arguments),
@@ -73,11 +88,13 @@ pub enum Command {
     #[command(subcommand)]
     Consumer(consumer::Command),
     /// Write, install, upgrade and show applications
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  seachange app list")]
     App(app::Command),
     /// Show and steer changes
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  seachange change list")]
     Change(change::Command),
+    /// Print what makes a shell complete these commands
+    Completions(completions::Arguments),
 }
 
 impl Arguments {
@@ -105,6 +122,139 @@ impl Arguments {
             Command::Consumer(command) => command.run(environment).await,
             Command::App(command) => command.run(environment).await,
             Command::Change(command) => command.run(environment).await,
+            Command::Completions(arguments) => arguments.run(),
+        }
+    }
+}
+
+/// How everything is to be written, errors of the command line among them: known before the command line is understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// `--json` stands somewhere.
+    pub json: bool,
+    /// What `--color` says.
+    pub color: ColorWhen,
+}
+
+impl Wanted {
+    /// Looks through the words of a command line, the program first.
+    #[must_use]
+    pub fn by(words: &[OsString]) -> Wanted {
+        let mut wanted = Wanted::default();
+        let mut words = words.iter().skip(1).map(|word| word.to_string_lossy());
+        while let Some(word) = words.next() {
+            match word.as_ref() {
+                "--" => break,
+                "--json" => wanted.json = true,
+                "--color" => wanted.color = color(words.next().as_deref().unwrap_or_default()),
+                word => {
+                    if let Some(when) = word.strip_prefix("--color=") {
+                        wanted.color = color(when);
+                    }
+                }
+            }
+        }
+        wanted
+    }
+}
+
+/// What is no choice is refused later, by the parser.
+fn color(word: &str) -> ColorWhen {
+    ColorWhen::from_str(word, false).unwrap_or_default()
+}
+
+/// Understands a command line, the program first. What cannot be understood, and help, is written here.
+///
+/// # Errors
+/// How the process is to end: there is nothing to run.
+pub fn parse(words: &[OsString], wanted: Wanted) -> Result<Arguments, Exit> {
+    let choice = match wanted.color {
+        ColorWhen::Auto => ColorChoice::Auto,
+        ColorWhen::Always => ColorChoice::Always,
+        ColorWhen::Never => ColorChoice::Never,
+    };
+    let matches = Arguments::command().color(choice).try_get_matches_from(words);
+    let error = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
+        Ok(arguments) => return Ok(arguments),
+        Err(error) => error,
+    };
+    if !error.use_stderr() {
+        // Help or the version. Whoever reads it may have enough of it.
+        let _ = error.print();
+        return Err(Exit::Done);
+    }
+    if wanted.json {
+        let text = error.render().to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
+        output::error(&Stopped::usage(text, "").into(), true);
+    } else {
+        let _ = error.print();
+    }
+    Err(Exit::Usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn how_to_write_is_seen_before_the_line_is_understood() {
+        for (line, json, color) in [
+            ("seachange status", false, ColorWhen::Auto),
+            ("seachange no-such --json --color never", true, ColorWhen::Never),
+            ("seachange --color=always status", false, ColorWhen::Always),
+            ("seachange send a b -- --json --color never", false, ColorWhen::Auto),
+            ("seachange status --color", false, ColorWhen::Auto),
+        ] {
+            assert_eq!(Wanted::by(&words(line)), Wanted { json, color }, "{line}");
+        }
+    }
+
+    /// Every command, with its words.
+    fn commands(command: &clap::Command, words: &str, found: &mut Vec<(String, String)>) {
+        let mut command = command.clone();
+        let help = command.render_help().to_string();
+        found.push((words.to_owned(), help));
+        for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+            commands(inner, &format!("{words} {}", inner.get_name()), found);
+        }
+    }
+
+    /// The lines of a help that show an example.
+    fn examples(help: &str) -> Vec<&str> {
+        let after = help.split_once("\nExample:\n").map_or("", |(_, after)| after);
+        let lines = after.lines().map_while(|line| line.strip_prefix("  "));
+        lines.collect()
+    }
+
+    #[test]
+    fn every_command_shows_an_example_that_is_understood() {
+        let mut found = Vec::new();
+        commands(&Arguments::command(), "seachange", &mut found);
+        assert!(found.len() > 20, "{found:?}");
+        for (words, help) in found {
+            let examples = examples(&help);
+            assert!(!examples.is_empty(), "{words} shows no example:\n{help}");
+            for example in examples {
+                assert!(example.starts_with(&words), "{words}: {example}");
+                // What a shell would do with quotes and redirections; the end-to-end test runs them in one.
+                let line = example.split(" > ").next().unwrap();
+                let parts: Vec<&str> = line.split('\'').collect();
+                let mut line: Vec<String> = parts[0].split_whitespace().map(str::to_owned).collect();
+                line.extend(parts.get(1).map(|quoted| (*quoted).to_owned()));
+                line.extend(
+                    parts
+                        .get(2)
+                        .into_iter()
+                        .flat_map(|rest| rest.split_whitespace().map(str::to_owned)),
+                );
+                let understood = Arguments::command().try_get_matches_from(&line);
+                assert!(understood.is_ok(), "{words}: {example}: {understood:?}");
+            }
         }
     }
 }

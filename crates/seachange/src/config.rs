@@ -175,6 +175,13 @@ impl Config {
         Config::merge(flags, file)
     }
 
+    /// That of a file alone, as its text.
+    #[cfg(test)]
+    pub(crate) fn of_text(text: &str) -> Result<Config, String> {
+        let file = toml::from_str(text).map_err(|error| error.to_string())?;
+        Config::merge(&Flags::default(), file).map_err(|error| error.to_string())
+    }
+
     fn merge(flags: &Flags, file: ConfigFile) -> Result<Config, Error> {
         let observe = Observe::merge(&flags.observe, &file)?;
         let config = Config {
@@ -364,5 +371,69 @@ mod tests {
             ..Flags::default()
         };
         assert!(matches!(Config::load(&flags), Err(Error::Unreadable { .. })));
+    }
+
+    #[test]
+    fn sizes_are_within_their_limits() {
+        type Set = fn(&mut LimitsFlags, u64);
+        type Get = fn(&Limits) -> u64;
+        let all: [(&str, u64, u64, Set, Get); 6] = [
+            (
+                "--log-segment-bytes",
+                8 << 20,
+                1 << 30,
+                |flags, value| flags.log_segment_bytes = Some(value),
+                |limits| limits.log_segment_bytes,
+            ),
+            (
+                "--cache-bytes",
+                8 << 20,
+                1 << 40,
+                |flags, value| flags.cache_bytes = Some(value),
+                |limits| limits.cache_bytes,
+            ),
+            (
+                "--snapshot-log-bytes",
+                1 << 10,
+                1 << 40,
+                |flags, value| flags.snapshot_log_bytes = Some(value),
+                |limits| limits.snapshot_log_bytes,
+            ),
+            (
+                "--log-keep-entries",
+                0,
+                1 << 40,
+                |flags, value| flags.log_keep_entries = Some(value),
+                |limits| limits.log_keep_entries,
+            ),
+            (
+                "--scan-seconds",
+                1,
+                366 * 24 * 3600,
+                |flags, value| flags.scan_seconds = Some(value),
+                |limits| limits.scan_seconds,
+            ),
+            (
+                "--disk-reserve-bytes",
+                16 << 20,
+                1 << 40,
+                |flags, value| flags.disk_reserve_bytes = Some(value),
+                |limits| limits.disk_reserve_bytes,
+            ),
+        ];
+        for (named, least, most, set, get) in all {
+            let asked = |value: u64| {
+                let mut flags = Flags::default();
+                set(&mut flags.limits, value);
+                load(&flags, "").map(|config| get(&config.limits))
+            };
+            assert_eq!((asked(least).unwrap(), asked(most).unwrap()), (least, most), "{named}");
+            for past in [least.checked_sub(1), Some(most + 1)].into_iter().flatten() {
+                let refused = asked(past).unwrap_err().to_string();
+                assert!(refused.contains(named) && refused.contains("it may be"), "{refused}");
+            }
+        }
+        // What an operator may choose, the log takes.
+        const { assert!(1 << 30 <= store::limits::LOG_SEGMENT_BYTES_MAX) };
     }
 }

@@ -88,9 +88,16 @@ pub fn client_at(addresses: &[String], environment: &Environment) -> anyhow::Res
 
 /// What the node at one address says of itself; none if it gives no answer.
 pub async fn status_of(address: &str, environment: &Environment) -> Option<Status> {
+    ask_status(address, environment).await.ok()
+}
+
+/// What the node at one address, and no other, says of itself.
+///
+/// # Errors
+/// It gives no answer in a short time.
+pub async fn ask_status(address: &str, environment: &Environment) -> Result<Status, client::Error> {
     let options = client::Options::new([address]).deadline(STATUS_MAX);
-    let admin = Admin::new(environment.clone(), options).ok()?;
-    admin.status().await.ok()
+    Admin::new(environment.clone(), options)?.status().await
 }
 
 /// What the node at one address counts and times of itself; none if it gives no answer.
@@ -128,7 +135,7 @@ pub fn explain(error: client::Error) -> Stopped {
         (_, Code::UnknownChange) => "seachange change list shows those there are.",
         _ => "",
     };
-    Stopped::new(exit, error.to_string(), remedy)
+    Stopped::new(exit, error.to_string(), remedy).coded(code.name())
 }
 
 #[cfg(test)]

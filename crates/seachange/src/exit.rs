@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use serde_json::json;
+
 /// What the exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -28,6 +30,17 @@ impl Exit {
             Exit::OutcomeUnknown => 4,
         }
     }
+
+    /// The code of an error that has none of its own.
+    fn name(self) -> &'static str {
+        match self {
+            Exit::Done => "done",
+            Exit::Failed => "failed",
+            Exit::Usage => "usage",
+            Exit::Unreachable => "unavailable",
+            Exit::OutcomeUnknown => "outcome_unknown",
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -41,6 +54,8 @@ impl From<Exit> for ExitCode {
 pub struct Stopped {
     /// What the exit code says.
     pub exit: Exit,
+    /// What programs go by: a code of the public API, or one of the command line's own.
+    pub code: &'static str,
     /// What happened, and why.
     pub what: String,
     /// What to do about it; empty if the first line says it.
@@ -65,9 +80,17 @@ impl Stopped {
     pub fn new(exit: Exit, what: impl Into<String>, remedy: impl Into<String>) -> Stopped {
         Stopped {
             exit,
+            code: exit.name(),
             what: what.into(),
             remedy: remedy.into(),
         }
+    }
+
+    /// With a code of its own.
+    #[must_use]
+    pub fn coded(mut self, code: &'static str) -> Stopped {
+        self.code = code;
+        self
     }
 }
 
@@ -100,9 +123,40 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     Exit::Failed
 }
 
+/// An error for programs, as `--json` asks for it: one object with the stable `code`, the exit code, `detail` (what
+/// happened, and why) and, if there is one, `remedy` (what to do).
+#[must_use]
+pub fn to_json(error: &anyhow::Error) -> serde_json::Value {
+    let exit = exit_of(error);
+    let stopped = error.chain().find_map(|cause| cause.downcast_ref::<Stopped>());
+    let (code, detail, remedy) = match stopped {
+        Some(stopped) => (stopped.code, stopped.what.clone(), stopped.remedy.clone()),
+        None => (exit.name(), format!("{error:#}"), String::new()),
+    };
+    let mut object = json!({ "code": code, "exit": exit.code(), "detail": detail });
+    if !remedy.is_empty() {
+        object["remedy"] = remedy.into();
+    }
+    object
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_is_an_object_for_programs() {
+        let stopped = Stopped::failed("there is no row", "look elsewhere").coded("row_not_found");
+        assert_eq!(
+            to_json(&stopped.into()),
+            json!({"code": "row_not_found", "exit": 1, "detail": "there is no row", "remedy": "look elsewhere"})
+        );
+        let bare = anyhow::anyhow!("inner").context("outer");
+        assert_eq!(
+            to_json(&bare),
+            json!({"code": "failed", "exit": 1, "detail": "outer: inner"})
+        );
+    }
 
     #[test]
     fn the_exit_code_is_found_under_any_context() {

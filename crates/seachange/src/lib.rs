@@ -16,6 +16,7 @@ pub mod output;
 pub mod package;
 pub mod running;
 pub mod server;
+pub mod style;
 pub mod watch;
 pub mod watched;
 
@@ -23,3 +24,12 @@ pub use host::NativeApplication;
 pub use machine::Version;
 pub use running::Running;
 pub use server::{Server, ServerBuilder};
+
+#[cfg(test)]
+#[path = "../../../testing/allocations.rs"]
+mod allocations;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+#[path = "../../../testing/mutations.rs"]
+mod mutations;

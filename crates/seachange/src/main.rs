@@ -2,17 +2,22 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use seachange::commands::Arguments;
+use seachange::commands::{self, Wanted};
 use seachange::exit::{Exit, exit_of};
-use seachange::output;
+use seachange::{output, style};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let words: Vec<_> = std::env::args_os().collect();
+    let wanted = Wanted::by(&words);
+    style::choose(wanted.color);
+    let arguments = match commands::parse(&words, wanted) {
+        Ok(arguments) => arguments,
+        Err(exit) => return exit.into(),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            output::progress(format!("seachange: cannot start: {error}"));
+            output::error(&anyhow::Error::new(error).context("cannot start"), wanted.json);
             return Exit::Failed.into();
         }
     };
@@ -24,7 +29,7 @@ fn main() -> ExitCode {
         Err(error) => {
             let exit = exit_of(&error);
             if exit != Exit::Done {
-                output::progress(format!("seachange: {error:#}"));
+                output::error(&error, wanted.json);
             }
             exit.into()
         }

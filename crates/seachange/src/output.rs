@@ -1,8 +1,12 @@
 //! Lines for people and for programs. A reader that went away is an error here, not a panic.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+
+use crate::exit;
+use crate::style::{self, Mark};
 
 /// Writes a line to standard output.
 ///
@@ -31,33 +35,59 @@ pub fn progress(text: impl AsRef<str>) {
     let _ = writeln!(out, "{}", text.as_ref());
 }
 
-/// A line on standard error that is written over again while something goes on; quiet where that is no terminal.
-#[derive(Debug)]
-pub struct Ticker {
-    live: bool,
+/// Writes an error's last words to standard error: for people, or with `json` as one object.
+pub fn error(error: &anyhow::Error, json: bool) {
+    if json {
+        progress(exit::to_json(error).to_string());
+    } else {
+        progress(format!("{} {error:#}", style::paint_error("seachange:", Mark::Bad)));
+    }
 }
 
-impl Ticker {
-    /// A line that shows itself on a terminal only.
+/// What the progress shows of something whose size is known.
+const OF_KNOWN_SIZE: &str = "{bar:30} {percent:>3}%  {msg}  {eta} left";
+/// And of something whose size is not known.
+const OF_UNKNOWN_SIZE: &str = "{spinner} {msg}";
+
+/// How far something has come, on standard error; shown on a terminal only.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// Of something whose size is known, or is not; `quiet` shows nothing.
     #[must_use]
-    pub fn new(quiet: bool) -> Ticker {
-        Ticker {
-            live: !quiet && std::io::stderr().is_terminal(),
+    pub fn new(bytes_total: Option<u64>, quiet: bool) -> Progress {
+        if quiet {
+            return Progress {
+                bar: ProgressBar::hidden(),
+            };
+        }
+        let template = match bytes_total {
+            Some(_) => OF_KNOWN_SIZE,
+            None => OF_UNKNOWN_SIZE,
+        };
+        // Both templates are ours, and a test reads them.
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::with_draw_target(bytes_total, ProgressDrawTarget::stderr());
+        Progress {
+            bar: bar.with_style(style),
         }
     }
 
-    /// Shows `text` in place of what was shown last.
-    pub fn show(&self, text: impl AsRef<str>) {
-        if self.live {
-            let mut out = std::io::stderr().lock();
-            let _ = write!(out, "\r\x1b[2K{}", text.as_ref());
-            let _ = out.flush();
+    /// Shows that so many bytes are behind us, and a text. May be called for each of many small steps: the library draws
+    /// a few times a second.
+    pub fn show(&self, bytes: u64, text: impl FnOnce() -> String) {
+        if !self.bar.is_hidden() {
+            self.bar.set_message(text());
+            self.bar.set_position(bytes);
         }
     }
 
-    /// Takes the line away.
+    /// Takes it away.
     pub fn clear(&self) {
-        self.show("");
+        self.bar.finish_and_clear();
     }
 }
 
@@ -74,7 +104,11 @@ pub fn columns(rows: &[Vec<String>]) -> String {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    let lines = rows.iter().map(line).enumerate().map(|(at, line)| match at {
+        0 => style::paint(&line, Mark::Heading),
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// An application's bytes for people: as text if they are, else how many there are.
@@ -109,6 +143,17 @@ mod tests {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(grouped(number), text);
         }
+    }
+
+    #[test]
+    fn the_progress_has_its_templates() {
+        for template in [OF_KNOWN_SIZE, OF_UNKNOWN_SIZE] {
+            assert!(ProgressStyle::with_template(template).is_ok());
+        }
+        // Nothing is drawn where nobody looks, as in this test.
+        let progress = Progress::new(Some(10), true);
+        progress.show(5, || unreachable!("nobody looks"));
+        progress.clear();
     }
 
     #[test]

@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Watch {
     environment: Environment,
     shown: Shown,
+    give_up_when_stuck: bool,
     events_shown: usize,
     blockers_shown: BTreeSet<(Option<u64>, String)>,
 }
@@ -49,15 +50,23 @@ impl Watch {
         Watch {
             environment: environment.clone(),
             shown,
+            give_up_when_stuck: false,
             events_shown: 0,
             blockers_shown: BTreeSet::new(),
         }
     }
 
+    /// Ends with an error, instead of waiting, once a node has said that it cannot run the new version.
+    #[must_use]
+    pub fn give_up_when_stuck(mut self) -> Watch {
+        self.give_up_when_stuck = true;
+        self
+    }
+
     /// Follows the change until `done` says so of a record, which it gives.
     ///
     /// # Errors
-    /// The change ended otherwise, or the cluster gave no answer.
+    /// The change ended otherwise, cannot go on ([`Watch::give_up_when_stuck`]), or the cluster gave no answer.
     pub async fn until(
         mut self,
         admin: &Admin,
@@ -69,7 +78,11 @@ impl Watch {
             let next = match timeout(&self.environment, PATIENCE, records.next()).await {
                 Ok(next) => next.map_err(explain)?,
                 Err(TimedOut) => {
-                    self.show_blockers(&admin.change(change).await.map_err(explain)?)?;
+                    let now = admin.change(change).await.map_err(explain)?;
+                    self.show_blockers(&now)?;
+                    if let Some(stuck) = stuck(&now).filter(|_| self.give_up_when_stuck) {
+                        return Err(stuck.into());
+                    }
                     records.next().await.map_err(explain)?
                 }
             };
@@ -112,6 +125,23 @@ impl Watch {
         }
         Ok(())
     }
+}
+
+/// Whether a node has said that it cannot run the new version: most often the module is at fault, on every node.
+fn stuck(record: &ChangeRecord) -> Option<Stopped> {
+    let before_switch = matches!(record.stage, Stage::Preparing | Stage::Ready);
+    let node = record.readiness.iter().find(|node| before_switch && !node.ready)?;
+    let reason = node.reason.as_deref()?;
+    let what = format!(
+        "change {} waits, because {} cannot run version {} of {}: {reason}",
+        record.id, node.name, record.to, record.application
+    );
+    let remedy = format!(
+        "If the module is at fault, give it up: seachange change abort {id}    If it is the node, mend that: \
+         seachange change watch {id} shows how it goes on",
+        id = record.id
+    );
+    Some(Stopped::failed(what, remedy).coded("change_stuck"))
 }
 
 /// A blocker says for how long it has lasted, and is the same one a second later.

@@ -37,3 +37,12 @@ pub mod streams;
 
 #[cfg(test)]
 mod crash_disk;
+
+#[cfg(test)]
+#[path = "../../../testing/allocations.rs"]
+mod allocations;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+#[path = "../../../testing/mutations.rs"]
+mod mutations;

@@ -66,6 +66,11 @@ impl Asked {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
 
+    /// Whether the other side still takes it.
+    pub async fn try_write(&mut self, text: &str) -> bool {
+        self.stream.write_all(text.as_bytes()).await.is_ok()
+    }
+
     /// Begins an answer of unknown length.
     pub async fn begin(&mut self) {
         self.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")

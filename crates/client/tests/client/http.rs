@@ -1,7 +1,8 @@
 //! The operator's calls.
 
-use client::Error;
+use client::limits::{HTTP_BODY_BYTES_MAX, LINE_BYTES_MAX};
 use client::wire::{Code, Consistency, PlanRequest, Problem, RowsParameters, Stage};
+use client::{Error, HttpRequest};
 use environment::real::environment;
 
 use crate::fake::{deserted, play, play_until};
@@ -292,4 +293,60 @@ async fn a_change_is_watched_to_its_end_across_nodes() {
     };
     let stages = play(&environment, callers, node).await;
     assert_eq!(stages, [Stage::Preparing, Stage::Ready, Stage::Finalized]);
+}
+
+#[tokio::test]
+async fn an_answer_past_its_bytes_is_not_read_to_its_end() {
+    let environment = environment();
+    let server = FakeHttp::start(&environment).await;
+    let http = admin_of(&environment, &[&server.address()]).http().clone();
+    let request = HttpRequest::post("/v1/anything", "");
+    for (bytes, fits) in [(HTTP_BODY_BYTES_MAX, true), (HTTP_BODY_BYTES_MAX + 1, false)] {
+        let node = async {
+            let mut asked = server.asked().await;
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {bytes}\r\nconnection: close\r\n\r\n");
+            asked.write(&head).await;
+            // The client may close in the middle.
+            let piece = "x".repeat(1 << 20);
+            let mut left = bytes;
+            while left > 0 && asked.try_write(&piece[..left.min(piece.len())]).await {
+                left -= left.min(piece.len());
+            }
+        };
+        let answer = play(&environment, http.send(&request), node).await;
+        match answer {
+            Ok(answer) => assert!(fits && answer.body.len() == bytes),
+            Err(error) => assert!(!fits && error.is_outcome_unknown(), "{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_line_past_its_bytes_ends_the_answer() {
+    let environment = environment();
+    let server = FakeHttp::start(&environment).await;
+    for (bytes, fits) in [(LINE_BYTES_MAX, true), (LINE_BYTES_MAX + (4 << 20), false)] {
+        let http = admin_of(&environment, &[&server.address()]).http().clone();
+        let node = async {
+            let mut asked = server.asked().await;
+            asked.begin().await;
+            let piece = "x".repeat(1 << 20);
+            let mut whole = true;
+            for _ in 0..bytes >> 20 {
+                whole = whole && asked.try_write(&format!("{:x}\r\n{piece}\r\n", piece.len())).await;
+            }
+            if whole {
+                asked.chunk("\n").await;
+                asked.end().await;
+            }
+        };
+        let caller = async {
+            let mut lines = http.lines("/v1/anything").await.unwrap();
+            lines.next().await
+        };
+        match play(&environment, caller, node).await {
+            Ok(line) => assert!(fits && line.is_some_and(|line| line.len() == bytes)),
+            Err(error) => assert!(!fits && matches!(error, Error::Unreadable { .. }), "{error}"),
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use client::limits::HOPS_MAX;
 use client::wire::Code;
 use client::{Client, Error, Options};
 use environment::real::environment;
@@ -217,4 +218,26 @@ async fn options_are_checked() {
         Client::connect(environment(), invalid),
         Err(Error::Invalid(_))
     ));
+}
+
+#[tokio::test]
+async fn nodes_that_point_at_each_other_are_not_followed_for_ever() {
+    let environment = environment();
+    let (mut one, mut two) = (Fake::start(&environment).await, Fake::start(&environment).await);
+    one.hello.leader_http = Some(two.address());
+    two.hello.leader_http = Some(one.address());
+    let client = client_of(&environment, &[&one]);
+    let server = async {
+        for hop in 0..HOPS_MAX {
+            let asked = if hop.is_multiple_of(2) { &one } else { &two };
+            asked.accept().await.closed().await;
+        }
+        // Past that, the node that is reached is asked, whoever it says leads.
+        let reached = if HOPS_MAX.is_multiple_of(2) { &one } else { &two };
+        let mut connection = reached.accept_session(5).await;
+        let (correlation, _) = connection.submit().await;
+        connection.applied(correlation, 40, "done").await;
+    };
+    let traced = play(&environment, client.submit_traced("ledger", "open", 1, "{}"), server).await;
+    assert!(traced.result.is_ok(), "{traced:?}");
 }

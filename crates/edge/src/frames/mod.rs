@@ -89,7 +89,8 @@ impl Frames {
         let first = match pipe.next_frame().await {
             Ok(Some(frame)) => FromClient::decode(&frame),
             Ok(None) => return Err("it ended before its first frame".into()),
-            Err(error) => return Err(error.to_string()),
+            Err(pipe::Error::Frame(error)) => Err(error),
+            Err(pipe::Error::Io(error)) => return Err(error.to_string()),
         };
         let refusal = match first {
             Ok(FromClient::Hello(hello)) => match self.welcome(&hello) {

@@ -17,6 +17,9 @@ mod status;
 mod streams;
 mod tables;
 
+#[cfg(test)]
+pub(crate) use extract::UrlQuery as TestedQuery;
+
 use std::sync::Arc;
 
 use axum::Json;

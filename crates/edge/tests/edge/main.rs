@@ -9,6 +9,7 @@ mod fake;
 mod framer;
 mod frames;
 mod garbage;
+mod limits;
 mod modules;
 mod observe;
 mod reads;

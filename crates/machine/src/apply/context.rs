@@ -1,5 +1,6 @@
 //! What one call of an application sees and does, kept apart until the call went well.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, btree_map};
 
 use bytes::Bytes;
@@ -207,7 +208,41 @@ impl<'a> CommandContext<'a> {
         self.state.get(table, key).map_err(Misuse::State)
     }
 
-    /// Stored rows with this command's own writes over them.
+    /// Rows in the shape of the version in force, as many as are asked for and fit [`limits::SCAN_BYTES_MAX`], and
+    /// whether there may be more.
+    pub(crate) fn scan_page(
+        &mut self,
+        table: &str,
+        start: &[u8],
+        end: Option<&[u8]>,
+        limit: usize,
+        reverse: bool,
+    ) -> Result<(Vec<Pair>, bool), Misuse> {
+        let (id, shape) = self.tables.find(table)?;
+        let end = end.map(bound);
+        // One more than asked for tells whether there are more.
+        let (rows, mut more) = self.merged(id, &bound(start), end.as_deref(), limit.saturating_add(1), reverse)?;
+        more |= rows.len() > limit;
+        let ordered: Box<dyn Iterator<Item = (Bytes, Row)>> = match reverse {
+            true => Box::new(rows.into_iter().rev().take(limit)),
+            false => Box::new(rows.into_iter().take(limit)),
+        };
+        let mut pairs = Vec::new();
+        let mut bytes = 0;
+        for (key, row) in ordered {
+            // A document may be far larger in the shape that it is given in than in the one it lies in.
+            if bytes >= limits::SCAN_BYTES_MAX {
+                more = true;
+                break;
+            }
+            let document = self.in_shape(table, &key, &row, shape)?;
+            bytes += key.len() + document.len();
+            pairs.push((key, document));
+        }
+        Ok((pairs, more))
+    }
+
+    /// Stored rows with this command's own writes over them, and whether their bytes cut them short.
     fn merged(
         &self,
         table: TableId,
@@ -215,7 +250,7 @@ impl<'a> CommandContext<'a> {
         end: Option<&[u8]>,
         limit: usize,
         reverse: bool,
-    ) -> Result<BTreeMap<Bytes, Row>, Misuse> {
+    ) -> Result<(BTreeMap<Bytes, Row>, bool), Misuse> {
         let inside = |key: &[u8]| key >= start && end.is_none_or(|end| key < end);
         let own: Vec<(&Bytes, &Option<Row>)> = own_writes(&self.effects.writes, table, start)
             .filter(|(key, _)| inside(key))
@@ -245,7 +280,16 @@ impl<'a> CommandContext<'a> {
                 None => drop(rows.remove(key)),
             }
         }
-        Ok(rows)
+        Ok((rows, bytes >= limits::SCAN_BYTES_MAX))
+    }
+}
+
+/// The bound of a scan as the store may see it: no key is longer than [`limits::KEY_BYTES_MAX`], so what lies behind
+/// that many bytes of a bound only says that the key of just these bytes comes before it.
+fn bound(key: &[u8]) -> Cow<'_, [u8]> {
+    match key.get(..limits::KEY_BYTES_MAX) {
+        Some(longest) if key.len() > limits::KEY_BYTES_MAX => Cow::Owned([longest, &[0]].concat()),
+        Some(_) | None => Cow::Borrowed(key),
     }
 }
 
@@ -263,6 +307,10 @@ fn own_writes<'w>(
 impl Context for CommandContext<'_> {
     fn get(&mut self, table: &str, key: &[u8]) -> Result<Option<Bytes>, Misuse> {
         let (id, shape) = self.tables.find(table)?;
+        // Stores have limits of their own, past which they may do worse than answer.
+        if key.len() > limits::KEY_BYTES_MAX {
+            return Ok(None);
+        }
         match self.row(id, key)? {
             Some(row) => self.in_shape(table, key, &row, shape).map(Some),
             None => Ok(None),
@@ -302,6 +350,9 @@ impl Context for CommandContext<'_> {
         self.require_writing()?;
         let (id, _) = self.tables.find(table)?;
         self.charge(key.len())?;
+        if key.len() > limits::KEY_BYTES_MAX {
+            return Ok(());
+        }
         self.effects.writes.insert((id, Bytes::copy_from_slice(key)), None);
         Ok(())
     }
@@ -314,18 +365,8 @@ impl Context for CommandContext<'_> {
         limit: usize,
         reverse: bool,
     ) -> Result<Vec<Pair>, Misuse> {
-        let (id, shape) = self.tables.find(table)?;
         let limit = limit.min(limits::SCAN_ROWS_MAX);
-        let rows = self.merged(id, start, end, limit, reverse)?;
-        let ordered: Vec<(Bytes, Row)> = if reverse {
-            rows.into_iter().rev().take(limit).collect()
-        } else {
-            rows.into_iter().take(limit).collect()
-        };
-        ordered
-            .into_iter()
-            .map(|(key, row)| Ok((key.clone(), self.in_shape(table, &key, &row, shape)?)))
-            .collect()
+        Ok(self.scan_page(table, start, end, limit, reverse)?.0)
     }
 
     fn emit(&mut self, stream: &str, key: Option<&[u8]>, value: &[u8]) -> Result<(), Misuse> {

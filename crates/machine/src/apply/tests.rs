@@ -1,5 +1,8 @@
 //! The machine over rows in memory and an application of a few lines, entry by entry.
 
+mod hostile;
+mod limits;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -62,7 +65,13 @@ impl StateTxn for Rows {
 #[derive(Default)]
 struct Notes {
     missing: bool,
+    /// What every command does instead of the above.
+    act: Option<Act>,
+    /// Bytes that `migrate` from shape 1 to shape 2 makes of every document.
+    grown_bytes: Option<usize>,
 }
+
+type Act = fn(&mut dyn Context) -> Result<(), Misuse>;
 
 impl Applications for Notes {
     fn call(
@@ -74,6 +83,12 @@ impl Applications for Notes {
     ) -> Result<CallOutcome, CallError> {
         let prefix = if manifest.tables[0].shape == Shape(2) { "2/" } else { "" };
         let trapped = |misuse| Ok(CallOutcome::Trapped(Trap::Misuse(misuse)));
+        if let (Some(act), Call::Apply { .. }) = (self.act, &call) {
+            return match act(context) {
+                Ok(()) => Ok(CallOutcome::Done(Bytes::new())),
+                Err(misuse) => trapped(misuse),
+            };
+        }
         match call {
             Call::Apply { command, payload, .. } => {
                 let text = String::from_utf8_lossy(payload).into_owned();
@@ -101,6 +116,9 @@ impl Applications for Notes {
             Call::Migrate { from, to, document, .. } => {
                 let text = String::from_utf8_lossy(document).into_owned();
                 match (from.0, to.0) {
+                    (1, 2) if self.grown_bytes.is_some() => Ok(CallOutcome::Done(
+                        vec![b'x'; self.grown_bytes.unwrap_or_default()].into(),
+                    )),
                     (1, 2) => Ok(CallOutcome::Done(format!("2/{text}").into())),
                     (2, 1) if text.contains("bad") => Ok(CallOutcome::Refused(Bytes::from_static(b"bad"))),
                     (2, 1) => Ok(CallOutcome::Done(text[2..].to_owned().into())),
@@ -200,7 +218,11 @@ impl Run {
     }
 
     fn plan(&mut self, version: u32, shape: u16, converts: &[u16]) -> Decision {
-        let manifest = Manifest {
+        self.plan_manifest(Run::manifest(version, shape, converts))
+    }
+
+    fn manifest(version: u32, shape: u16, converts: &[u16]) -> Manifest {
+        Manifest {
             application: "notes".into(),
             version: Version(version),
             about: String::new(),
@@ -217,7 +239,10 @@ impl Run {
                 converts: converts.iter().map(|shape| Shape(*shape)).collect(),
             }],
             streams: vec!["notes.log".into()],
-        };
+        }
+    }
+
+    fn plan_manifest(&mut self, manifest: Manifest) -> Decision {
         self.control(Body::PlanApplication(PlanApplication {
             manifest,
             code: Code::Native,
@@ -407,6 +432,45 @@ fn plans_that_contradict_are_refused_with_their_reason() {
     assert_eq!(code(decision), "change_running");
     assert_eq!(run.step(change, Step::Abort), "done");
     run.planned(2, 1, &[]);
+}
+
+#[test]
+fn a_version_that_drops_commands_in_use_is_refused_and_they_are_named() {
+    let mut run = Run::new();
+    let mut first = Run::manifest(1, 1, &[]);
+    first.commands[0].versions = vec![1, 2];
+    let planned = run.plan_manifest(first);
+    let Decision::Planned(change) = planned else {
+        panic!("{planned:?}")
+    };
+    run.ready(1, change);
+    run.ready(2, change);
+    assert_eq!(run.step(change, Step::Switch), "done");
+    for (change, named) in [
+        (
+            &(|m: &mut Manifest| drop(m.commands.remove(1))) as &dyn Fn(&mut Manifest),
+            "trap (payload version 1)",
+        ),
+        (&|m| m.commands[0].versions = vec![1, 3], "put (payload version 2)"),
+        (
+            &|m| m.commands.clear(),
+            "put (payload version 1), put (payload version 2), trap (payload version 1)",
+        ),
+    ] {
+        let mut manifest = Run::manifest(2, 1, &[]);
+        manifest.commands[0].versions = vec![1, 2];
+        change(&mut manifest);
+        match run.plan_manifest(manifest) {
+            Decision::Refused { code, reason } => {
+                assert_eq!(code, "commands_dropped");
+                assert!(reason.contains(named), "{reason}");
+            }
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+    let mut wider = Run::manifest(2, 1, &[]);
+    wider.commands[0].versions = vec![3, 2, 1];
+    assert!(matches!(run.plan_manifest(wider), Decision::Planned(_)));
 }
 
 #[test]

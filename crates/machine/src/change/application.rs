@@ -93,7 +93,41 @@ fn check_plan(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision>
         );
         return Err(refused("version_reused", reason));
     }
+    check_commands(application, manifest)?;
     check_shapes(application, manifest)
+}
+
+/// Whatever clients may send now, they may still send to the new version: they learn of it only after the switch.
+fn check_commands(application: &Application, manifest: &Manifest) -> Result<(), Decision> {
+    let in_force = application
+        .in_force
+        .and_then(|version| application.versions.get(&version));
+    let Some(in_force) = in_force.map(|version| &version.manifest) else {
+        return Ok(());
+    };
+    let taken = |name: &str, version: u16| {
+        let command = manifest.command(name);
+        command.is_some_and(|command| command.versions.contains(&version))
+    };
+    let dropped: Vec<String> = in_force
+        .commands
+        .iter()
+        .flat_map(|command| command.versions.iter().map(|version| (command.name.as_str(), *version)))
+        .filter(|(name, version)| !taken(name, *version))
+        .map(|(name, version)| format!("{name} (payload version {version})"))
+        .collect();
+    if dropped.is_empty() {
+        return Ok(());
+    }
+    let reason = format!(
+        "version {} of {} does not take {}, which version {} takes: clients that still send it would be refused from the \
+         switch on; name it under `commands` in the manifest and go on taking it",
+        manifest.version,
+        manifest.application,
+        dropped.join(", "),
+        in_force.version
+    );
+    Err(refused("commands_dropped", reason))
 }
 
 fn check_code(catalog: &Catalog, code: &Code) -> Result<(), Decision> {

@@ -64,8 +64,7 @@ async fn take_in(hands: &Hands) {
                 .map(|()| "a node joins as a learner"),
             Some(member) if member.voter => continue,
             Some(member) => {
-                let lag = view.last.0.saturating_sub(member.matched.unwrap_or_default().0);
-                if member.matched.is_none() || lag > PROMOTE_LAG_MAX {
+                if !has_caught_up(view.last, member.matched) {
                     continue;
                 }
                 hands
@@ -82,6 +81,11 @@ async fn take_in(hands: &Hands) {
         // The membership has changed: look at it afresh before the next one.
         return;
     }
+}
+
+/// Whether a learner is near enough to the leader's last entry to vote.
+fn has_caught_up(last: Index, matched: Option<Index>) -> bool {
+    matched.is_some_and(|matched| last.0.saturating_sub(matched.0) <= PROMOTE_LAG_MAX)
 }
 
 /// How long a voter may take to begin to lead once asked.
@@ -116,4 +120,18 @@ pub async fn hand_over(environment: &Environment, group: &Group, me: NodeId) -> 
         group.elect().await;
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_learner_votes_once_it_lags_no_more_than_it_may() {
+        let last = Index(1000);
+        assert!(has_caught_up(last, Some(Index(1000 - PROMOTE_LAG_MAX))));
+        assert!(!has_caught_up(last, Some(Index(1000 - PROMOTE_LAG_MAX - 1))));
+        assert!(has_caught_up(last, Some(Index(2000))));
+        assert!(!has_caught_up(Index(0), None), "nothing is known of it");
+    }
 }

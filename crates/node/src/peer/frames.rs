@@ -283,6 +283,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_largest_frame_comes_back_and_one_byte_more_is_refused() {
+        let body = PEER_FRAME_BYTES_MAX + 4 - HEADER_BYTES;
+        let largest = Frame {
+            body: vec![7; body].into(),
+            ..frame()
+        };
+        let bytes = bytes_of(&largest);
+        assert_eq!(read(&mut &bytes[..]).await.unwrap(), Some(largest));
+        let larger = Frame {
+            body: vec![7; body + 1].into(),
+            ..frame()
+        };
+        let error = read(&mut &bytes_of(&larger)[..]).await.unwrap_err();
+        assert!(error.to_string().contains("at most"), "{error}");
+    }
+
+    #[tokio::test]
     async fn a_length_past_the_limit_is_refused_before_anything_is_read() {
         let mut bytes = bytes_of(&frame());
         bytes[..4].copy_from_slice(&u32::MAX.to_le_bytes());

@@ -11,6 +11,8 @@ mod state_machine;
 mod types;
 
 mod group;
+#[cfg(test)]
+mod hostile;
 mod serve;
 
 pub use group::{Group, GroupError, Parts, Proposal, View, lone_member_record, members_record};

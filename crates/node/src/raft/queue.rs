@@ -239,6 +239,21 @@ mod tests {
     }
 
     #[test]
+    fn past_its_bytes_it_keeps_only_how_far_the_entries_go() {
+        let entry = |index| Committed {
+            what: What::Machine(vec![0; 1 << 20].into()),
+            ..blank(index)
+        };
+        let most = (APPLY_QUEUE_BYTES_MAX >> 20) as u64;
+        let mut waiting = Waiting::default();
+        (1..=most + 3).for_each(|index| waiting.push(entry(index)));
+        assert_eq!(waiting.bytes, APPLY_QUEUE_BYTES_MAX);
+        let out = drain(&mut waiting, usize::MAX >> 1);
+        assert_eq!(out, [format!("1..{most}"), format!("log {}..{}", most + 1, most + 3)]);
+        assert_eq!(waiting.bytes, 0);
+    }
+
+    #[test]
     fn a_range_is_given_out_piece_by_piece_and_in_order_with_what_follows() {
         let mut waiting = Waiting::default();
         waiting.items.push_back(Item::InLog(Index(5), Index(12)));

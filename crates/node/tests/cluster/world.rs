@@ -253,7 +253,10 @@ impl World {
                 self.environment.sleep(Duration::from_millis(10)).await;
             }
         });
-        agreed.await.expect("all come to the same index");
+        if agreed.await.is_err() {
+            let seen: Vec<_> = members.iter().map(|member| member.cluster.status()).collect();
+            panic!("they did not come to the same index: {seen:#?}");
+        }
     }
 }
 

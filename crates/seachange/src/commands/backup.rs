@@ -12,12 +12,14 @@ use store::streams;
 
 use crate::connection::{ClusterFlags, explain};
 use crate::exit::Stopped;
-use crate::output::{self, Ticker};
+use crate::output::{self, Progress};
 
 /// Flags of `backup`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example: seachange backup --to ./backup
+Example:
+  seachange backup --to ./backup
+
 It shows every command that was acknowledged before it began. seachange restore makes a new cluster of it.")]
 pub struct Arguments {
     /// Directory for the backup, new or empty
@@ -43,27 +45,26 @@ impl Arguments {
             return Err(Stopped::failed(format!("{} is not empty", self.to.display()), remedy).into());
         }
         let admin = self.cluster.patient_admin(&environment, SNAPSHOT_TIME_MAX)?;
-        let ticker = Ticker::new(self.cluster.json);
-        ticker.show("asking for a snapshot");
+        let asking = Progress::new(None, self.cluster.json);
+        asking.show(0, || "asking for a snapshot".to_owned());
         let (address, snapshot) = admin.snapshot().await.map_err(explain)?;
+        asking.clear();
         let node = self.cluster.admin(&environment)?.at(address).map_err(explain)?;
         let total: u64 = snapshot.files.iter().map(|file| file.bytes).sum();
+        let progress = Progress::new(Some(total), self.cluster.json);
         let mut copied = 0;
         for file in &snapshot.files {
             copy(&node, disk, &self.to, &snapshot, file, |bytes| {
                 copied += bytes;
-                ticker.show(format!(
-                    "copied {} of {} bytes ({} %)",
-                    output::grouped(copied),
-                    output::grouped(total),
-                    copied * 100 / total.max(1)
-                ));
+                progress.show(copied, || {
+                    format!("copied {} of {} bytes", output::grouped(copied), output::grouped(total))
+                });
             })
             .await?;
         }
-        ticker.show("checking what was copied");
+        progress.show(copied, || "checking what was copied".to_owned());
         let rows = check(disk, &self.to)?;
-        ticker.clear();
+        progress.clear();
         if self.cluster.json {
             return output::json(&serde_json::json!({
                 "cluster": snapshot.cluster,

@@ -17,6 +17,9 @@ pub enum Command {
 
 /// Flags of `bench write`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  seachange bench write --seconds 5")]
 pub struct WriteArguments {
     /// HTTP addresses of the cluster to measure; without it, three nodes are started for it on this machine
     #[arg(long, value_name = "HOST:PORT[,…]", value_delimiter = ',')]

@@ -13,19 +13,27 @@ pub enum Command {
     /// List the changes
     List(ListArguments),
     /// Show one change: stage, blockers, history
+    #[command(after_help = "Example:\n  seachange change show 15")]
     Show(ShowArguments),
     /// Follow one change until it has ended
+    #[command(after_help = "Example:\n  seachange change watch 15")]
     Watch(ShowArguments),
     /// Go back to the version before, with everything that was written since
+    #[command(after_help = "Example:\n  seachange change revert 15")]
     Revert(StepArguments),
     /// Give up the way back
+    #[command(after_help = "Example:\n  seachange change finalize 15")]
     Finalize(StepArguments),
     /// Give up a change before its switch
+    #[command(after_help = "Example:\n  seachange change abort 15 --reason 'planned too early'")]
     Abort(StepArguments),
 }
 
 /// Flags of `change list`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  seachange change list")]
 pub struct ListArguments {
     /// Where the cluster is.
     #[command(flatten)]

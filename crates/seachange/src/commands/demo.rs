@@ -12,6 +12,9 @@ use crate::output;
 
 /// Flags of `demo`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  seachange demo --seconds 10")]
 pub struct Arguments {
     /// How long the transfers run, about
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(5..=3600), value_name = "N")]

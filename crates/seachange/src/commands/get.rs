@@ -8,6 +8,9 @@ use crate::output;
 
 /// Flags of `get`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  seachange get ledger accounts ada")]
 pub struct Arguments {
     /// The application
     pub app: String,

@@ -10,6 +10,9 @@ use crate::output;
 
 /// Flags of `query`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  seachange query ledger total")]
 pub struct Arguments {
     /// The application
     pub app: String,
@@ -45,7 +48,8 @@ impl Arguments {
             QueryOutcome::Answered => Ok(()),
             QueryOutcome::Refused => {
                 let reason = output::text(&reply.answer);
-                Err(Stopped::failed(format!("{} refused the query: {reason}", self.app), "").into())
+                let what = format!("{} refused the query: {reason}", self.app);
+                Err(Stopped::failed(what, "").coded("refused").into())
             }
         }
     }

@@ -11,7 +11,9 @@ use crate::output;
 /// Flags of `rebuild`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example: seachange rebuild --data ./b
+Example:
+  seachange rebuild --data ./b
+
 For a node whose log is damaged: it says so and does not start. Damage to its state or its streams it mends by itself.")]
 pub struct Arguments {
     /// Directory of the node, which must not run

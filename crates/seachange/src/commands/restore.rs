@@ -13,7 +13,10 @@ use crate::output;
 /// Flags of `restore`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example: seachange restore --from ./backup --data ./restored && seachange serve --data ./restored
+Example:
+  seachange restore --from ./backup --data ./restored
+
+Its first node is then started with: seachange serve --data ./restored
 The restored cluster has an id of its own, so that nodes of the old one cannot mix with it. Further nodes join it as any
 cluster: seachange serve --join HOST:PORT.")]
 pub struct Arguments {

@@ -14,6 +14,10 @@ use crate::output;
 
 /// Flags of `send`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  seachange send ledger open '{\"id\":\"ada\",\"owner\":\"Ada Lovelace\",\"balance\":1050}'
+  seachange send flights flight --file flights.ndjson")]
 pub struct Arguments {
     /// The application
     pub app: String,
@@ -74,5 +78,5 @@ impl Arguments {
 
 fn refused(app: &str, reply: &CommandReply) -> Stopped {
     let reason = output::text(&reply.reply);
-    Stopped::failed(format!("{app} refused the command, nothing was changed: {reason}"), "")
+    Stopped::failed(format!("{app} refused the command, nothing was changed: {reason}"), "").coded("refused")
 }

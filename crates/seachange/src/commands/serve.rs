@@ -18,6 +18,9 @@ use crate::running::Running;
 
 /// Flags of `serve`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  seachange serve --data ./seachange-data")]
 pub struct Arguments {
     /// The node's settings.
     #[command(flatten)]
@@ -100,9 +103,7 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
     let started = if config.log_json {
         lines.json().try_init()
     } else {
-        lines
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .try_init()
+        lines.with_ansi(crate::style::on_stderr()).try_init()
     };
     started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
 }

@@ -1,81 +1,47 @@
-//! `seachange status`: a node's view of its cluster.
+//! `seachange status`: the whole cluster, each member asked at its own address.
 
-use client::wire::{Role, Status};
+mod text;
+mod view;
+
 use environment::Environment;
 
-use crate::connection::{ClusterFlags, explain};
+use crate::connection::ClusterFlags;
+use crate::exit::Stopped;
 use crate::output;
+use view::View;
 
 /// Flags of `status`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  seachange status
+
+The last line says whether all is well, or what is not.")]
 pub struct Arguments {
+    /// Exit with 1 unless all is well
+    #[arg(long)]
+    pub check: bool,
     /// Where the cluster is.
     #[command(flatten)]
     pub cluster: ClusterFlags,
 }
 
 impl Arguments {
-    /// Prints the view.
+    /// Prints the cluster as its members tell it, or with `--json` the same as one object.
     ///
     /// # Errors
-    /// No answer.
+    /// No answer from any node, or with `--check`: not all is well.
     pub async fn run(self, environment: Environment) -> anyhow::Result<()> {
         let admin = self.cluster.admin(&environment)?;
-        let status = admin.status().await.map_err(explain)?;
+        let view = View::gather(&admin, &environment).await?;
         if self.cluster.json {
-            return output::json(&status);
+            output::json(&view)?;
+        } else {
+            output::line(text::describe(&view))?;
         }
-        output::line(describe(&status))
+        if self.check && !view.ok {
+            return Err(Stopped::failed(view.wrongs.join("; "), "").coded("not_well").into());
+        }
+        Ok(())
     }
-}
-
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Leader => "leader",
-        Role::Follower => "follower",
-        Role::Candidate => "candidate",
-        Role::Learner => "learner",
-    }
-}
-
-fn describe(status: &Status) -> String {
-    let mut text = format!(
-        "cluster {}, level {}, term {}\nnode {} ({}) has applied {} of {} committed entries, digest {}\n",
-        status.cluster,
-        status.level,
-        status.term,
-        status.name,
-        role_name(status.role),
-        output::grouped(status.applied),
-        output::grouped(status.committed),
-        status.digest
-    );
-    if let Some(reason) = &status.parked {
-        text.push_str(&format!("it is PARKED: {reason}\n"));
-    }
-    if status.leader.is_none() {
-        text.push_str("it knows NO LEADER: commands wait until a majority of the voters is up\n");
-    }
-    let mut rows = vec![
-        ["id", "name", "role", "http", "peer", "in log", "binary"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
-    for member in &status.members {
-        let role = match (member.leader, member.voter) {
-            (true, _) => "leader",
-            (false, true) => "voter",
-            (false, false) => "learner",
-        };
-        rows.push(vec![
-            member.node.to_string(),
-            member.name.clone(),
-            role.into(),
-            member.http_address.clone(),
-            member.peer_address.clone(),
-            member.matched.map_or_else(|| "-".into(), output::grouped),
-            member.binary.clone(),
-        ]);
-    }
-    text + "\n" + &output::columns(&rows)
 }

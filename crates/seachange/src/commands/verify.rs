@@ -10,7 +10,9 @@ use crate::output;
 /// Flags of `verify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example: seachange verify --at 127.0.0.1:7072
+Example:
+  seachange verify --at 127.0.0.1:7072
+
 A node does so by itself from time to time (serve --scan-seconds). One that finds damage stops serving and is rebuilt.")]
 pub struct Arguments {
     /// Where the node is: the first address is asked

@@ -1,8 +1,11 @@
 //! The real binary, run as its users run it: processes, sockets, disks.
 
 mod backup;
+mod bad_data;
 mod bad_input;
+mod bad_packages;
 mod binary;
+mod command_line;
 mod consumers;
 mod demo;
 mod flights;

@@ -131,4 +131,18 @@ mod tests {
         let error = read(&RealDisk, directory.path()).unwrap_err();
         assert!(matches!(error, Error::Newer { found: 2, known: 1, .. }), "{error}");
     }
+
+    #[test]
+    fn a_file_past_the_limit_is_not_even_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(IDENTITY_FILE);
+        for (bytes, says) in [(IDENTITY_BYTES_MAX, "instead of"), (IDENTITY_BYTES_MAX + 1, "")] {
+            let mut whole = IDENTITY.prefix().to_vec();
+            whole.resize(bytes, 0);
+            std::fs::write(&path, whole).unwrap();
+            let error = read(&RealDisk, directory.path()).unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
+            assert_eq!(matches!(error, Error::Disk { .. }), says.is_empty(), "{error}");
+        }
+    }
 }

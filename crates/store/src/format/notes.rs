@@ -156,4 +156,16 @@ mod tests {
             assert!(read(&RealDisk, directory.path()).is_err(), "cut to {at} bytes");
         }
     }
+
+    #[test]
+    fn a_file_past_the_limit_is_not_even_read() {
+        let directory = tempfile::tempdir().unwrap();
+        for (bytes, read_at_all) in [(NOTES_BYTES_MAX, true), (NOTES_BYTES_MAX + 1, false)] {
+            let mut whole = NOTES.prefix().to_vec();
+            whole.resize(bytes, 0);
+            std::fs::write(directory.path().join(NOTES_FILE), whole).unwrap();
+            let error = read(&RealDisk, directory.path()).unwrap_err();
+            assert_eq!(matches!(error, Error::Unreadable { .. }), read_at_all, "{error}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ use crate::crash_disk::{CrashDisk, Dice};
 
 mod crash;
 mod damage;
+mod hostile;
 mod twin;
 
 const DIRECTORY: &str = "data/log";
@@ -542,5 +543,58 @@ async fn the_vote_is_durable_and_the_committed_position_is_clamped() {
     assert_eq!(log.read_committed(), Some((Index(8), Term(2))));
     log.save_committed(None).unwrap();
     assert_eq!(log.read_committed(), Some((Index(8), Term(2))));
+    log.shutdown().await;
+}
+
+#[tokio::test]
+async fn segments_are_within_their_limits() {
+    use crate::limits::{LOG_SEGMENT_BYTES_MAX, LOG_SEGMENT_BYTES_MIN};
+    for (segment_bytes, fits) in [
+        (LOG_SEGMENT_BYTES_MIN - 1, false),
+        (LOG_SEGMENT_BYTES_MIN, true),
+        (LOG_SEGMENT_BYTES_MAX + 1, false),
+    ] {
+        let disk = CrashDisk::default();
+        let options = LogOptions {
+            segment_bytes,
+            ..OPTIONS
+        };
+        let opened = Log::open(&disk.environment(), Path::new(DIRECTORY), IDENTITY, options);
+        assert_eq!(opened.is_ok(), fits, "{segment_bytes}");
+        if let Ok(opened) = opened {
+            append(&opened.log, records(1..=100, 1)).await.unwrap();
+            opened.log.shutdown().await;
+        } else {
+            assert!(matches!(opened, Err(Error::Options(_))));
+        }
+    }
+}
+
+#[tokio::test]
+async fn records_and_appends_past_their_bytes_are_refused_and_the_log_goes_on() {
+    use crate::limits::{LOG_APPEND_BYTES_MAX, LOG_RECORD_BYTES_MAX};
+    let disk = CrashDisk::default();
+    let log = open(&disk).log;
+    append(&log, records(1..=2, 1)).await.unwrap();
+    let large = |index: u64, bytes: usize| Record {
+        index: Index(index),
+        term: Term(1),
+        kind: 0,
+        payload: Bytes::from(vec![0; bytes]),
+    };
+    let refused = append(&log, vec![large(3, LOG_RECORD_BYTES_MAX + 1)])
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("more than a record may have"), "{refused}");
+    // Their bytes are never touched: the memory behind them is not even there.
+    let halves = vec![
+        large(3, LOG_APPEND_BYTES_MAX / 2),
+        large(4, LOG_APPEND_BYTES_MAX / 2),
+        large(5, 1),
+    ];
+    let refused = append(&log, halves).await.unwrap_err();
+    assert!(refused.to_string().contains("split it"), "{refused}");
+    append(&log, records(3..=4, 1)).await.unwrap();
+    assert_eq!(all(&log), records(1..=4, 1));
     log.shutdown().await;
 }

@@ -62,3 +62,21 @@ pub(super) fn check(head: &[u8; HEAD_BYTES], body: &[u8]) -> Result<Kind, String
     }
     Kind::of(head[8]).ok_or_else(|| format!("a block of kind {}, which this format does not have", head[8]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_may_say_that_it_has_so_many_bytes_and_no_more() {
+        let says = |length: usize| {
+            let mut head = [0; HEAD_BYTES];
+            head[..4].copy_from_slice(&u32::try_from(length).unwrap().to_le_bytes());
+            body_bytes(&head)
+        };
+        assert_eq!(says(SNAPSHOT_BLOCK_BYTES_MAX), Ok(SNAPSHOT_BLOCK_BYTES_MAX - 1));
+        assert!(says(SNAPSHOT_BLOCK_BYTES_MAX + 1).is_err());
+        assert_eq!(says(1), Ok(0));
+        assert!(says(0).is_err());
+    }
+}

@@ -121,6 +121,9 @@ pub fn header(bytes: &[u8]) -> Result<Header, &'static str> {
     let mut reader = Reader { bytes };
     let base = u64::try_from(reader.i64()?).map_err(|_| "a batch's offset is negative")?;
     let length = usize::try_from(reader.i32()?).map_err(|_| "a batch's length is negative")?;
+    if length + UNCOUNTED_BYTES < HEADER_BYTES {
+        return Err("a batch's length is less than its header's");
+    }
     reader.take(4)?; // partition leader epoch
     if reader.take(1)? != MAGIC.to_be_bytes() {
         return Err("a batch has a magic number other than 2");
@@ -301,6 +304,15 @@ mod tests {
         }
     }
 
+    /// Found by `hostile::batches_are_read`: it was a panic.
+    #[test]
+    fn a_length_less_than_the_header_is_an_error() {
+        let (_, mut bytes) = sample();
+        bytes[8..12].fill(0);
+        assert!(check(&bytes).is_err());
+        assert!(decode(&Bytes::from(bytes)).is_err());
+    }
+
     #[test]
     fn integers_of_every_size_come_back() {
         for value in [
@@ -322,5 +334,19 @@ mod tests {
             assert_eq!(out.len(), varint_bytes(value), "{value}");
             assert_eq!(Reader { bytes: &out }.varint(), Ok(value));
         }
+    }
+
+    #[test]
+    fn a_batch_may_say_that_it_has_so_many_bytes_and_no_more() {
+        let says = |whole: usize| {
+            let mut bytes = [0; 12];
+            bytes[8..].copy_from_slice(&i32::try_from(whole - UNCOUNTED_BYTES).unwrap().to_be_bytes());
+            whole_bytes(&bytes).unwrap()
+        };
+        let most = crate::limits::STREAM_BATCH_BYTES_MAX;
+        assert_eq!(says(most), Ok(most));
+        assert!(says(most + 1).is_err());
+        assert_eq!(says(HEADER_BYTES), Ok(HEADER_BYTES));
+        assert!(says(HEADER_BYTES - 1).is_err());
     }
 }

@@ -1,5 +1,7 @@
 //! The streams' promises, on a disk that forgets what was not synced.
 
+mod hostile;
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -277,3 +277,75 @@ fn versions_are_negotiated() {
     assert_eq!(negotiate(0, 0), None);
     assert_eq!(negotiate(9, 1), None);
 }
+
+/// The first of the frames that `bytes` holds.
+fn first(bytes: &[u8]) -> RawFrame {
+    frames_of(bytes, bytes.len()).unwrap().remove(0)
+}
+
+#[test]
+fn a_text_for_people_is_cut_where_it_is_encoded_and_refused_where_it_is_not() {
+    for (letters, kept) in [
+        (limits::DETAIL_BYTES_MAX, limits::DETAIL_BYTES_MAX),
+        (limits::DETAIL_BYTES_MAX + 1, limits::DETAIL_BYTES_MAX),
+    ] {
+        let said = FromServer::Error(ErrorAnswer {
+            code: Code::Internal,
+            detail: "x".repeat(letters),
+            leader_http: None,
+        });
+        let mut out = Vec::new();
+        said.encode(0, &mut out).unwrap();
+        match FromServer::decode(&first(&out)).unwrap() {
+            FromServer::Error(error) => assert_eq!(error.detail.len(), kept),
+            other => panic!("{other:?}"),
+        }
+    }
+    // A body that another program wrote: code, then a text one byte longer than may be.
+    for (bytes, fits) in [(limits::DETAIL_BYTES_MAX, true), (limits::DETAIL_BYTES_MAX + 1, false)] {
+        let mut out = Vec::new();
+        encode(kind::ERROR, 0, &mut out, |out| {
+            reader::put_varint(Code::Internal.number().into(), out);
+            reader::put_bytes(Code::Internal.name().as_bytes(), out);
+            reader::put_bytes(&vec![b'x'; bytes], out);
+            out.push(0);
+        })
+        .unwrap();
+        assert_eq!(FromServer::decode(&first(&out)).is_ok(), fits, "{bytes}");
+    }
+}
+
+#[test]
+fn a_hello_names_no_more_addresses_than_may_be() {
+    let hello = |count: usize| {
+        FromServer::HelloAnswer(HelloAnswer {
+            version: 1,
+            cluster: 1,
+            node: 1,
+            binary: "0".into(),
+            leader_http: None,
+            members_http: vec!["127.0.0.1:1".into(); count],
+        })
+    };
+    for count in [limits::HELLO_ADDRESSES_MAX, limits::HELLO_ADDRESSES_MAX + 1] {
+        let mut out = Vec::new();
+        hello(count).encode(0, &mut out).unwrap();
+        match FromServer::decode(&first(&out)).unwrap() {
+            FromServer::HelloAnswer(answer) => assert_eq!(answer.members_http.len(), limits::HELLO_ADDRESSES_MAX),
+            other => panic!("{other:?}"),
+        }
+    }
+    // A count that lies.
+    let mut out = Vec::new();
+    encode(kind::HELLO_ANSWER, 0, &mut out, |out| {
+        for number in [1, 1, 1] {
+            reader::put_varint(number, out);
+        }
+        reader::put_bytes(b"0", out);
+        out.push(0);
+        reader::put_varint(limits::HELLO_ADDRESSES_MAX as u64 + 1, out);
+        (0..=limits::HELLO_ADDRESSES_MAX).for_each(|_| reader::put_bytes(b"a", out));
+    })
+    .unwrap();
+    assert!(FromServer::decode(&first(&out)).is_err());
+}

@@ -48,6 +48,7 @@ impl<'a> Guest<'a> {
             });
         }
         check_header(module)?;
+        check_counts(module)?;
         validate(module)?;
 
         let mut guest = Guest::default();
@@ -260,6 +261,38 @@ fn check_header(module: &[u8]) -> Result<(), Error> {
         Some([b'\0', b'a', b's', b'm', _, 0, 1, 0]) => Err(Error::Component),
         _ => Err(Error::NotWasm),
     }
+}
+
+/// Refuses a section that says it has more things than bytes. The validator makes room for as many as are said, up to a
+/// million, before it looks at the first.
+fn check_counts(module: &[u8]) -> Result<(), Error> {
+    let mut parser = Parser::new(0);
+    parser.set_features(FEATURES);
+    for payload in parser.parse_all(module) {
+        // What cannot even be parsed is the validator's to name.
+        let Ok(payload) = payload else { return Ok(()) };
+        let (count, range) = match payload {
+            Payload::TypeSection(section) => (section.count(), section.range()),
+            Payload::ImportSection(section) => (section.count(), section.range()),
+            Payload::FunctionSection(section) => (section.count(), section.range()),
+            Payload::TableSection(section) => (section.count(), section.range()),
+            Payload::MemorySection(section) => (section.count(), section.range()),
+            Payload::TagSection(section) => (section.count(), section.range()),
+            Payload::GlobalSection(section) => (section.count(), section.range()),
+            Payload::ExportSection(section) => (section.count(), section.range()),
+            Payload::ElementSection(section) => (section.count(), section.range()),
+            Payload::DataSection(section) => (section.count(), section.range()),
+            // For nothing else is room made ahead.
+            _ => continue,
+        };
+        if count as usize > range.len() {
+            return Err(Error::Invalid {
+                offset: range.start,
+                reason: format!("a section of {} bytes says that it has {count} things", range.len()),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn validate(module: &[u8]) -> Result<(), Error> {

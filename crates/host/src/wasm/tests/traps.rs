@@ -129,6 +129,42 @@ fn endless_recursion_is_cut_off_on_a_workers_stack() {
     on_stack(64 << 20, recursion_is_cut_off);
 }
 
+/// How deep calls of a function of so many instructions may go.
+fn deepest(instructions: usize) -> u64 {
+    let padded = format!(
+        "(func $down (param i32) {} (if (local.get 0) (then (call $down (i32.sub (local.get 0) (i32.const 1))))))",
+        "(drop (i32.const 0)) ".repeat(instructions)
+    );
+    let passes = |depth: u64| {
+        let text = guest_with(
+            &format!("(call $down (i32.const {depth})) (call $done (i32.const 0))"),
+            &padded,
+        );
+        match Ready::new(&text).apply(b"", &mut Memory::default()) {
+            CallOutcome::Trapped(Trap::Depth) => false,
+            CallOutcome::Done(_) => true,
+            other => panic!("{depth}: {other:?}"),
+        }
+    };
+    let (mut passing, mut failing) = (0, limits::DEPTH_MAX);
+    while failing - passing > 1 {
+        let middle = passing + (failing - passing) / 2;
+        *if passes(middle) { &mut passing } else { &mut failing } = middle;
+    }
+    passing
+}
+
+#[test]
+fn calls_go_as_deep_as_they_may_and_no_call_deeper() {
+    // A frame costs so many units an instruction, so frames that are larger by 1,000 of them say how many.
+    let (small, large) = (deepest(1000), deepest(2000));
+    let (unit_small, unit_large) = (limits::DEPTH_MAX / small, limits::DEPTH_MAX / large);
+    assert!(small > 100 && large < small, "{small} {large}");
+    let instruction = (unit_large - unit_small) / 2000;
+    assert!((8..=16).contains(&instruction), "{instruction} units an instruction");
+    assert!(unit_small >= 8 * 2000, "{unit_small}");
+}
+
 #[test]
 fn a_native_overflow_is_a_fault_of_the_host() {
     // An engine with less stack than the meter's depth asks for, which no node has.

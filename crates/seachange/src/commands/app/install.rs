@@ -14,6 +14,9 @@ use crate::watch::{Shown, Watch};
 
 /// Flags of `app install`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  seachange app install apps/ledger-1")]
 pub struct InstallArguments {
     /// Directory that holds manifest.toml and the module it names
     pub directory: PathBuf,
@@ -27,6 +30,9 @@ pub struct InstallArguments {
 
 /// Flags of `app upgrade`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  seachange app upgrade ledger apps/ledger-2")]
 pub struct UpgradeArguments {
     /// The application
     pub app: String,
@@ -115,7 +121,7 @@ async fn run(
         output::line(format!("sending the module, {bytes} bytes"))?;
     }
     let id = package.plan(admin, finalize).await?;
-    let watch = Watch::new(Shown::json_if(flags.json), environment);
+    let watch = Watch::new(Shown::json_if(flags.json), environment).give_up_when_stuck();
     watch.until(admin, id, |change| is_done(change, finalize)).await
 }
 

@@ -10,6 +10,9 @@ use crate::output;
 
 /// Flags of `app new`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  seachange app new counters")]
 pub struct Arguments {
     /// The application's name; also that of the directory that is made
     pub name: String,

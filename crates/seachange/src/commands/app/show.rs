@@ -8,6 +8,9 @@ use crate::output;
 
 /// Flags of `app show`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  seachange app show ledger")]
 pub struct ShowArguments {
     /// The application
     pub app: String,
@@ -18,6 +21,9 @@ pub struct ShowArguments {
 
 /// Flags of `app list`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  seachange app list")]
 pub struct ListArguments {
     /// Where the cluster is.
     #[command(flatten)]

@@ -14,12 +14,10 @@ use serde::Serialize;
 use super::Arguments;
 use crate::connection::explain;
 use crate::exit::{Exit, Stopped};
-use crate::output::{self, Ticker};
+use crate::output::{self, Progress};
 
 /// Lines that went wrong and are named one by one; the rest is counted.
 const NAMED_MAX: usize = 10;
-/// How often the progress is shown.
-const TICK: Duration = Duration::from_millis(200);
 
 /// What came of the file.
 #[derive(Debug, Default, Serialize)]
@@ -44,10 +42,18 @@ struct Line {
     result: Result<CommandReply, client::Error>,
 }
 
+/// What went wrong with one line.
+#[derive(Debug, Serialize)]
+struct Wrong {
+    line: usize,
+    code: &'static str,
+    detail: String,
+}
+
 struct Run<'a> {
     arguments: &'a Arguments,
     summary: Summary,
-    wrongs: Vec<String>,
+    wrongs: Vec<Wrong>,
     /// The error after which nothing more is sent: no node answers.
     gave_up: Option<Stopped>,
     /// Lines that were surely not applied because no node answered.
@@ -57,14 +63,12 @@ struct Run<'a> {
 }
 
 pub(super) async fn send(arguments: &Arguments, path: &Path, environment: &Environment) -> anyhow::Result<()> {
-    let mut lines = open(path)?
-        .lines()
-        .enumerate()
-        .skip(arguments.from_line.saturating_sub(1));
+    let Source { lines, bytes_total } = open(path)?;
+    let mut lines = lines.lines().enumerate();
+    let mut bytes = 0;
     let client = arguments.cluster.client(environment)?;
     let started = environment.clock.now();
-    let ticker = Ticker::new(arguments.cluster.json);
-    let mut shown = started;
+    let progress = Progress::new(bytes_total, arguments.cluster.json);
     let mut run = Run {
         arguments,
         summary: Summary::default(),
@@ -78,8 +82,11 @@ pub(super) async fn send(arguments: &Arguments, path: &Path, environment: &Envir
     while open || !in_flight.is_empty() {
         while open && in_flight.len() < usize::from(arguments.in_flight) && run.gave_up.is_none() {
             match lines.next() {
-                Some((_, Ok(line))) if line.trim().is_empty() => {}
+                Some((number, Ok(line))) if number + 1 < arguments.from_line || line.trim().is_empty() => {
+                    bytes += line.len() as u64 + 1;
+                }
                 Some((number, Ok(line))) => {
+                    bytes += line.len() as u64 + 1;
                     run.summary.sent += 1;
                     run.next = number + 2;
                     in_flight.push(submit(&client, arguments, number + 1, line));
@@ -95,24 +102,35 @@ pub(super) async fn send(arguments: &Arguments, path: &Path, environment: &Envir
         if let Some(line) = in_flight.next().await {
             run.take(line);
         }
-        let now = environment.clock.now();
-        if now - shown > TICK {
-            shown = now;
-            ticker.show(run.progress(now - started));
-        }
+        progress.show(bytes, || run.progress(environment.clock.now() - started));
     }
-    ticker.clear();
+    progress.clear();
     run.summary.retried = client.counts().retries;
     run.finish(environment.clock.now(), started)
 }
 
-fn open(path: &Path) -> anyhow::Result<BufReader<Box<dyn Read>>> {
+/// Where the lines come from.
+struct Source {
+    lines: BufReader<Box<dyn Read>>,
+    /// How many bytes there are, if that can be known.
+    bytes_total: Option<u64>,
+}
+
+fn open(path: &Path) -> anyhow::Result<Source> {
     if path == Path::new("-") {
-        return Ok(BufReader::new(Box::new(std::io::stdin())));
+        return Ok(Source {
+            lines: BufReader::new(Box::new(std::io::stdin())),
+            bytes_total: None,
+        });
     }
     let file = std::fs::File::open(path)
         .map_err(|error| Stopped::failed(format!("cannot read {}: {error}", path.display()), ""))?;
-    Ok(BufReader::new(Box::new(file)))
+    // A pipe or a device with a name has no size that says anything.
+    let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file);
+    Ok(Source {
+        lines: BufReader::new(Box::new(file)),
+        bytes_total: metadata.map(|metadata| metadata.len()),
+    })
 }
 
 async fn submit(client: &Client, arguments: &Arguments, number: usize, line: String) -> Line {
@@ -131,7 +149,7 @@ impl Run<'_> {
                 };
                 *count += 1;
                 if let Some(reason) = wrong {
-                    self.name(line.number, &format!("refused: {reason}"));
+                    self.name(line.number, "refused", format!("refused: {reason}"));
                 }
                 let (first, last) = (&mut self.summary.first_index, &mut self.summary.last_index);
                 *first = Some(first.map_or(reply.index, |index| index.min(reply.index)));
@@ -143,7 +161,7 @@ impl Run<'_> {
                     Exit::OutcomeUnknown => self.summary.unknown += 1,
                     Exit::Done | Exit::Failed | Exit::Usage | Exit::Unreachable => self.summary.failed += 1,
                 }
-                self.name(line.number, &stopped.what);
+                self.name(line.number, stopped.code, stopped.what.clone());
                 if stopped.exit == Exit::Unreachable {
                     self.undone.push(line.number);
                     self.gave_up = Some(stopped);
@@ -152,9 +170,9 @@ impl Run<'_> {
         }
     }
 
-    fn name(&mut self, number: usize, what: &str) {
+    fn name(&mut self, line: usize, code: &'static str, detail: String) {
         if self.wrongs.len() < NAMED_MAX {
-            self.wrongs.push(format!("line {number}: {what}"));
+            self.wrongs.push(Wrong { line, code, detail });
         }
     }
 
@@ -177,7 +195,9 @@ impl Run<'_> {
             summary.per_second = rate(done, elapsed) as f64;
         }
         for wrong in &self.wrongs {
-            output::progress(wrong);
+            let text = format!("line {}: {}", wrong.line, wrong.detail);
+            let json = self.arguments.cluster.json;
+            output::progress(if json { serde_json::to_string(wrong)? } else { text });
         }
         if self.arguments.cluster.json {
             output::json(&self.summary)?;

@@ -109,7 +109,7 @@ async fn check(actions: Vec<Action>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::mutations::cases(100))]
     #[test]
     fn the_log_is_its_twin(actions in proptest::collection::vec(action(), 1..60)) {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(check(actions));

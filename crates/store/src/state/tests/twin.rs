@@ -136,7 +136,7 @@ fn check(actions: Vec<Action>, cache_bytes: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::mutations::cases(400))]
     #[test]
     fn the_state_is_its_twin(
         actions in proptest::collection::vec(action(), 1..150),

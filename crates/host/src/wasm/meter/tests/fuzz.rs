@@ -1,10 +1,11 @@
 //! Whatever bytes come, the meter answers; and what it accepts counts like its twin.
 
 use proptest::prelude::*;
-use proptest::test_runner::Config;
 
 use super::super::guest::Guest;
 use super::super::{Error, RequiredExport, ValType, instrument};
+use crate::mutations::cases;
+
 use super::{Call, Ending, IMPORTS, policy, twin::twin};
 
 const CORPUS: &[&str] = &[
@@ -105,7 +106,7 @@ fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 2_000, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(cases(2_000))]
 
     #[test]
     fn random_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..200), header in any::<bool>()) {
