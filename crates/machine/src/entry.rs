@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use crate::codec::{Codec, Error, Reader, put_varint};
 use crate::{
-    ChangeId, ClusterId, Digest, Level, Manifest, MeterNumber, NodeId, Offset, Sequence, SessionId, TimeMs, record,
+    ChangeId, ClusterId, Digest, Index, Level, Manifest, MeterNumber, NodeId, Offset, Sequence, SessionId, StateDigest,
+    TimeMs, record,
 };
 
 /// The format of the entries that this binary writes. It reads this one and, for ever, all before it.
@@ -50,6 +51,10 @@ pub enum Body {
     RemoveConsumer(RemoveConsumer),
     /// 13: lets go of the oldest events of streams.
     TrimStreams(TrimStreams),
+    /// 14: marks where the nodes' digests are to be compared: before this entry.
+    MarkDigest,
+    /// 15: what a node's digest was there.
+    ReportDigest(ReportDigest),
 }
 
 /// The first entry of a cluster.
@@ -335,6 +340,18 @@ pub struct TrimStreams {
 }
 record!(TrimStreams { starts });
 
+/// What a node's digest was before a mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportDigest {
+    /// Who.
+    pub node: NodeId,
+    /// The entry that marks where.
+    pub mark: Index,
+    /// What it had.
+    pub digest: StateDigest,
+}
+record!(ReportDigest { node, mark, digest });
+
 impl Body {
     fn number(&self) -> u64 {
         match self {
@@ -351,6 +368,8 @@ impl Body {
             Body::CommitConsumer(_) => 11,
             Body::RemoveConsumer(_) => 12,
             Body::TrimStreams(_) => 13,
+            Body::MarkDigest => 14,
+            Body::ReportDigest(_) => 15,
         }
     }
 }
@@ -372,7 +391,8 @@ impl Codec for Entry {
             Body::CommitConsumer(body) => body.encode(out),
             Body::RemoveConsumer(body) => body.encode(out),
             Body::TrimStreams(body) => body.encode(out),
-            Body::OpenSession | Body::Tick => {}
+            Body::ReportDigest(body) => body.encode(out),
+            Body::OpenSession | Body::Tick | Body::MarkDigest => {}
         }
     }
 
@@ -397,6 +417,8 @@ impl Codec for Entry {
             11 => Body::CommitConsumer(Codec::decode(reader)?),
             12 => Body::RemoveConsumer(Codec::decode(reader)?),
             13 => Body::TrimStreams(Codec::decode(reader)?),
+            14 => Body::MarkDigest,
+            15 => Body::ReportDigest(Codec::decode(reader)?),
             number => return Err(reader.unknown("entry kind", number)),
         };
         Ok(Entry { time, body })
@@ -583,6 +605,12 @@ pub(crate) mod tests {
             }),
             Body::TrimStreams(TrimStreams {
                 starts: [("ledger.transfers".to_owned(), Offset(300))].into(),
+            }),
+            Body::MarkDigest,
+            Body::ReportDigest(ReportDigest {
+                node,
+                mark: Index(70),
+                digest: StateDigest { rows: 5, history: 6 },
             }),
         ]
     }

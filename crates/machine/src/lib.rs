@@ -9,6 +9,7 @@ mod apply;
 mod catalog;
 pub mod change;
 pub mod codec;
+mod comparison;
 mod consumers;
 mod digest;
 mod entry;
@@ -33,11 +34,13 @@ mod hostile;
 mod mutations;
 
 pub use catalog::{Application, ApplicationVersion, Blocker, Catalog, Change, ChangeEvent, Module, Node, Stage};
+pub use comparison::{Comparison, Difference};
 pub use consumers::{Consumer, Consumers};
 pub use digest::StateDigest;
 pub use entry::{
     Body, ChangeStep, Claim, Code, CommitConsumer, ENTRY_FORMAT, Entry, Genesis, ModuleChunk, NodeReady, PackedRequest,
-    PlanApplication, Readiness, RegisterNode, RemoveConsumer, Request, RequestView, Step, TrimStreams, pack,
+    PlanApplication, Readiness, RegisterNode, RemoveConsumer, ReportDigest, Request, RequestView, Step, TrimStreams,
+    pack,
 };
 pub use ids::{
     ChangeId, ClusterId, Digest, Index, Level, MeterNumber, NodeId, Offset, Sequence, SessionId, Shape, TableId, Term,

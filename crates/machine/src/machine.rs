@@ -9,8 +9,8 @@ use crate::codec::Codec;
 use crate::consumers::{Consumers, KeptConsumers};
 use crate::sessions::Sessions;
 use crate::{
-    Applications, Catalog, Decision, Index, Level, NodeId, Offset, Reply, Row, Shape, StateDigest, StateError,
-    StateRead, StateTxn, TableId, TimeMs, record,
+    Applications, Catalog, Comparison, Decision, Index, Level, NodeId, Offset, Reply, Row, Shape, StateDigest,
+    StateError, StateRead, StateTxn, TableId, TimeMs, record,
 };
 
 /// The highest level that this binary knows.
@@ -29,6 +29,7 @@ pub(crate) const SESSION_PREFIX: &[u8] = b"session/";
 pub(crate) const CONSUMER_PREFIX: &[u8] = b"consumer/";
 /// Where streams begin that do not begin at 0.
 const STARTS_KEY: &[u8] = b"starts";
+const COMPARISON_KEY: &[u8] = b"comparison";
 pub(crate) const CATALOG_KEY: &[u8] = b"catalog";
 pub(crate) const POSITION_KEY: &[u8] = b"position";
 
@@ -90,6 +91,11 @@ pub struct Machine {
     pub(crate) consumers: KeptConsumers,
     starts: Arc<BTreeMap<String, Offset>>,
     starts_dirty: bool,
+    comparison: Arc<Comparison>,
+    comparison_dirty: bool,
+    /// This node's own digest before the last mark that it applied itself: what it found, not what the log says, and so
+    /// no part of what is saved.
+    pub(crate) marked: Option<(Index, StateDigest)>,
     catalog_dirty: bool,
     /// Bytes to chain into the digest at the end of the entry; kept to spare the allocation.
     pub(crate) trail: Vec<u8>,
@@ -112,6 +118,9 @@ impl Machine {
         if let Some(catalog) = system_row(rows, CATALOG_KEY)? {
             machine.catalog = Arc::new(catalog);
         }
+        if let Some(comparison) = system_row(rows, COMPARISON_KEY)? {
+            machine.comparison = Arc::new(comparison);
+        }
         if let Some(starts) = system_row(rows, STARTS_KEY)? {
             machine.starts = Arc::new(starts);
         }
@@ -129,6 +138,9 @@ impl Machine {
                 Some(bytes) => put_system(txn, &key, bytes),
                 None => txn.delete(SYSTEM_TABLE, &key),
             }
+        }
+        if std::mem::take(&mut self.comparison_dirty) {
+            put_system(txn, COMPARISON_KEY, self.comparison.to_bytes());
         }
         if std::mem::take(&mut self.starts_dirty) {
             put_system(txn, STARTS_KEY, self.starts.to_bytes());
@@ -181,6 +193,23 @@ impl Machine {
     pub(crate) fn stream_starts_mut(&mut self) -> &mut BTreeMap<String, Offset> {
         self.starts_dirty = true;
         Arc::make_mut(&mut self.starts)
+    }
+
+    /// What nodes say of their digests as of the last mark.
+    #[must_use]
+    pub fn comparison(&self) -> &Arc<Comparison> {
+        &self.comparison
+    }
+
+    /// The last mark that this machine applied itself, and its own digest before it.
+    #[must_use]
+    pub fn marked(&self) -> Option<(Index, StateDigest)> {
+        self.marked
+    }
+
+    pub(crate) fn comparison_mut(&mut self) -> &mut Comparison {
+        self.comparison_dirty = true;
+        Arc::make_mut(&mut self.comparison)
     }
 
     /// Named consumers.

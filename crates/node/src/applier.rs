@@ -292,6 +292,8 @@ impl Applier {
             digest: machine.digest(),
             catalog: machine.catalog().clone(),
             consumers: machine.consumers().clone(),
+            comparison: machine.comparison().clone(),
+            marked: machine.marked(),
             parked,
         };
         drop(guard);

@@ -166,7 +166,7 @@ impl Answers {
 /// Nodes bring only their own affairs into the log this way.
 fn nodes_own(body: Body) -> Result<Body, String> {
     match body {
-        Body::NodeReady(_) | Body::RegisterNode(_) => Ok(body),
+        Body::NodeReady(_) | Body::RegisterNode(_) | Body::ReportDigest(_) => Ok(body),
         Body::Genesis(_)
         | Body::Requests(_)
         | Body::OpenSession
@@ -177,7 +177,8 @@ fn nodes_own(body: Body) -> Result<Body, String> {
         | Body::RaiseLevel(_)
         | Body::CommitConsumer(_)
         | Body::RemoveConsumer(_)
-        | Body::TrimStreams(_) => Err("a node may only report and register itself".to_owned()),
+        | Body::TrimStreams(_)
+        | Body::MarkDigest => Err("a node may only report and register itself".to_owned()),
     }
 }
 

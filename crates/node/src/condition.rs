@@ -118,6 +118,18 @@ impl Condition {
         }
     }
 
+    /// The node went another way than the others: nor can its own snapshots be trusted.
+    pub fn diverged(&self, reason: &str) {
+        let snapshots = self.0.data.join("snapshots");
+        match self.0.disk.remove_dir_all(&snapshots) {
+            Ok(()) => self.damaged(reason),
+            Err(error) => self.end(Ending::Stop(format!(
+                "{reason}; and its snapshots could not be removed: {}: {error}",
+                snapshots.display()
+            ))),
+        }
+    }
+
     /// Says that what lies on disk cannot be trusted.
     pub fn tell_damage(&self, reason: &str) {
         error!(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use machine::{Catalog, Consumers, Index, StateDigest, TimeMs};
+use machine::{Catalog, Comparison, Consumers, Index, StateDigest, TimeMs};
 use parking_lot::RwLock;
 
 use crate::progress::Progress;
@@ -20,6 +20,10 @@ pub struct Facts {
     pub catalog: Arc<Catalog>,
     /// Named consumers.
     pub consumers: Arc<Consumers>,
+    /// What nodes say of their digests.
+    pub comparison: Arc<Comparison>,
+    /// This node's own digest before the last mark.
+    pub marked: Option<(Index, StateDigest)>,
     /// Why nothing is applied, if so.
     pub parked: Option<String>,
 }
@@ -41,7 +45,9 @@ impl Published {
     pub fn publish(&self, facts: Facts) {
         let news = {
             let mut shown = self.facts.write();
-            let news = !Arc::ptr_eq(&shown.catalog, &facts.catalog) || shown.parked != facts.parked;
+            let news = !Arc::ptr_eq(&shown.catalog, &facts.catalog)
+                || !Arc::ptr_eq(&shown.comparison, &facts.comparison)
+                || shown.parked != facts.parked;
             *shown = facts;
             news
         };

@@ -320,6 +320,8 @@ fn facts_of(machine: &Machine) -> Facts {
         digest: machine.digest(),
         catalog: machine.catalog().clone(),
         consumers: machine.consumers().clone(),
+        comparison: machine.comparison().clone(),
+        marked: machine.marked(),
         parked: None,
     }
 }

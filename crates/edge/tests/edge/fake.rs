@@ -400,9 +400,10 @@ impl Cluster for Fake {
 
     fn snapshot(&self) -> Pending<'_, Result<SnapshotListing, ReadError>> {
         Box::pin(async move {
+            let state = self.state.lock();
             Ok(SnapshotListing {
-                cluster: self.state.lock().catalog.cluster,
-                index: self.state.lock().applied,
+                cluster: state.catalog.cluster,
+                index: state.applied,
                 digest: StateDigest::default(),
                 files: vec![SnapshotFile {
                     name: "snapshot".into(),

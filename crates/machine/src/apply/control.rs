@@ -1,12 +1,14 @@
 //! Control entries: everything in the log that is not a client's request. Preconditions are checked here, against
 //! logged facts only, so that a refusal is the same on every node.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use crate::machine::{LEVEL_MAX, MODULE_TABLE, Machine, Stop, TABLE_FIRST, World};
 use crate::{
-    Body, Decision, Digest, Genesis, Index, Level, Module, ModuleChunk, Node, NodeId, RegisterNode, Row, SessionId,
-    Shape, change, limits,
+    Body, Comparison, Decision, Digest, Genesis, Index, Level, Module, ModuleChunk, Node, NodeId, RegisterNode,
+    ReportDigest, Row, SessionId, Shape, change, limits,
 };
 
 pub(crate) fn refused(code: &'static str, reason: impl Into<String>) -> Decision {
@@ -42,6 +44,8 @@ impl Machine {
             Body::CommitConsumer(commit) => self.commit_consumer(index, &commit),
             Body::RemoveConsumer(remove) => self.remove_consumer(index, &remove),
             Body::TrimStreams(trim) => self.trim_streams(index, trim),
+            Body::MarkDigest => self.mark_digest(index),
+            Body::ReportDigest(report) => self.report_digest(index, &report),
             Body::Requests(_) => return Err(Stop::Halt("requests reached the control path".into())),
         };
         Ok(decision)
@@ -141,6 +145,32 @@ impl Machine {
             },
         );
         Decision::Registered(id)
+    }
+
+    fn mark_digest(&mut self, index: Index) -> Decision {
+        // This entry itself is not part of what is compared.
+        self.marked = Some((index, self.position.digest));
+        *self.comparison_mut() = Comparison {
+            mark: index,
+            found: BTreeMap::new(),
+        };
+        Decision::Done { index }
+    }
+
+    fn report_digest(&mut self, index: Index, report: &ReportDigest) -> Decision {
+        let mark = self.comparison().mark;
+        if report.mark != mark {
+            let reason = format!(
+                "digests are compared as of entry {mark}, and this report is as of entry {}",
+                report.mark
+            );
+            return refused("mark_superseded", reason);
+        }
+        if !self.catalog.nodes.contains_key(&report.node) {
+            return refused("unknown_node", format!("node {} was never registered", report.node));
+        }
+        self.comparison_mut().found.insert(report.node, report.digest);
+        Decision::Done { index }
     }
 
     fn apply_module_chunk(

@@ -81,7 +81,9 @@ impl Body {
             | Body::RaiseLevel(_)
             | Body::CommitConsumer(_)
             | Body::RemoveConsumer(_)
-            | Body::TrimStreams(_) => true,
+            | Body::TrimStreams(_)
+            | Body::MarkDigest
+            | Body::ReportDigest(_) => true,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod announce;
 mod changes;
+mod comparison;
 mod members;
 mod modules;
 mod retention;
@@ -79,6 +80,7 @@ impl Hands {
             .spawn("snapshots", upkeep::make_snapshots(self.clone()));
         self.environment.spawn("scans", upkeep::scan(self.clone()));
         self.environment.spawn_worker("room", upkeep::watch_room(self.clone()));
+        self.environment.spawn("comparison", comparison::run(self.clone()));
         self.environment.spawn("notes", upkeep::keep_notes(self.clone()));
         self.environment.spawn("retention", retention::run(self.clone()));
     }

@@ -147,3 +147,25 @@ async fn a_snapshot_that_is_damaged_is_made_anew_and_the_node_goes_on() {
     a.node.upkeep().scan().await.expect("and has a sound snapshot");
     stop(a).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_went_another_way_is_found_by_comparison_and_rebuilt() {
+    let mut world = World::new();
+    world.upkeep.scan_interval = std::time::Duration::from_millis(300);
+    let a = world.start("a", &[1], None).await;
+    let b = world.start("b", &[1], Some(&a.peer)).await;
+    let c = world.start_liar("c", &a.peer).await;
+    world.voters(&a, 3).await;
+    let change = world.plan(&[&a, &b, &c], 1).await;
+    world.switched(&a, change).await;
+    world.add(&[&a, &b, &c], 1).await;
+    // With the right code it comes to what the others hold.
+    let (c, reason) = world.start_again("c", c).await;
+    assert!(reason.contains("majority of the voters"), "{reason}");
+    world.agree(&[&a, &b, &c]).await;
+    assert_eq!(total(&c, Consistency::Linearizable).await.1, "1");
+    assert_eq!(world.add(&[&a, &b, &c], 1).await, "2");
+    for member in [a, b, c] {
+        stop(member).await;
+    }
+}

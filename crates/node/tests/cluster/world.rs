@@ -76,6 +76,17 @@ impl World {
     }
 
     pub async fn try_start(&self, name: &str, versions: &[u32], join: Option<&str>) -> Result<Member, StartError> {
+        self.try_start_with(name, registry(versions), join).await
+    }
+
+    /// A node whose version 1 adds something else than that of the others, although it says it is the same.
+    pub async fn start_liar(&self, name: &str, join: &str) -> Member {
+        let liar = NativeApplication::new("adder", Version(1), Adder(3));
+        let started = self.try_start_with(name, Registry::new(vec![liar]), Some(join)).await;
+        started.expect("the node starts")
+    }
+
+    async fn try_start_with(&self, name: &str, registry: Registry, join: Option<&str>) -> Result<Member, StartError> {
         let listener = self.environment.network.bind("127.0.0.1:0").await.expect("a port");
         let peer = listener.local_addr().to_string();
         let config = Config {
@@ -84,7 +95,7 @@ impl World {
             peer_address: peer.clone(),
             http_address: "127.0.0.1:1".to_owned(),
             join: join.map(str::to_owned),
-            registry: registry(versions),
+            registry,
             log: Default::default(),
             state: Default::default(),
             streams: Default::default(),
