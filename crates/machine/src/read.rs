@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::apply::{CommandContext, Tables, trap_failure};
 use crate::machine::{Machine, Stop};
 use crate::{
-    Applications, Call, CallError, CallOutcome, Context, Misuse, Read, ReadError, ReadValue, StateRead, limits,
+    Applications, Call, CallError, CallOutcome, Context, Misuse, Read, ReadError, ReadValue, StateRead,
 };
 
 impl Machine {
@@ -83,14 +83,19 @@ fn scan(
     limit: usize,
     reverse: bool,
 ) -> Result<ReadValue, ReadError> {
-    let limit = limit.min(limits::SCAN_ROWS_MAX);
-    // One more than asked for tells whether there are more; a scan cut short by its bytes has fewer.
-    let mut pairs: Vec<(Bytes, Bytes)> = context
-        .scan(table, start, end, limit + 1, reverse)
+    let pairs: Vec<(Bytes, Bytes)> = context
+        .scan(table, start, end, limit, reverse)
         .map_err(read_misuse)?;
-    let bytes: usize = pairs.iter().map(|(key, document)| key.len() + document.len()).sum();
-    let more = pairs.len() > limit || bytes >= limits::SCAN_BYTES_MAX;
-    pairs.truncate(limit);
+    // A scan gives fewer rows than were asked for when they are many or large, and conversion may have made them small
+    // again. Only a look behind the last one tells whether there are more.
+    let more = match pairs.last() {
+        None => false,
+        Some((last, _)) if reverse => !context.scan(table, start, Some(last), 1, true).map_err(read_misuse)?.is_empty(),
+        Some((last, _)) => {
+            let next = [last, &[0][..]].concat();
+            !context.scan(table, &next, end, 1, false).map_err(read_misuse)?.is_empty()
+        }
+    };
     Ok(ReadValue::Pairs { pairs, more })
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use environment::Environment;
 use environment::channel::{mpsc, oneshot};
 use machine::codec::Codec;
-use machine::{Body, Decision, Entry, Output, PackedRequest, Reply, SubmitError, TimeMs, limits as log_limits, pack};
+use machine::{Body, Decision, Entry, Output, PackedRequest, Reply, SubmitError, Term, TimeMs, limits as log_limits, pack};
 
 use crate::limits::{ENTRIES_IN_FLIGHT_MAX, ENTRY_PACK_BYTES, REQUESTS_WAITING_BYTES_MAX, REQUESTS_WAITING_MAX};
 use crate::raft::{Applied, Group, GroupError, Proposal};
@@ -30,6 +30,8 @@ pub enum Event {
 /// A request that waits for its reply.
 pub struct Submission {
     request: PackedRequest,
+    /// The term in which this node led when it took the request: it goes into the log in that one or not at all.
+    reign: Term,
     reply: oneshot::Sender<Result<Reply, SubmitError>>,
     _place: Place,
 }
@@ -65,6 +67,7 @@ impl Admission {
     pub fn admit(
         &self,
         request: PackedRequest,
+        reign: Term,
     ) -> Result<(Submission, oneshot::Receiver<Result<Reply, SubmitError>>), SubmitError> {
         let bytes = request.0.len();
         let requests = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
@@ -81,6 +84,7 @@ impl Admission {
         Ok((
             Submission {
                 request,
+                reign,
                 reply,
                 _place: place,
             },
@@ -160,16 +164,19 @@ impl Driver {
             bytes += submission.request.0.len();
             bytes <= ENTRY_PACK_BYTES
         };
+        let Some(reign) = self.waiting.first().map(|first| first.reign) else {
+            return;
+        };
         let count = self.waiting.iter().take(log_limits::ENTRY_COMMANDS_MAX).take_while({
             let mut fits = fits;
-            move |submission| fits(submission)
+            move |submission| submission.reign == reign && fits(submission)
         });
         let count = count.count().max(1);
         let rest = self.waiting.split_off(count.min(self.waiting.len()));
         let now = std::mem::replace(&mut self.waiting, rest);
         let requests: Vec<PackedRequest> = now.iter().map(|submission| submission.request.clone()).collect();
         let payload = pack(self.stamp(), &requests);
-        match self.group.propose(payload.into()).await {
+        match self.group.propose_in(reign, payload.into()).await {
             Ok(proposal) => {
                 self.in_flight += 1;
                 let (group, settled) = (self.group.clone(), self.events_back.clone());

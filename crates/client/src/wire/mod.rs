@@ -13,10 +13,11 @@ pub mod v1;
 pub use code::{Code, Retry};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
 pub use v1::{
-    ApplicationInfo, ApplicationList, Blocker, ChangeEvent, ChangeKind, ChangeList, ChangeRecord, CodeSource,
-    CommandOutcome, CommandReply, CommandSpec, Consistency, ConsistencyParameter, EventRecord, EventsParameters,
-    Health, InvalidConsistency, Manifest, ManifestError, Member, ModuleStored, Named, NodeReadiness, PieceParameters,
-    PlanRequest, Planned, QueryOutcome, QueryReply, Role, Row, RowAnswer, Rows, RowsParameters, SEQUENCE_HEADER,
-    SESSION_HEADER, SessionOpened, SnapshotFile, SnapshotRecord, Stage, Status, StepRequest, StepTaken, TableSpec,
-    VerifyRecord, VersionInfo, VersionSwitch,
+    ApplicationInfo, ApplicationList, BATCH_MEDIA_TYPE, BatchAnswer, BatchCommand, BatchOutcome, Blocker, ChangeEvent,
+    ChangeKind, ChangeList, ChangeRecord, CodeSource, CommandOutcome, CommandReply, CommandSpec, Consistency,
+    ConsistencyParameter, ErrorInfo, ErrorList, EventRecord, EventsParameters, Health, InvalidConsistency, Manifest,
+    ManifestError, Member, MemberList, ModuleStored, Named, NodeReadiness, PieceParameters, PlanRequest, Planned, QueryOutcome,
+    QueryReply, Role, Row, RowAnswer, Rows, RowsParameters, SEQUENCE_HEADER, SESSION_HEADER, SessionOpened, SnapshotFile, SnapshotRecord, Stage,
+    Status, StepRequest, StepTaken, StreamInfo, StreamList, TableList, TableSpec, VerifyRecord, VersionInfo, VersionSwitch,
+    WatchRecord, Watched,
 };

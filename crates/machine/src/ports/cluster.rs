@@ -284,6 +284,11 @@ pub struct Scanned {
 pub trait Cluster: Send + Sync {
     /// Brings a request into the log and waits for its reply. Only the leader takes it.
     fn submit(&self, request: Request) -> Pending<'_, Result<Reply, SubmitError>>;
+    /// Brings requests into the log in their order; the answers stand in the same order. Only the leader takes them, and
+    /// only for as long as it leads without a break: whatever happens, those that are ever applied are the first of
+    /// them, each behind the one before it. So once one is answered with anything but a reply or
+    /// [`SubmitError::OutcomeUnknown`], it was not applied, and none behind it was or will be.
+    fn submit_in_order(&self, requests: Vec<Request>) -> Vec<Pending<'_, Result<Reply, SubmitError>>>;
     /// Brings a control entry into the log and waits for what came of it. Only the leader takes it.
     fn propose(&self, body: Body) -> Pending<'_, Result<Decision, SubmitError>>;
     /// Reads, at any node.

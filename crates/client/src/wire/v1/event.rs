@@ -6,6 +6,7 @@ use super::content;
 
 /// The query string of `GET /v1/streams/{stream}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct EventsParameters {
     /// First offset.
     #[serde(default)]
@@ -16,6 +17,28 @@ pub struct EventsParameters {
     /// Go on with new events as they come.
     #[serde(default)]
     pub follow: bool,
+}
+
+/// A stream as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StreamInfo {
+    /// Its name, which begins with the application's and a dot.
+    pub name: String,
+    /// The application that emits it.
+    pub application: String,
+    /// The offset that its next event will have: as many events were ever emitted.
+    pub end: u64,
+}
+
+/// `GET /v1/streams`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StreamList {
+    /// The index that the answer shows at least.
+    pub index: u64,
+    /// By name.
+    pub streams: Vec<StreamInfo>,
 }
 
 /// An event: one line of NDJSON, or the data of one server-sent event. The key stands in `key` (or `key_base64`, or
@@ -34,6 +57,8 @@ pub struct EventRecord {
 }
 
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = EventRecord))]
 struct EventJson {
     offset: u64,
     time_ms: u64,
@@ -46,10 +71,14 @@ struct EventJson {
         deserialize_with = "content::present",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     value: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
 }
+
+#[cfg(feature = "openapi")]
+super::schema::shown_as!(EventRecord as "EventRecord" in EventJson);
 
 impl From<EventRecord> for EventJson {
     fn from(from: EventRecord) -> Self {
