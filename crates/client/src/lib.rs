@@ -21,5 +21,5 @@ pub use admin::{Admin, ChangeWatch, Events};
 pub use client::{Client, Traced};
 pub use counters::Counts;
 pub use error::Error;
-pub use http::{Http, HttpRequest, HttpResponse, Lines, Repeat};
+pub use http::{Begun, Http, HttpRequest, HttpResponse, Lines, Repeat};
 pub use options::Options;

@@ -18,3 +18,9 @@ mod timer;
 
 pub use edge::{Drained, Edge, EdgeHandle, EdgeOptions, ModuleCheck};
 pub use limits::Limits;
+
+/// The description of the HTTP API that every node serves at `/v1/openapi.json`: OpenAPI 3.1, made from the handlers.
+#[must_use]
+pub fn openapi() -> bytes::Bytes {
+    http::openapi_text()
+}

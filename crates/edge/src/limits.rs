@@ -79,3 +79,16 @@ pub(crate) const REROUTE_PAUSE_MAX: Duration = Duration::from_millis(500);
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The wait before a stream that said it had grown, and had not, is asked again.
 pub(crate) const FOLLOW_PAUSE: Duration = Duration::from_millis(50);
+/// Bytes of a batch of commands.
+pub(crate) const BATCH_BYTES_MAX: usize = 8 << 20;
+/// Commands of a batch: as many as one entry takes, and as many replies as a session remembers, so that a batch that is
+/// sent again finds all of its first answers.
+pub(crate) const BATCH_COMMANDS_MAX: usize = machine::limits::ENTRY_COMMANDS_MAX;
+/// Answers to a batch that are known and not yet written.
+pub(crate) const BATCH_ANSWERS_WAITING_MAX: usize = 256;
+/// Bytes of answers to a batch that are written at once, about.
+pub(crate) const BATCH_CHUNK_BYTES: usize = 64 << 10;
+/// How often a watcher looks at what nothing announces: a leader that is lost, a node that parks.
+pub(crate) const WATCH_PAUSE: Duration = Duration::from_millis(500);
+/// Streams that are listed at once.
+pub(crate) const STREAMS_LISTED_MAX: usize = 10_000;

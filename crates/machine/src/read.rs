@@ -4,9 +4,7 @@ use bytes::Bytes;
 
 use crate::apply::{CommandContext, Tables, trap_failure};
 use crate::machine::{Machine, Stop};
-use crate::{
-    Applications, Call, CallError, CallOutcome, Context, Misuse, Read, ReadError, ReadValue, StateRead,
-};
+use crate::{Applications, Call, CallError, CallOutcome, Context, Misuse, Read, ReadError, ReadValue, StateRead};
 
 impl Machine {
     /// Answers a read. Documents come in the shape of the version in force, whatever shape they lie in.
@@ -83,17 +81,21 @@ fn scan(
     limit: usize,
     reverse: bool,
 ) -> Result<ReadValue, ReadError> {
-    let pairs: Vec<(Bytes, Bytes)> = context
-        .scan(table, start, end, limit, reverse)
-        .map_err(read_misuse)?;
+    let pairs: Vec<(Bytes, Bytes)> = context.scan(table, start, end, limit, reverse).map_err(read_misuse)?;
     // A scan gives fewer rows than were asked for when they are many or large, and conversion may have made them small
     // again. Only a look behind the last one tells whether there are more.
     let more = match pairs.last() {
         None => false,
-        Some((last, _)) if reverse => !context.scan(table, start, Some(last), 1, true).map_err(read_misuse)?.is_empty(),
+        Some((last, _)) if reverse => !context
+            .scan(table, start, Some(last), 1, true)
+            .map_err(read_misuse)?
+            .is_empty(),
         Some((last, _)) => {
             let next = [last, &[0][..]].concat();
-            !context.scan(table, &next, end, 1, false).map_err(read_misuse)?.is_empty()
+            !context
+                .scan(table, &next, end, 1, false)
+                .map_err(read_misuse)?
+                .is_empty()
         }
     };
     Ok(ReadValue::Pairs { pairs, more })

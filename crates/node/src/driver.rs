@@ -10,7 +10,9 @@ use bytes::Bytes;
 use environment::Environment;
 use environment::channel::{mpsc, oneshot};
 use machine::codec::Codec;
-use machine::{Body, Decision, Entry, Output, PackedRequest, Reply, SubmitError, Term, TimeMs, limits as log_limits, pack};
+use machine::{
+    Body, Decision, Entry, Output, PackedRequest, Reply, SubmitError, Term, TimeMs, limits as log_limits, pack,
+};
 
 use crate::limits::{ENTRIES_IN_FLIGHT_MAX, ENTRY_PACK_BYTES, REQUESTS_WAITING_BYTES_MAX, REQUESTS_WAITING_MAX};
 use crate::raft::{Applied, Group, GroupError, Proposal};

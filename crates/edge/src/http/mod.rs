@@ -1,27 +1,36 @@
-//! The HTTP API under `/v1`: one file for each resource, errors as problem details.
+//! The HTTP API under `/v1`: one file for each resource, all of them in the table of `routes.rs`, errors as problem
+//! details.
 
 mod apps;
+mod batch;
 mod body;
 mod changes;
 mod commands;
+mod cursor;
+mod docs;
+mod errors;
 mod extract;
 mod feed;
+mod members;
 mod modules;
+mod openapi;
 pub(crate) mod problem;
+mod problems;
 mod queries;
+mod routes;
 mod sessions;
 mod snapshots;
 mod status;
 mod streams;
 mod tables;
+mod watch;
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
 use bytes::Bytes;
 use client::wire::Code;
 use environment::channel::Semaphore;
@@ -35,6 +44,9 @@ use crate::forward::Forward;
 use crate::limits::{self, Limits};
 use crate::router::{Routed, Router, Work};
 use crate::stop::Stop;
+
+pub(crate) use openapi::text as openapi_text;
+pub(crate) use routes::routes;
 
 /// In the answer to a write: the entry that decided it, so that a node that passes the answer on can wait until its own
 /// state shows it.
@@ -51,53 +63,6 @@ pub(crate) struct Api {
     stopping: Stop,
     binary: String,
     meter: MeterNumber,
-}
-
-/// Every route there is.
-pub(crate) fn routes(api: Arc<Api>) -> axum::Router {
-    axum::Router::new()
-        .route("/v1/apps", get(apps::list))
-        .route("/v1/apps/{app}", get(apps::show))
-        .route("/v1/apps/{app}/commands/{command}", post(commands::submit))
-        .route("/v1/apps/{app}/queries/{query}", post(queries::ask))
-        .route("/v1/apps/{app}/tables/{table}/rows", get(tables::rows))
-        .route("/v1/apps/{app}/tables/{table}/rows/{key}", get(tables::row))
-        .route("/v1/changes", get(changes::list).post(changes::plan))
-        .route("/v1/changes/{change}", get(changes::show))
-        .route("/v1/changes/{change}/watch", get(changes::watch))
-        .route("/v1/changes/{change}/{step}", post(changes::step))
-        .route("/v1/modules/{module}", put(modules::store))
-        .route("/v1/sessions", post(sessions::open))
-        .route("/v1/snapshots", post(snapshots::make))
-        .route("/v1/snapshots/{index}/files/{file}", get(snapshots::piece))
-        .route("/v1/status", get(status::show))
-        .route("/v1/streams/{stream}", get(streams::read))
-        .route("/v1/verify", post(snapshots::verify))
-        .route("/healthz", get(status::alive))
-        .route("/readyz", get(status::ready))
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method)
-        .with_state(api)
-}
-
-async fn no_such_path(uri: Uri) -> Refusal {
-    Refusal::new(
-        Code::NotFound,
-        format!(
-            "there is nothing at {:?}: the API's paths begin with /v1, and /v1/status is one of them",
-            uri.path()
-        ),
-    )
-}
-
-async fn no_such_method(method: Method, uri: Uri) -> Refusal {
-    Refusal::new(
-        Code::MethodNotAllowed,
-        format!(
-            "{:?} does not take {method}: the header Allow names what it takes",
-            uri.path()
-        ),
-    )
 }
 
 impl Api {

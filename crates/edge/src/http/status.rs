@@ -4,14 +4,31 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderName, StatusCode, header};
 use client::wire;
 use client::wire::{Health, Member};
 
 use super::Api;
+use super::problems::{ANY, problems};
 use crate::limits::READY_LAG_MAX;
 
+problems!(ShowProblems: ANY);
+problems!(AliveProblems: ANY);
+problems!(ReadyProblems: ANY);
+
+/// A node's view of itself and its cluster
+///
+/// Role, leader, term, how far its log and its state have come, the digest of its state, and the members.
+#[utoipa::path(
+    get, path = "/v1/status", tag = "cluster", operation_id = "show_status",
+    responses((status = 200, description = "As the node that is asked sees it.", body = wire::Status), ShowProblems),
+)]
 pub(super) async fn show(State(api): State<Arc<Api>>) -> Json<wire::Status> {
+    Json(of_node(&api))
+}
+
+/// The status in the API's words.
+pub(super) fn of_node(api: &Api) -> wire::Status {
     let status = api.cluster.status();
     let catalog = api.cluster.catalog();
     let members = status.members.iter().map(|member| {
@@ -27,7 +44,7 @@ pub(super) async fn show(State(api): State<Arc<Api>>) -> Json<wire::Status> {
             binary: known.map(|node| node.binary.clone()).unwrap_or_default(),
         }
     });
-    Json(wire::Status {
+    wire::Status {
         node: status.node.0,
         name: catalog.node_name(status.node),
         cluster: format!("{:016x}", status.cluster.0),
@@ -43,8 +60,12 @@ pub(super) async fn show(State(api): State<Arc<Api>>) -> Json<wire::Status> {
         level: status.level.0,
         members: members.collect(),
         parked: status.parked,
-    })
+    }
 }
+
+/// The health of a moment ago is nobody's business.
+type HealthHeaders = [(HeaderName, &'static str); 1];
+const NOT_KEPT: HealthHeaders = [(header::CACHE_CONTROL, "no-store")];
 
 fn show_role(role: machine::Role) -> wire::Role {
     match role {
@@ -55,13 +76,32 @@ fn show_role(role: machine::Role) -> wire::Role {
     }
 }
 
-/// The process answers: whoever restarts what is dead need do nothing.
-pub(super) async fn alive() -> Json<Health> {
-    Json(Health { ok: true, reason: None })
+/// Whether the process lives
+///
+/// For whoever restarts what is dead (a Kubernetes `livenessProbe`). It is true also of a node that waits for a leader,
+/// catches up or is parked: to restart it would not help.
+#[utoipa::path(
+    get, path = "/healthz", tag = "health", operation_id = "alive",
+    responses((status = 200, description = "It answers.", body = Health), AliveProblems),
+)]
+pub(super) async fn alive() -> (HealthHeaders, Json<Health>) {
+    (NOT_KEPT, Json(Health { ok: true, reason: None }))
 }
 
-/// The node can serve: whoever spreads requests may send some here.
-pub(super) async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, Json<Health>) {
+/// Whether the node can serve
+///
+/// For whoever spreads requests (a load balancer, a Kubernetes `readinessProbe`): 503 with the reason when the node is
+/// parked, knows no leader, lags behind, or stops.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health", operation_id = "ready",
+    responses(
+        (status = 200, description = "Send requests here.", body = Health, example = json!({"ok": true})),
+        (status = 503, description = "Send them elsewhere; `reason` says why.", body = Health,
+         example = json!({"ok": false, "reason": "the node stops"})),
+        ReadyProblems,
+    ),
+)]
+pub(super) async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, HealthHeaders, Json<Health>) {
     let status = api.cluster.status();
     let lag = status.committed.0.saturating_sub(status.applied.0);
     let reason = if api.stopping.is_said() {
@@ -85,5 +125,5 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, Json<Heal
         ok: reason.is_none(),
         reason,
     };
-    (code, Json(health))
+    (code, NOT_KEPT, Json(health))
 }

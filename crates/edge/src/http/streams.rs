@@ -1,28 +1,99 @@
-//! `GET /v1/streams/{stream}`
+//! `GET /v1/streams` and `GET /v1/streams/{stream}`
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
-use client::wire::{EventRecord, EventsParameters};
+use client::wire::{Code, EventRecord, EventsParameters, StreamInfo, StreamList};
 use futures::FutureExt;
-use machine::{Event, EventPage, Offset};
+use machine::{Event, EventPage, Offset, ReadError};
 
 use super::Api;
 use super::extract::{Parameters, UrlPath, UrlQuery};
-use super::feed::{Feed, Form};
+use super::feed::{Feed, Form, last_event_id};
+use super::problems::{ANY, problems};
 use crate::codes::{self, Refusal};
-use crate::limits::{EVENT_PAGE_BYTES, FOLLOW_PAUSE};
-
-/// The header with which a client of server-sent events resumes.
-const LAST_EVENT_HEADER: &str = "last-event-id";
+use crate::limits::{EVENT_PAGE_BYTES, FOLLOW_PAUSE, STREAMS_LISTED_MAX};
 
 impl Parameters for EventsParameters {
     const NAMES: &'static [&'static str] = &["from", "limit", "follow"];
 }
 
+problems!(ListProblems: ANY, &[Code::Unavailable, Code::TooLarge]);
+problems!(ReadProblems: ANY, &[Code::UnknownStream, Code::Unavailable]);
+
+/// All streams
+///
+/// Those that any kept version of an application emits, each with its end.
+#[utoipa::path(
+    get, path = "/v1/streams", tag = "streams", operation_id = "list_streams",
+    responses((status = 200, description = "By name.", body = StreamList), ListProblems),
+)]
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Result<Json<StreamList>, Refusal> {
+    // The index is taken first: what the streams show is then never older than it says.
+    let index = api.cluster.status().applied.0;
+    let catalog = api.cluster.catalog();
+    let mut names = BTreeMap::new();
+    for (application, known) in &catalog.applications {
+        for version in known.versions.values() {
+            names.extend(
+                version
+                    .manifest
+                    .streams
+                    .iter()
+                    .map(|stream| (stream.clone(), application.clone())),
+            );
+        }
+    }
+    if names.len() > STREAMS_LISTED_MAX {
+        return Err(Refusal::new(
+            Code::TooLarge,
+            format!(
+                "{} streams are more than are listed at once: `GET /v1/apps` names them",
+                names.len()
+            ),
+        ));
+    }
+    let mut streams = Vec::with_capacity(names.len());
+    for (name, application) in names {
+        // Nothing lies behind the end of a stream, so that only the end is read.
+        match api.cluster.events(name.clone(), Offset(u64::MAX), 0).await {
+            Ok(page) => streams.push(StreamInfo {
+                name,
+                application,
+                end: page.end.0,
+            }),
+            // Its last version was collected a moment ago.
+            Err(ReadError::UnknownStream(_)) => {}
+            Err(error) => return Err(codes::of_read(&error)),
+        }
+    }
+    Ok(Json(StreamList { index, streams }))
+}
+
+/// Read or follow a stream
+///
+/// Events from an offset on, in order and without gaps: as lines of JSON, or as server-sent events with
+/// `Accept: text/event-stream`, where each event's id is its offset. With `Last-Event-ID`, which browsers send by
+/// themselves, it goes on behind that event, and `from` does not count.
+#[utoipa::path(
+    get, path = "/v1/streams/{stream}", tag = "streams", operation_id = "read_stream",
+    params(
+        ("stream" = String, Path, description = "The stream's name.", example = "ledger.transfers"),
+        EventsParameters,
+        ("Last-Event-ID" = Option<u64>, Header, description = "The offset of the last event that came."),
+    ),
+    responses(
+        (status = 200, description = "Events.", content(
+            (EventRecord = "application/x-ndjson"), (EventRecord = "text/event-stream"),
+        )),
+        ReadProblems,
+    ),
+)]
 pub(super) async fn read(
     State(api): State<Arc<Api>>,
     UrlPath(stream): UrlPath<String>,
@@ -46,16 +117,13 @@ pub(super) async fn read(
     }))
 }
 
+/// The offset behind the last event that the client has seen, if it says so.
 fn resumed(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
-    let Some(value) = headers.get(LAST_EVENT_HEADER) else {
-        return Ok(None);
-    };
-    let last = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
-    match last.and_then(|last| last.checked_add(1)) {
-        Some(next) => Ok(Some(next)),
-        None => Err(Refusal::malformed(format!(
-            "{LAST_EVENT_HEADER} {value:?} is no offset: send the id of the last event that came"
-        ))),
+    match last_event_id(headers)? {
+        None => Ok(None),
+        Some(last) => last.checked_add(1).map(Some).ok_or_else(|| {
+            Refusal::malformed("no event can be the last: send the id of the last event that came as last-event-id")
+        }),
     }
 }
 

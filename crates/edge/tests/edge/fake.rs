@@ -334,6 +334,29 @@ impl Cluster for Fake {
         })
     }
 
+    fn submit_in_order(&self, requests: Vec<Request>) -> Vec<Pending<'_, Result<Reply, SubmitError>>> {
+        let mut refused = None;
+        let mut answer = |request: Request| -> Pending<'_, Result<Reply, SubmitError>> {
+            let waits = request.command == "wait";
+            let answer = match &refused {
+                Some(error) => Err(SubmitError::clone(error)),
+                None => self.answer(request),
+            };
+            match &answer {
+                Ok(_) | Err(SubmitError::OutcomeUnknown(_)) => {}
+                Err(error) => refused = Some(error.clone()),
+            }
+            Box::pin(async move {
+                // It is applied, and its answer still on the way.
+                if waits && answer.is_ok() {
+                    self.gate.acquire().await.unwrap().forget();
+                }
+                answer
+            })
+        };
+        requests.into_iter().map(&mut answer).collect()
+    }
+
     fn propose(&self, body: Body) -> Pending<'_, Result<Decision, SubmitError>> {
         Box::pin(async move { self.decide(body) })
     }

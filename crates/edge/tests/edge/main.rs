@@ -1,8 +1,10 @@
 //! The edge over real sockets, in front of a cluster whose answers the tests decide.
 
+mod batch;
 mod browser;
 mod changes;
 mod commands;
+mod description;
 mod drain;
 mod fake;
 mod framer;
@@ -14,6 +16,7 @@ mod real_client;
 mod routing;
 mod snapshots;
 mod streams;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;

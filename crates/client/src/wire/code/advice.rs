@@ -25,7 +25,9 @@ impl Code {
             Code::MigrationFailed => {
                 "The detail names row and shapes: mend the row, or the application's migrate in a further version."
             }
-            Code::NotLeader => "Send the request to the node that leader_http names, or leave it to any node to pass on.",
+            Code::NotLeader => {
+                "Send the request to the node that leader_http names, or leave it to any node to pass on."
+            }
             Code::NoLeader => {
                 "Repeat it after a pause. If it stays so, see GET /v1/status: a majority of the voters must be up and \
                  reach each other."
@@ -44,18 +46,24 @@ impl Code {
             }
             Code::VersionUnsupported => "Use a client of the nodes' release, or of one next to it.",
             Code::WrongCluster => "Check the address: the node answers for another cluster than the one meant.",
-            Code::Internal => "Please report it with the node's log. Repeat a write only under its session and sequence.",
+            Code::Internal => {
+                "Please report it with the node's log. Repeat a write only under its session and sequence."
+            }
             Code::Timeout => "Read again, or at another node.",
             Code::NotFound => "Check the path against GET /v1/openapi.json.",
             Code::MethodNotAllowed => "Use a method that the header Allow names.",
             Code::UnsupportedMediaType => "Send the body in a content type that the detail names.",
+            Code::DiskFull => "Make room on the node's disk: it takes writes again by itself. Reads are still answered.",
             Code::UnknownTable => "Check the name against GET /v1/apps/{app}/tables.",
             Code::UnknownStream => "Check the name against GET /v1/streams: a stream is named APPLICATION.NAME.",
             Code::UnknownQuery => "Check the name against the manifest of the version in force: GET /v1/apps/{app}.",
             Code::UnknownChange => "Check the number against GET /v1/changes; old changes are no longer kept.",
             Code::RowNotFound => "Nothing, if it may be missing; else check the key.",
+            Code::UnknownSnapshot => "Make one with POST /v1/snapshots, and read its files at the node that made it.",
             Code::ModuleInvalid => "Mend the module: the detail says what it must not be, hold or import.",
-            Code::ModuleDigestMismatch => "Send it again: the bytes changed on the way, or the digest is another file's.",
+            Code::ModuleDigestMismatch => {
+                "Send it again: the bytes changed on the way, or the digest is another file's."
+            }
             Code::ModuleIncomplete => "Send the module again (PUT /v1/modules/{sha256}): what has arrived is kept.",
             Code::ManifestInvalid => "Mend the manifest: the detail says where it contradicts itself.",
             Code::ChangeRefused => "The detail says what stands against it; GET /v1/changes shows what runs.",

@@ -155,7 +155,10 @@ mod tests {
             code: Some(Code::Overloaded),
             detail: "full".into(),
         };
-        check(&failed, r#"{"line":2,"outcome":"failed","code":"overloaded","detail":"full"}"#);
+        check(
+            &failed,
+            r#"{"line":2,"outcome":"failed","code":"overloaded","detail":"full"}"#,
+        );
     }
 
     #[test]

@@ -14,12 +14,7 @@ macro_rules! shown_as {
                 $name.into()
             }
 
-            fn schemas(
-                schemas: &mut Vec<(
-                    String,
-                    utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>,
-                )>,
-            ) {
+            fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
                 <$json as utoipa::ToSchema>::schemas(schemas);
             }
         }
@@ -34,7 +29,9 @@ impl utoipa::PartialSchema for Code {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         utoipa::openapi::ObjectBuilder::new()
             .schema_type(utoipa::openapi::Type::String)
-            .description(Some("The stable name of an error: what programs go by. GET /v1/errors explains each."))
+            .description(Some(
+                "The stable name of an error: what programs go by. GET /v1/errors explains each.",
+            ))
             .enum_values(Some(Code::ALL.iter().map(|code| code.name())))
             .into()
     }
