@@ -17,7 +17,7 @@ pub mod limits;
 mod options;
 pub mod wire;
 
-pub use admin::{Admin, ChangeWatch, Events};
+pub use admin::{Admin, ChangeWatch, Events, Watch};
 pub use client::{Client, Traced};
 pub use counters::Counts;
 pub use error::Error;

@@ -71,6 +71,9 @@ pub(crate) const MODULES_AT_ONCE: usize = 2;
 pub(crate) const CATCH_UP_TIME_MAX: Duration = Duration::from_secs(2);
 /// Entries between what is committed and what is applied up to which a node calls itself ready.
 pub(crate) const READY_LAG_MAX: u64 = 10_000;
+/// How long a leader and a majority may take to confirm that a node which calls itself ready reaches them. Less than the
+/// second that Kubernetes gives a probe.
+pub(crate) const READY_TIME_MAX: Duration = Duration::from_millis(800);
 /// The first wait between two attempts to route a request; each next one is twice as long.
 pub(crate) const REROUTE_PAUSE: Duration = Duration::from_millis(20);
 /// The longest wait between two attempts to route a request.

@@ -240,3 +240,6 @@ pub fn submit_error(error: GroupError, group: &Group) -> SubmitError {
         GroupError::Refused(reason) => SubmitError::Unavailable(reason),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -229,6 +229,10 @@ impl Cluster for Handle {
         Box::pin(self.read_here(read, consistency))
     }
 
+    fn fresh(&self) -> Pending<'_, Result<Index, ReadError>> {
+        Box::pin(self.freshness.index())
+    }
+
     fn events(&self, stream: String, from: Offset, bytes_max: usize) -> Pending<'_, Result<EventPage, ReadError>> {
         Box::pin(self.readers.events(stream, from, bytes_max))
     }

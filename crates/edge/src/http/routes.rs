@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::http::{Method, Uri};
 use axum::routing::{get, post, put};
-use client::wire::{Code, Problem};
+use client::wire::{Code, Consistency, Problem};
 use utoipa::OpenApi;
 
 use super::{
@@ -18,7 +18,7 @@ macro_rules! routes {
     ($($method:ident $path:literal => $module:ident::$handler:ident;)*) => {
         /// What the handlers say of themselves.
         #[derive(OpenApi)]
-        #[openapi(paths($($module::$handler),*), components(schemas(Problem)))]
+        #[openapi(paths($($module::$handler),*), components(schemas(Problem, Consistency)))]
         pub(super) struct Described;
 
         fn table() -> axum::Router<Arc<Api>> {

@@ -18,9 +18,9 @@ impl Parameters for PieceParameters {
     const NAMES: &'static [&'static str] = &["from"];
 }
 
-problems!(MakeProblems: ANY, &[Code::ReadUnconfirmed, Code::Unavailable, Code::DiskFull]);
+problems!(MakeProblems: ANY, &[Code::ReadUnconfirmed, Code::Unavailable]);
 problems!(PieceProblems: ANY, &[Code::UnknownSnapshot, Code::Unavailable]);
-problems!(VerifyProblems: ANY, &[Code::ReadUnconfirmed, Code::Unavailable, Code::DiskFull]);
+problems!(VerifyProblems: ANY, &[Code::ReadUnconfirmed, Code::Unavailable]);
 
 /// Make a snapshot
 ///

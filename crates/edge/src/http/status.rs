@@ -7,10 +7,11 @@ use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use client::wire;
 use client::wire::{Health, Member};
+use environment::timeout;
 
 use super::Api;
 use super::problems::{ANY, problems};
-use crate::limits::READY_LAG_MAX;
+use crate::limits::{READY_LAG_MAX, READY_TIME_MAX};
 
 problems!(ShowProblems: ANY);
 problems!(AliveProblems: ANY);
@@ -63,6 +64,38 @@ pub(super) fn of_node(api: &Api) -> wire::Status {
     }
 }
 
+/// Why the node, by what it knows of itself, cannot serve.
+fn not_ready(api: &Api) -> Option<String> {
+    let status = api.cluster.status();
+    let lag = status.committed.0.saturating_sub(status.applied.0);
+    if api.stopping.is_said() {
+        Some("the node stops".to_owned())
+    } else if let Some(parked) = status.parked {
+        Some(format!("the node is parked at index {}: {parked}", status.applied))
+    } else if status.leader.is_none() {
+        Some("no leader is known: a majority of the voters must be up and reach each other".to_owned())
+    } else if lag > READY_LAG_MAX {
+        Some(format!(
+            "the node is {lag} entries behind what is committed, and catches up"
+        ))
+    } else {
+        None
+    }
+}
+
+/// A node that is cut off from the others takes the last leader that it has heard of for the leader, for as long as it
+/// is: only an answer says that it is not.
+async fn unconfirmed(api: &Api) -> Option<String> {
+    match timeout(&api.environment, READY_TIME_MAX, api.cluster.fresh()).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(format!(
+            "no leader confirmed within {} ms that this node reaches it and a majority of the voters",
+            READY_TIME_MAX.as_millis()
+        )),
+    }
+}
+
 /// The health of a moment ago is nobody's business.
 type HealthHeaders = [(HeaderName, &'static str); 1];
 const NOT_KEPT: HealthHeaders = [(header::CACHE_CONTROL, "no-store")];
@@ -91,7 +124,7 @@ pub(super) async fn alive() -> (HealthHeaders, Json<Health>) {
 /// Whether the node can serve
 ///
 /// For whoever spreads requests (a load balancer, a Kubernetes `readinessProbe`): 503 with the reason when the node is
-/// parked, knows no leader, lags behind, or stops.
+/// parked, knows no leader or does not reach it and a majority, lags behind, or stops.
 #[utoipa::path(
     get, path = "/readyz", tag = "health", operation_id = "ready",
     responses(
@@ -102,20 +135,9 @@ pub(super) async fn alive() -> (HealthHeaders, Json<Health>) {
     ),
 )]
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, HealthHeaders, Json<Health>) {
-    let status = api.cluster.status();
-    let lag = status.committed.0.saturating_sub(status.applied.0);
-    let reason = if api.stopping.is_said() {
-        Some("the node stops".to_owned())
-    } else if let Some(parked) = status.parked {
-        Some(format!("the node is parked at index {}: {parked}", status.applied))
-    } else if status.leader.is_none() {
-        Some("no leader is known: a majority of the voters must be up and reach each other".to_owned())
-    } else if lag > READY_LAG_MAX {
-        Some(format!(
-            "the node is {lag} entries behind what is committed, and catches up"
-        ))
-    } else {
-        None
+    let reason = match not_ready(&api) {
+        None => unconfirmed(&api).await,
+        reason => reason,
     };
     let code = match reason {
         None => StatusCode::OK,

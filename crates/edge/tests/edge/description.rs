@@ -43,6 +43,10 @@ fn matches(template: &str, path: &str) -> bool {
 
 /// Every problem that any test meets must be one that its operation names.
 pub fn check_documented(method: &str, target: &str, answer: &Answer) {
+    // Whatever is no operation is answered before one.
+    if answer.status == 405 {
+        return;
+    }
     let is_problem = answer
         .headers
         .get("content-type")
@@ -59,10 +63,7 @@ pub fn check_documented(method: &str, target: &str, answer: &Answer) {
         .min_by_key(|(_, template, _)| template.matches('{').count());
     let Some((_, template, operation)) = found else {
         let code = json["code"].as_str().unwrap();
-        assert!(
-            ["not_found", "method_not_allowed"].contains(&code),
-            "{method} {target}: {code}"
-        );
+        assert_eq!(code, "not_found", "{method} {target}");
         return;
     };
     let named = (answer.status.to_string(), json["code"].as_str().unwrap().to_owned());

@@ -29,6 +29,8 @@ pub struct State {
     pub applied: Index,
     pub committed: Index,
     pub parked: Option<String>,
+    /// Nobody confirms reads.
+    pub cut_off: bool,
     pub catalog: Catalog,
     /// Answers for the next submits, before the usual ones.
     pub submits: VecDeque<Result<Reply, SubmitError>>,
@@ -129,6 +131,7 @@ impl Fake {
                 applied: Index(10),
                 committed: Index(10),
                 parked: None,
+                cut_off: false,
                 catalog: catalog(),
                 submits: VecDeque::new(),
                 decisions: VecDeque::new(),
@@ -363,6 +366,14 @@ impl Cluster for Fake {
 
     fn read(&self, read: Read, consistency: Consistency) -> Pending<'_, Result<ReadAnswer, ReadError>> {
         Box::pin(async move { self.look(read, consistency) })
+    }
+
+    fn fresh(&self) -> Pending<'_, Result<Index, ReadError>> {
+        Box::pin(async move {
+            // A node that is cut off asks, and nobody answers.
+            self.until(|state| !state.cut_off).await;
+            Ok(self.state.lock().applied)
+        })
     }
 
     fn events(&self, stream: String, from: Offset, bytes_max: usize) -> Pending<'_, Result<EventPage, ReadError>> {

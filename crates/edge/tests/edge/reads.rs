@@ -93,7 +93,7 @@ async fn errors_of_reads_have_their_codes() {
         (ReadError::Unavailable("parked".into()), 503, "unavailable"),
     ] {
         served.fake.state.lock().reads.push_back(Err(error));
-        let answer = served.browser.get("/v1/apps/ledger/tables/accounts/rows").await;
+        let answer = served.browser.post("/v1/apps/ledger/queries/total", "").await;
         assert_eq!(answer.problem(), (status, code.into()));
     }
 }
@@ -168,6 +168,11 @@ async fn a_node_says_whether_it_is_ready_and_why_not() {
         );
         assert_eq!(served.browser.get("/healthz").await.status, 200);
     };
+    served.fake.change_with(|state| state.cut_off = true);
+    check("no leader confirmed").await;
+    served.fake.change_with(|state| state.cut_off = false);
+    assert_eq!(served.browser.get("/readyz").await.status, 200);
+    assert_eq!(served.browser.open("HEAD", "/readyz", &[], b"").await.status, 200);
     served.fake.change_with(|state| state.committed = Index(20_000));
     check("19990 entries behind").await;
     served

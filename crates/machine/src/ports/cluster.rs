@@ -293,6 +293,8 @@ pub trait Cluster: Send + Sync {
     fn propose(&self, body: Body) -> Pending<'_, Result<Decision, SubmitError>>;
     /// Reads, at any node.
     fn read(&self, read: Read, consistency: Consistency) -> Pending<'_, Result<ReadAnswer, ReadError>>;
+    /// The index that a read which begins now must show to be linearizable, confirmed by a majority of the voters.
+    fn fresh(&self) -> Pending<'_, Result<Index, ReadError>>;
     /// Events of a stream from `from` on, at most about `bytes_max` of them (one at least, if there is one).
     fn events(&self, stream: String, from: Offset, bytes_max: usize) -> Pending<'_, Result<EventPage, ReadError>>;
     /// Ends when the stream's end passes `beyond`, or soon after the node stops serving.

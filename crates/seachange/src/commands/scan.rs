@@ -51,6 +51,7 @@ impl Arguments {
             limit: Some(self.limit),
             reverse: self.reverse,
             consistency: self.freshness.consistency(),
+            ..RowsParameters::default()
         };
         let rows = admin
             .scan_rows(&self.app, &self.table, &parameters)
