@@ -127,6 +127,10 @@ impl Group {
             election_timeout_min: ELECTION_MS_MIN,
             election_timeout_max: ELECTION_MS_MAX,
             enable_pre_vote: Some(true),
+            // A leader sends entries before its own disk has them. Were it killed then, and back before anybody else is
+            // elected, it would go on in the same term, and fill with other entries the places that followers have
+            // filled already: equal term and index, which Raft takes for the same entry.
+            enable_leader_restore: Some(false),
             max_payload_entries: APPEND_ENTRIES_MAX,
             // Made beside the Raft crate, which is told when one lies on disk.
             snapshot_policy: SnapshotPolicy::Never,
