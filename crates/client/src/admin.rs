@@ -333,12 +333,13 @@ impl Events {
                 "/v1/streams/{stream}?from={from}{}",
                 if follow { "&follow=true" } else { "" }
             );
-            let event: EventRecord = match next_record(&self.http, &mut self.lines, &HttpRequest::get(path.as_str())).await? {
-                Record::Some(event) => event,
-                Record::End if !self.follow => return Ok(None),
-                // The node that served it is stopping.
-                Record::End | Record::Broken => continue,
-            };
+            let event: EventRecord =
+                match next_record(&self.http, &mut self.lines, &HttpRequest::get(path.as_str())).await? {
+                    Record::Some(event) => event,
+                    Record::End if !self.follow => return Ok(None),
+                    // The node that served it is stopping.
+                    Record::End | Record::Broken => continue,
+                };
             if event.offset != self.next {
                 return Err(Error::Unreadable {
                     address: self

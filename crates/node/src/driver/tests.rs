@@ -1,5 +1,6 @@
 //! A whole node of one member, looked at from inside.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,14 +40,12 @@ async fn submit_in(handle: &Handle, reign: Term) -> Result<Reply, SubmitError> {
     reply.await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_taken_in_one_reign_is_not_proposed_in_another() {
-    let directory = tempfile::tempdir().unwrap();
+async fn start(directory: &Path) -> Node {
     let environment = real::environment();
     let listener = environment.network.bind("127.0.0.1:0").await.unwrap();
     let config = Config {
         name: "a".to_owned(),
-        data: directory.path().join("a"),
+        data: directory.join("a"),
         peer_address: listener.local_addr().to_string(),
         http_address: "127.0.0.1:1".to_owned(),
         join: None,
@@ -55,32 +54,59 @@ async fn what_was_taken_in_one_reign_is_not_proposed_in_another() {
         state: Default::default(),
         streams: Default::default(),
     };
-    let backend = |directory: &std::path::Path| {
+    let backend = |directory: &Path| {
         let backend = FjallBackend::open(directory, FjallOptions::default()).map_err(|error| error.to_string())?;
         Ok(Arc::new(backend) as Arc<dyn store::state::Backend>)
     };
     let node = Node::start(config, environment, backend, listener).await.unwrap();
-    let handle = &*node.handle;
-    until(handle, |status| status.level.0 > 0).await;
+    until(&node.handle, |status| {
+        status.level.0 > 0 && status.leader == Some(status.node)
+    })
+    .await;
+    node
+}
 
-    // Requests given together come into few entries, in their order.
-    let answers = futures::future::join_all(handle.submit_in_order((0..1000).map(request).collect())).await;
-    let indexes: Vec<Index> = answers.iter().map(|answer| answer.as_ref().unwrap().index).collect();
-    assert!(indexes.is_sorted());
-    let mut entries = indexes.clone();
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_in_one_reign_is_not_proposed_in_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = start(directory.path()).await;
+    let first = node.handle.group.reign().unwrap();
+    let reply = submit_in(&node.handle, first).await.unwrap();
+    assert!(
+        matches!(reply.outcome, Outcome::Failed(_)),
+        "there is no such application"
+    );
+    node.shutdown().await;
+
+    // It leads again, but what came in before would now stand behind what came in since.
+    let node = start(directory.path()).await;
+    let second = node.handle.group.reign().unwrap();
+    assert!(second > first);
+    let last = node.handle.status().last;
+    let late = submit_in(&node.handle, first).await;
+    assert_eq!(late, Err(SubmitError::NotLeader { leader: None }));
+    let reply = submit_in(&node.handle, second).await.unwrap();
+    assert_eq!(reply.index, last.next(), "the late one took no place in the log");
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_given_together_come_into_few_entries_in_their_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = start(directory.path()).await;
+    let requests = (0..1000).map(request).collect();
+    let answers = futures::future::join_all(node.handle.submit_in_order(requests)).await;
+    let mut entries: Vec<Index> = answers.iter().map(|answer| answer.as_ref().unwrap().index).collect();
+    assert!(entries.is_sorted());
     entries.dedup();
     assert!(entries.len() < 100, "{} entries", entries.len());
 
-    let first = handle.group.reign().unwrap();
-    assert!(matches!(submit_in(handle, first).await.unwrap().outcome, Outcome::Failed(_)));
-    handle.group.elect().await;
-    until(handle, |status| status.term > first && handle.group.reign() == Some(status.term)).await;
-    // It leads again, but what came in before would now stand behind what came in since.
-    let committed = handle.status().committed;
-    let late = submit_in(handle, first).await;
-    assert_eq!(late, Err(SubmitError::NotLeader { leader: None }));
-    let second = handle.group.reign().unwrap();
-    let reply = submit_in(handle, second).await.unwrap();
-    assert!(reply.index > committed);
+    // Once one is not taken, none behind it is.
+    let mut requests: Vec<Request> = (0..3).map(request).collect();
+    requests[1].payload = vec![b' '; machine::limits::COMMAND_BYTES_MAX + 1].into();
+    let answers = futures::future::join_all(node.handle.submit_in_order(requests)).await;
+    assert!(answers[0].is_ok());
+    assert!(matches!(answers[1], Err(SubmitError::TooLarge(_))));
+    assert_eq!(answers[2], answers[1]);
     node.shutdown().await;
 }

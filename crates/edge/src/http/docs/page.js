@@ -287,7 +287,7 @@ async function begin() {
     ['/v1/openapi.json', '/v1/errors'].map(async (target) => (await fetch(target)).json()));
   api = description;
   at('version').textContent = api.info.version;
-  at('about').append(...prose(api.info.description));
+  at('intro').append(...prose(api.info.description));
   const nav = at('contents');
   for (const tag of api.tags) {
     const operations = Object.entries(api.paths).flatMap(([path, item]) =>
