@@ -53,9 +53,10 @@ async fn start(directory: &Path) -> Node {
         log: Default::default(),
         state: Default::default(),
         streams: Default::default(),
+        upkeep: Default::default(),
     };
     let backend = |directory: &Path| {
-        let backend = FjallBackend::open(directory, FjallOptions::default()).map_err(|error| error.to_string())?;
+        let backend = FjallBackend::open(directory, FjallOptions::default())?;
         Ok(Arc::new(backend) as Arc<dyn store::state::Backend>)
     };
     let node = Node::start(config, environment, backend, listener).await.unwrap();
