@@ -80,8 +80,12 @@ fn read(application: &str, claim: Option<Claim>, line: &[u8]) -> Result<Request,
     if line.trim_ascii().is_empty() {
         return Err("it is empty, and would not be answered: leave it out".to_owned());
     }
-    let command: BatchCommand = serde_json::from_slice(line)
-        .map_err(|error| format!("it is no command, {{\"command\", \"version\", \"payload\"}}: {error}"))?;
+    let command: BatchCommand = serde_json::from_slice(line).map_err(|error| {
+        let (column, text) = (error.column(), error.to_string());
+        // The reader counts lines too, and would call each of ours the first.
+        let what = text.split(" at line ").next().unwrap_or_default();
+        format!("it is no command, {{\"command\", \"version\", \"payload\"}}: {what}, at column {column}")
+    })?;
     if !is_name(&command.command) {
         return Err(format!("{:?} is no name of a command", command.command));
     }
