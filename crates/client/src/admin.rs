@@ -6,9 +6,10 @@ use sha2::{Digest as _, Sha256};
 use crate::http::{Http, HttpRequest, Lines, Repeat, escape, query_string};
 use crate::wire::{
     ApplicationInfo, ApplicationList, ChangeList, ChangeRecord, CommandReply, CommitRequest, Consistency,
-    ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved, EventRecord, Health, ModuleStored, PlanRequest,
-    Planned, QueryReply, RowAnswer, Rows, RowsParameters, SnapshotRecord, Status, StepRequest, StepTaken, StreamList,
-    StreamTrimmed, TRACE_HEADER, Trace, TraceList, TrimRequest, VerifyRecord,
+    ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved, ErrorInfo, EventRecord, Health, MemberList,
+    ModuleStored, PlanRequest, Planned, QueryReply, RowAnswer, Rows, RowsParameters, SnapshotRecord, Status,
+    StepRequest, StepTaken, StreamList, StreamTrimmed, TRACE_HEADER, TableList, Trace, TraceList, TrimRequest,
+    VerifyRecord, WatchRecord,
 };
 use crate::{Error, Options, limits};
 
@@ -116,6 +117,42 @@ impl Admin {
     /// As [`Http::send`].
     pub async fn app(&self, name: &str) -> Result<ApplicationInfo, Error> {
         self.http.get_json(&format!("/v1/apps/{}", escape(name))).await
+    }
+
+    /// The tables of an application's version in force.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn tables(&self, application: &str) -> Result<TableList, Error> {
+        let path = format!("/v1/apps/{}/tables", escape(application));
+        self.http.get_json(&path).await
+    }
+
+    /// The members as a node sees them.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn members(&self) -> Result<MemberList, Error> {
+        self.http.get_json("/v1/members").await
+    }
+
+    /// What an error code means, as the node has it.
+    ///
+    /// # Errors
+    /// As [`Http::send`]; a code that is not there is a problem of code `not_found`.
+    pub async fn error(&self, code: &str) -> Result<ErrorInfo, Error> {
+        self.http.get_json(&format!("/v1/errors/{}", escape(code))).await
+    }
+
+    /// Status, changes and applications as they are, and each again whenever it changes. Connects with the first call
+    /// of [`Watch::next`], and again elsewhere when a connection breaks.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch {
+            http: self.http.clone(),
+            lines: None,
+            last: None,
+        }
     }
 
     /// Brings a module into the log.
@@ -266,6 +303,7 @@ impl Admin {
             ("end", parameters.end.clone()),
             ("limit", parameters.limit.map(|limit| limit.to_string())),
             ("reverse", parameters.reverse.then(|| "true".to_owned())),
+            ("cursor", parameters.cursor.clone()),
             ("consistency", Some(parameters.consistency.to_string())),
         ]);
         let (application, table) = (escape(application), escape(table));
@@ -410,12 +448,13 @@ impl Events {
                 ("follow", self.follow.then(|| "true".to_owned())),
             ]);
             let path = format!("/v1/streams/{}{query}", escape(&self.stream));
-            let event: EventRecord = match next_record(&self.http, &mut self.lines, &path).await? {
-                Record::Some(event) => event,
-                Record::End if !self.follow => return Ok(None),
-                // The node that served it is stopping.
-                Record::End | Record::Broken => continue,
-            };
+            let event: EventRecord =
+                match next_record(&self.http, &mut self.lines, &HttpRequest::get(path.as_str())).await? {
+                    Record::Some(event) => event,
+                    Record::End if !self.follow => return Ok(None),
+                    // The node that served it is stopping.
+                    Record::End | Record::Broken => continue,
+                };
             if let Some(next) = self.next
                 && event.offset != next
             {
@@ -461,7 +500,7 @@ impl ChangeWatch {
     pub async fn next(&mut self) -> Result<Option<ChangeRecord>, Error> {
         let path = format!("/v1/changes/{}/watch", self.id);
         while !self.last.as_ref().is_some_and(|last| last.stage.is_final()) {
-            match next_record(&self.http, &mut self.lines, &path).await? {
+            match next_record(&self.http, &mut self.lines, &HttpRequest::get(path.as_str())).await? {
                 // A node that is asked anew begins with what may be known already.
                 Record::Some(record) if self.last.as_ref() == Some(&record) => {}
                 Record::Some(record) => {
@@ -472,6 +511,38 @@ impl ChangeWatch {
             }
         }
         Ok(None)
+    }
+}
+
+/// Everything that happens to the cluster, from whichever node answers.
+#[derive(Debug)]
+pub struct Watch {
+    http: Http,
+    lines: Option<Lines>,
+    last: Option<u64>,
+}
+
+impl Watch {
+    /// The next record. A node that is asked anew begins with how things are, so the same may come again. May be
+    /// dropped while it waits without losing anything.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn next(&mut self) -> Result<WatchRecord, Error> {
+        loop {
+            let request = HttpRequest::get("/v1/watch");
+            let request = match self.last {
+                Some(last) => request.header("last-event-id", last.to_string()),
+                None => request,
+            };
+            match next_record::<WatchRecord>(&self.http, &mut self.lines, &request).await? {
+                Record::Some(record) => {
+                    self.last = Some(record.index);
+                    return Ok(record);
+                }
+                Record::End | Record::Broken => {}
+            }
+        }
     }
 }
 
@@ -487,11 +558,11 @@ enum Record<T> {
 async fn next_record<T: DeserializeOwned>(
     http: &Http,
     lines: &mut Option<Lines>,
-    path: &str,
+    request: &HttpRequest,
 ) -> Result<Record<T>, Error> {
     let current = match lines {
         Some(current) => current,
-        None => lines.insert(http.lines(path).await?),
+        None => lines.insert(http.send_for_lines(request).await?),
     };
     let line = loop {
         match timeout(http.environment(), limits::STREAM_SILENCE, current.next_or_empty()).await {

@@ -17,11 +17,11 @@ pub mod limits;
 mod options;
 pub mod wire;
 
-pub use admin::{Admin, ChangeWatch, Events};
+pub use admin::{Admin, ChangeWatch, Events, Watch};
 pub use client::{Client, Traced};
 pub use counters::Counts;
 pub use error::Error;
-pub use http::{Http, HttpRequest, HttpResponse, Lines, Repeat};
+pub use http::{Begun, Http, HttpRequest, HttpResponse, Lines, Repeat};
 pub use options::Options;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The one table of errors: what the cluster says, as a code of the public API. HTTP and frames both answer from it.
 
-use client::wire::{Code, Problem};
+use client::wire::{BatchAnswer, BatchOutcome, Code, Problem};
 use machine::{Decision, Failure, FailureCode, Index, Offset, ReadError, SubmitError};
 
 /// A request that is answered with an error. Boxed, because it is far larger than what it stands beside in a `Result`.
@@ -38,6 +38,21 @@ impl Refusal {
 
     pub fn code(&self) -> Code {
         self.0.code
+    }
+
+    /// The same as the answer to one command of a batch.
+    pub fn in_line(&self, line: u64) -> BatchAnswer {
+        BatchAnswer {
+            line,
+            outcome: match self.code().outcome_unknown() {
+                true => BatchOutcome::Unknown,
+                false => BatchOutcome::Failed,
+            },
+            index: self.0.index,
+            reply: bytes::Bytes::new(),
+            code: Some(self.code()),
+            detail: self.0.detail.clone(),
+        }
     }
 }
 

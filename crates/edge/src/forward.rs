@@ -9,9 +9,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use client::wire::{Code, Problem, SEQUENCE_HEADER, SESSION_HEADER, TRACE_HEADER, TRACEPARENT_HEADER};
-use client::{Error, Http, HttpRequest, HttpResponse, Options, Repeat};
+use client::{Begun, Error, Http, HttpRequest, HttpResponse, Lines, Options, Repeat};
 use environment::Environment;
 
+use crate::codes::Refusal;
 use crate::observe::Notes;
 
 /// Says that a node passed the request on, so that the next one answers and does not pass it on again: two nodes that
@@ -41,6 +42,18 @@ pub(crate) enum Forwarded {
     /// It did not take it, and nothing was done.
     NothingDone(String),
     /// It may have been applied.
+    Unknown(String),
+}
+
+/// What came of passing a batch of writes on.
+pub(crate) enum BatchForwarded {
+    /// The leader answers it, line by line.
+    Begun(Lines),
+    /// The leader refused it as a whole, and nothing was done.
+    Refused(Refusal),
+    /// It did not take it, and nothing was done.
+    NothingDone(String),
+    /// Any of it may have been applied.
     Unknown(String),
 }
 
@@ -78,6 +91,22 @@ impl Forward {
         }
     }
 
+    /// The same for a part of a batch: with another body, and the sequence of its first command.
+    pub fn part(&self, body: Bytes, sequence: Option<u64>) -> Forward {
+        let mut headers = self.headers.clone();
+        if let Some(sequence) = sequence {
+            headers.insert(HeaderName::from_static(SEQUENCE_HEADER), HeaderValue::from(sequence));
+        }
+        Forward {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers,
+            body,
+            from_peer: self.from_peer,
+            notes: self.notes.clone(),
+        }
+    }
+
     fn to_request(&self, environment: &Environment) -> HttpRequest {
         let passed = self.headers.iter();
         let as_text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
@@ -111,9 +140,46 @@ pub(crate) async fn forward(environment: &Environment, limit: Duration, address:
         Ok(response) => judge(response),
         Err(Error::Unavailable(why) | Error::Invalid(why)) => Forwarded::NothingDone(why),
         Err(error @ (Error::OutcomeUnknown(_) | Error::Problem(_) | Error::Unreadable { .. })) => {
-            Forwarded::Unknown(format!("the leader's answer was lost ({error})"))
+            Forwarded::Unknown(lost(&error))
         }
     }
+}
+
+/// Sends a batch of writes to the node that leads, once.
+pub(crate) async fn forward_batch(
+    environment: &Environment,
+    limit: Duration,
+    address: &str,
+    request: &Forward,
+) -> BatchForwarded {
+    let options = Options::new([address]).named("node").deadline(limit);
+    let http = match Http::new(environment.clone(), options) {
+        Ok(http) => http,
+        Err(error) => return BatchForwarded::NothingDone(error.to_string()),
+    };
+    let response = match http.send_to_for_lines(address, &request.to_request(environment)).await {
+        Ok(Begun::Lines(lines)) => return BatchForwarded::Begun(lines),
+        Ok(Begun::Whole(response)) => response,
+        Err(Error::Unavailable(why) | Error::Invalid(why)) => return BatchForwarded::NothingDone(why),
+        Err(error @ (Error::OutcomeUnknown(_) | Error::Problem(_) | Error::Unreadable { .. })) => {
+            return BatchForwarded::Unknown(lost(&error));
+        }
+    };
+    match serde_json::from_slice::<Problem>(&response.body) {
+        Ok(problem) if is_elsewhere(problem.code) => BatchForwarded::NothingDone(problem.detail),
+        Ok(problem) if problem.code.outcome_unknown() => BatchForwarded::Unknown(problem.detail),
+        Ok(problem) => BatchForwarded::Refused(Refusal(Box::new(problem))),
+        Err(error) => BatchForwarded::Unknown(format!("the leader's answer could not be read ({error})")),
+    }
+}
+
+/// Whether a code says that the node cannot answer after all, and has done nothing.
+pub(crate) fn is_elsewhere(code: Code) -> bool {
+    matches!(code, Code::NotLeader | Code::NoLeader | Code::Unavailable)
+}
+
+fn lost(error: &Error) -> String {
+    format!("the leader's answer was lost ({error})")
 }
 
 /// Most answers are the client's. Those that say that the other node cannot answer after all are the router's.
@@ -124,7 +190,7 @@ fn judge(response: HttpResponse) -> Forwarded {
     let Ok(problem) = serde_json::from_slice::<Problem>(&response.body) else {
         return pass_on(response);
     };
-    if matches!(problem.code, Code::NotLeader | Code::NoLeader | Code::Unavailable) {
+    if is_elsewhere(problem.code) {
         return Forwarded::NothingDone(problem.detail);
     }
     if problem.code == Code::OutcomeUnknown {

@@ -21,6 +21,12 @@ pub use edge::{Drained, Edge, EdgeHandle, EdgeOptions, ModuleCheck};
 pub use limits::Limits;
 pub use observe::{Endpoint, EntryTimes, EntryTimesOf, InvalidEndpoint, MorePage, ObserveOptions};
 
+/// The description of the HTTP API that every node serves at `/v1/openapi.json`: OpenAPI 3.1, made from the handlers.
+#[must_use]
+pub fn openapi() -> bytes::Bytes {
+    http::openapi_text()
+}
+
 #[cfg(test)]
 #[path = "../../../testing/allocations.rs"]
 mod allocations;

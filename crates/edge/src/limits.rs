@@ -71,6 +71,9 @@ pub const MODULES_AT_ONCE: usize = 2;
 pub const CATCH_UP_TIME_MAX: Duration = Duration::from_secs(2);
 /// Entries between what is committed and what is applied up to which a node calls itself ready.
 pub const READY_LAG_MAX: u64 = 10_000;
+/// How long a leader and a majority may take to confirm that a node which calls itself ready reaches them. Less than the
+/// second that Kubernetes gives a probe.
+pub const READY_TIME_MAX: Duration = Duration::from_millis(800);
 /// The first wait between two attempts to route a request; each next one is twice as long.
 pub const REROUTE_PAUSE: Duration = Duration::from_millis(20);
 /// The longest wait between two attempts to route a request.
@@ -97,3 +100,14 @@ pub const EXPORT_FAILURE_AGAIN: Duration = Duration::from_secs(60);
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The wait before a stream that said it had grown, and had not, is asked again.
 pub const FOLLOW_PAUSE: Duration = Duration::from_millis(50);
+/// Bytes of a batch of commands.
+pub const BATCH_BYTES_MAX: usize = 8 << 20;
+/// Commands of a batch: as many as one entry takes, and as many replies as a session remembers, so that a batch that is
+/// sent again finds all of its first answers.
+pub const BATCH_COMMANDS_MAX: usize = machine::limits::ENTRY_COMMANDS_MAX;
+/// Answers to a batch that are known and not yet written.
+pub const BATCH_ANSWERS_WAITING_MAX: usize = 256;
+/// Bytes of answers to a batch that are written at once, about.
+pub const BATCH_CHUNK_BYTES: usize = 64 << 10;
+/// How often a watcher looks at what nothing announces: a leader that is lost, a node that parks.
+pub const WATCH_PAUSE: Duration = Duration::from_millis(500);

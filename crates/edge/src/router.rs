@@ -10,7 +10,6 @@ use std::time::Duration;
 use axum::response::Response;
 use client::wire::{Code, StageName};
 use environment::channel::{OwnedSemaphorePermit, Semaphore};
-use environment::measure::Held;
 use environment::{Environment, Moment, timeout};
 use machine::{Cluster, NodeId, SubmitError};
 
@@ -57,17 +56,19 @@ pub(crate) enum Routed<T> {
 }
 
 /// What has become of one write so far.
-struct Course {
+pub(crate) struct Course {
     deadline: Moment,
     pause: Duration,
     holds: u32,
     /// Why it may have been applied, if it may.
-    doubt: Option<String>,
+    pub doubt: Option<String>,
+    /// Its share of what this node holds, once it had to be held.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Course {
     /// Refuses in the end; a doubt outlives every definite answer that came after it.
-    fn refuse(&self, refusal: Refusal) -> Refusal {
+    pub fn refuse(&self, refusal: Refusal) -> Refusal {
         match &self.doubt {
             Some(why) if refusal.code() != Code::OutcomeUnknown => {
                 let detail = format!("{why}, and then: {}", refusal.0.detail);
@@ -97,13 +98,7 @@ impl Router {
     where
         F: Future<Output = Result<T, SubmitError>>,
     {
-        let mut course = Course {
-            deadline: self.environment.clock.now() + self.hold_max,
-            pause: limits::REROUTE_PAUSE,
-            holds: 0,
-            doubt: None,
-        };
-        let mut place: Option<(OwnedSemaphorePermit, [Held<'_>; 2])> = None;
+        let mut course = self.begin();
         loop {
             work.note(|notes| notes.submitted(self.observer.now()));
             let leader = match timeout(&self.environment, work.time_max, attempt()).await {
@@ -127,16 +122,8 @@ impl Router {
                     None => avoid = Some(node),
                 }
             }
-            if place.is_none() {
-                let permit = self.place(work.bytes).map_err(|refusal| course.refuse(refusal))?;
-                let measures = &self.observer.measures;
-                place = Some((
-                    permit,
-                    [measures.held.hold(1), measures.held_bytes.hold(work.bytes as u64)],
-                ));
-            }
             let begun = self.observer.now();
-            let held = self.hold(&mut course, avoid).await;
+            let held = self.hold(&mut course, work.bytes, avoid).await;
             work.note(|notes| notes.waited(StageName::Held, begun, self.observer.now()));
             held?;
         }
@@ -172,8 +159,27 @@ impl Router {
         }
     }
 
+    /// The course of a write that arrives now.
+    pub fn begin(&self) -> Course {
+        Course {
+            deadline: self.environment.clock.now() + self.hold_max,
+            pause: limits::REROUTE_PAUSE,
+            holds: 0,
+            doubt: None,
+            place: None,
+        }
+    }
+
     /// Waits until it is worth another try: for a leader, or for another one than `avoid`, which did not take it.
-    async fn hold(&self, course: &mut Course, avoid: Option<NodeId>) -> Result<(), Refusal> {
+    ///
+    /// # Errors
+    /// This node holds too much already, or the write for too long.
+    pub async fn hold(&self, course: &mut Course, bytes: usize, avoid: Option<NodeId>) -> Result<(), Refusal> {
+        if course.place.is_none() {
+            course.place = Some(self.place(bytes).map_err(|refusal| course.refuse(refusal))?);
+        }
+        let measures = &self.observer.measures;
+        let _counted = (measures.held.hold(1), measures.held_bytes.hold(bytes as u64));
         let clock = &self.environment.clock;
         let begun = clock.now();
         let left = course.deadline - begun;
@@ -226,7 +232,7 @@ impl Router {
     }
 
     /// The refusal of a write by a node that does not lead and is not to pass it on.
-    fn not_leader(&self, leader: Option<NodeId>) -> Refusal {
+    pub fn not_leader(&self, leader: Option<NodeId>) -> Refusal {
         let address = leader.and_then(|leader| self.address(leader));
         codes::of_submit(&SubmitError::NotLeader { leader }).with_leader(address)
     }
@@ -250,7 +256,7 @@ impl Router {
     }
 }
 
-fn too_slow(limit: Duration) -> Refusal {
+pub(crate) fn too_slow(limit: Duration) -> Refusal {
     let waited = limit.as_secs();
     codes::of_submit(&SubmitError::OutcomeUnknown(format!(
         "the cluster did not answer within {waited} s"

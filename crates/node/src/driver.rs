@@ -10,7 +10,9 @@ use bytes::Bytes;
 use environment::Environment;
 use environment::channel::{mpsc, oneshot};
 use machine::codec::Codec;
-use machine::{Body, Decision, Entry, Output, PackedRequest, Reply, SubmitError, TimeMs, limits as log_limits, pack};
+use machine::{
+    Body, Decision, Entry, Output, PackedRequest, Reply, SubmitError, Term, TimeMs, limits as log_limits, pack,
+};
 
 use crate::limits::{ENTRIES_IN_FLIGHT_MAX, ENTRY_PACK_BYTES, REQUESTS_WAITING_BYTES_MAX, REQUESTS_WAITING_MAX};
 use crate::measures::Measures;
@@ -31,6 +33,8 @@ pub enum Event {
 /// A request that waits for its reply.
 pub struct Submission {
     request: PackedRequest,
+    /// The term in which this node led when it took the request: it goes into the log in that one or not at all.
+    reign: Term,
     reply: oneshot::Sender<Result<Reply, SubmitError>>,
     _place: Place,
 }
@@ -75,6 +79,7 @@ impl Admission {
     pub fn admit(
         &self,
         request: PackedRequest,
+        reign: Term,
     ) -> Result<(Submission, oneshot::Receiver<Result<Reply, SubmitError>>), SubmitError> {
         let bytes = request.0.len();
         let requests = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
@@ -91,6 +96,7 @@ impl Admission {
         Ok((
             Submission {
                 request,
+                reign,
                 reply,
                 _place: place,
             },
@@ -171,14 +177,18 @@ impl Driver {
     }
 
     async fn propose_waiting(&mut self) {
-        let count = how_many_fit(self.waiting.iter().map(|submission| submission.request.0.len()));
+        let Some(reign) = self.waiting.first().map(|first| first.reign) else {
+            return;
+        };
+        let of_reign = self.waiting.iter().take_while(|submission| submission.reign == reign);
+        let count = how_many_fit(of_reign.map(|submission| submission.request.0.len()));
         let rest = self.waiting.split_off(count.min(self.waiting.len()));
         let now = std::mem::replace(&mut self.waiting, rest);
         let requests: Vec<PackedRequest> = now.iter().map(|submission| submission.request.clone()).collect();
         let packed = self.measures.clock.now();
         let payload = pack(self.stamp(), &requests);
         self.measures.driver.entry_commands.size(requests.len());
-        match self.group.propose(payload.into()).await {
+        match self.group.propose_in(reign, payload.into()).await {
             Ok(proposal) => {
                 self.in_flight += 1;
                 self.measures.driver.in_flight.set(self.in_flight as u64);
@@ -254,59 +264,4 @@ pub fn submit_error(error: GroupError, group: &Group) -> SubmitError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::{REQUESTS_WAITING_BYTES_MAX, REQUESTS_WAITING_MAX};
-
-    #[test]
-    fn an_entry_holds_so_many_requests_of_so_many_bytes() {
-        let fit = |length: usize, count: usize| how_many_fit(std::iter::repeat_n(length, count));
-        let most = log_limits::ENTRY_COMMANDS_MAX;
-        assert_eq!(fit(10, most), most);
-        assert_eq!(fit(10, most + 1), most);
-        assert_eq!(fit(ENTRY_PACK_BYTES / 4, 100), 4);
-        assert_eq!(fit(ENTRY_PACK_BYTES / 4 + 1, 100), 3);
-        assert_eq!(fit(ENTRY_PACK_BYTES, 2), 1);
-        assert_eq!(fit(ENTRY_PACK_BYTES + 1, 2), 1, "one that is larger goes alone");
-    }
-
-    #[test]
-    fn the_largest_request_makes_an_entry_that_may_be() {
-        let request = machine::Request {
-            claim: Some(machine::Claim {
-                session: machine::SessionId(u64::MAX),
-                sequence: machine::Sequence(u64::MAX),
-                settled: machine::Sequence(u64::MAX),
-            }),
-            application: "a".repeat(log_limits::NAME_BYTES_MAX),
-            command: "c".repeat(log_limits::NAME_BYTES_MAX),
-            version: u16::MAX,
-            payload: vec![0; log_limits::COMMAND_BYTES_MAX].into(),
-        };
-        let packed = pack(TimeMs(u64::MAX), &[PackedRequest::from(&request)]);
-        assert!(packed.len() <= log_limits::ENTRY_BYTES_MAX);
-    }
-
-    fn admitted(admission: &Admission, bytes: &Bytes, count: usize) -> (usize, Vec<Submission>) {
-        let admitted: Vec<Submission> = (0..count)
-            .map_while(|_| admission.admit(PackedRequest(bytes.clone())).ok())
-            .map(|(submission, _)| submission)
-            .collect();
-        (admitted.len(), admitted)
-    }
-
-    #[test]
-    fn requests_that_wait_are_bounded_in_number_and_bytes_and_leave_their_places_behind() {
-        let admission = Admission::default();
-        let (count, waiting) = admitted(&admission, &Bytes::new(), REQUESTS_WAITING_MAX + 1);
-        assert_eq!(count, REQUESTS_WAITING_MAX);
-        drop(waiting);
-        let large = Bytes::from(vec![0; 1 << 20]);
-        let (count, waiting) = admitted(&admission, &large, REQUESTS_WAITING_MAX);
-        assert_eq!(count, REQUESTS_WAITING_BYTES_MAX >> 20);
-        let refused = admission.admit(PackedRequest(large)).err();
-        assert!(matches!(refused, Some(SubmitError::Overloaded(_))), "{refused:?}");
-        drop(waiting);
-        assert_eq!(admitted(&admission, &Bytes::new(), 1).0, 1);
-    }
-}
+mod tests;

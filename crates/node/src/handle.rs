@@ -8,7 +8,7 @@ use environment::channel::{mpsc, oneshot};
 use machine::{
     Body, Catalog, Cluster, ClusterId, Consistency, Consumers, Decision, EventPage, Index, Level, MemberStatus, NodeId,
     Offset, PackedRequest, Pending, Read, ReadAnswer, ReadError, Reply, Request, Scanned, SnapshotListing, Status,
-    StreamStatus, SubmitError, limits as log_limits,
+    StreamStatus, SubmitError, Term, limits as log_limits,
 };
 use store::streams::StreamReader;
 
@@ -55,21 +55,19 @@ pub struct Handle {
 }
 
 impl Handle {
-    fn require_leader(&self) -> Result<(), SubmitError> {
-        self.require_leading()?;
-        self.room.check().map_err(SubmitError::DiskFull)
+    fn require_leader(&self) -> Result<Term, SubmitError> {
+        let reign = self.require_leading()?;
+        self.room.check().map(|()| reign).map_err(SubmitError::DiskFull)
     }
 
     /// For what makes room: the reserve is for that, too.
-    fn require_leading(&self) -> Result<(), SubmitError> {
+    fn require_leading(&self) -> Result<Term, SubmitError> {
         if self.stopping.load(Ordering::Acquire) {
             return Err(SubmitError::Unavailable("the node is stopping".to_owned()));
         }
-        if self.group.is_leader() {
-            return Ok(());
-        }
-        let leader = self.group.other_leader();
-        Err(SubmitError::NotLeader { leader })
+        self.group.reign().ok_or_else(|| SubmitError::NotLeader {
+            leader: self.group.other_leader(),
+        })
     }
 
     /// In its first moments a cluster has a leader and not yet its first entry.
@@ -80,13 +78,36 @@ impl Handle {
         }
     }
 
-    async fn submit_here(&self, request: Request) -> Result<Reply, SubmitError> {
-        self.require_leader()?;
-        self.require_cluster()?;
-        check_size(&request)?;
-        let (submission, reply) = self.admission.admit(PackedRequest::from(&request))?;
+    /// Gives requests to the driver in their order. Once one is not taken, none behind it is.
+    fn take(&self, requests: Vec<Request>) -> Vec<Result<Waiting, SubmitError>> {
+        let reign = self.require_leader().and_then(|reign| {
+            self.require_cluster()?;
+            Ok(reign)
+        });
+        let mut refused = reign.as_ref().err().cloned();
+        let reign = reign.unwrap_or_default();
+        let mut take = |request: Request| {
+            if let Some(error) = &refused {
+                return Err(error.clone());
+            }
+            let taken = self.take_one(&request, reign);
+            refused = taken.as_ref().err().cloned();
+            taken
+        };
+        requests.into_iter().map(&mut take).collect()
+    }
+
+    fn take_one(&self, request: &Request, reign: Term) -> Result<Waiting, SubmitError> {
+        check_size(request)?;
+        let (submission, reply) = self.admission.admit(PackedRequest::from(request), reign)?;
         self.events.send(Event::Submit(submission)).map_err(|_| stopped())?;
-        reply.await.unwrap_or_else(|_| Err(unknown()))
+        Ok(reply)
+    }
+
+    async fn submit_here(&self, request: Request) -> Result<Reply, SubmitError> {
+        let reign = self.require_leader()?;
+        self.require_cluster()?;
+        answered(self.take_one(&request, reign)).await
     }
 
     async fn propose_here(&self, body: Body) -> Result<Decision, SubmitError> {
@@ -188,6 +209,13 @@ fn stopped() -> SubmitError {
     SubmitError::Unavailable("the node is stopping".to_owned())
 }
 
+/// Where the reply to a request will come.
+type Waiting = oneshot::Receiver<Result<Reply, SubmitError>>;
+
+async fn answered(taken: Result<Waiting, SubmitError>) -> Result<Reply, SubmitError> {
+    taken?.await.unwrap_or_else(|_| Err(unknown()))
+}
+
 fn unknown() -> SubmitError {
     SubmitError::OutcomeUnknown("the node stopped before the reply was known".to_owned())
 }
@@ -200,12 +228,23 @@ impl Cluster for Handle {
         })
     }
 
+    fn submit_in_order(&self, requests: Vec<Request>) -> Vec<Pending<'_, Result<Reply, SubmitError>>> {
+        let taken = self.take(requests).into_iter();
+        taken
+            .map(|taken| -> Pending<'_, _> { Box::pin(answered(taken)) })
+            .collect()
+    }
+
     fn propose(&self, body: Body) -> Pending<'_, Result<Decision, SubmitError>> {
         Box::pin(self.propose_here(body))
     }
 
     fn read(&self, read: Read, consistency: Consistency) -> Pending<'_, Result<ReadAnswer, ReadError>> {
         Box::pin(self.read_here(read, consistency))
+    }
+
+    fn read_index(&self) -> Pending<'_, Result<Index, ReadError>> {
+        Box::pin(self.freshness.index())
     }
 
     fn events(&self, stream: String, from: Offset, bytes_max: usize) -> Pending<'_, Result<EventPage, ReadError>> {

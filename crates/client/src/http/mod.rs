@@ -57,6 +57,15 @@ impl std::fmt::Debug for Http {
     }
 }
 
+/// An answer that has begun.
+#[derive(Debug)]
+pub enum Begun {
+    /// With a 2xx: its body is still to come.
+    Lines(Lines),
+    /// With any other status, read whole.
+    Whole(HttpResponse),
+}
+
 /// An answer with a 2xx.
 enum Answer {
     Whole(HttpResponse),
@@ -163,6 +172,26 @@ impl Http {
         match response.status {
             200..=299 => Ok(response),
             _ => Err(Error::Problem(Box::new(read_problem(&response)))),
+        }
+    }
+
+    /// As [`Http::send_to`], but gives the body of a 2xx as it comes, line by line.
+    ///
+    /// # Errors
+    /// As [`Http::send_to`].
+    pub async fn send_to_for_lines(&self, address: &str, request: &HttpRequest) -> Result<Begun, Error> {
+        let deadline = self.environment.clock.now() + self.options.deadline;
+        let begun = match self.exchange(address, request, deadline).await {
+            Ok(response) if response.status().is_success() => {
+                return Ok(Begun::Lines(Lines::new(address.to_owned(), response.into_body())));
+            }
+            Ok(response) => self.read_whole(address, response, deadline).await,
+            Err(failed) => Err(failed),
+        };
+        match begun {
+            Ok(response) => Ok(Begun::Whole(response)),
+            Err(failed) if failed.sent => Err(Error::OutcomeUnknown(failed.reason)),
+            Err(failed) => Err(Error::Unavailable(failed.reason)),
         }
     }
 

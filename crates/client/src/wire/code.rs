@@ -1,3 +1,5 @@
+mod advice;
+
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -16,12 +18,12 @@ pub enum Retry {
 }
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal, $status:literal, $retry:ident, $title:literal;)*) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $number:literal, $name:literal, $status:literal, $retry:ident, $title:literal;)*) => {
         /// Every error of the public API, with its number (frames) and its stable name (JSON). Numbers and names are
         /// never used again for something else. Numbers 1 to 99 are the failures of a command as they stand in the log.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code {
-            $($(#[$doc])* $variant,)*
+            $($(#[doc = $doc])+ $variant,)*
         }
 
         impl Code {
@@ -50,6 +52,12 @@ macro_rules! codes {
             #[must_use]
             pub fn title(self) -> &'static str {
                 match self { $(Code::$variant => $title,)* }
+            }
+
+            /// What it means, in a sentence or two for people.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Code::$variant => concat!($($doc),+).trim_ascii_start(),)* }
             }
 
             /// What a client may do.
@@ -130,6 +138,8 @@ codes! {
     DiskFull = 116, "disk_full", 507, Later, "The disk is full";
     /// The path does not take that method.
     MethodNotAllowed = 114, "method_not_allowed", 405, No, "The path does not take this method";
+    /// The body's content type is not one that the path takes; nothing was done.
+    UnsupportedMediaType = 115, "unsupported_media_type", 415, No, "The path does not take this content type";
 
     /// The version in force keeps no such table.
     UnknownTable = 200, "unknown_table", 404, No, "The application keeps no such table";
@@ -171,7 +181,26 @@ codes! {
     ChangeRefused = 304, "change_refused", 409, No, "The change is refused";
 }
 
+impl Retry {
+    /// The name in the API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Retry::No => "no",
+            Retry::Elsewhere => "elsewhere",
+            Retry::Later => "later",
+            Retry::SameClaim => "same_claim",
+        }
+    }
+}
+
 impl Code {
+    /// Where a node explains it: the `type` of a problem, relative to the node that answered.
+    #[must_use]
+    pub fn path(self) -> String {
+        format!("/v1/errors/{}", self.name())
+    }
+
     /// Whether the request may have taken effect all the same.
     #[must_use]
     pub fn outcome_unknown(self) -> bool {

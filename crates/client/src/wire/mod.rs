@@ -13,12 +13,13 @@ pub mod v1;
 pub use code::{Code, Retry};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
 pub use v1::{
-    ApplicationInfo, ApplicationList, Blocker, ChangeEvent, ChangeKind, ChangeList, ChangeRecord, CodeSource,
-    CommandOutcome, CommandReply, CommandSpec, CommitRequest, Consistency, ConsistencyParameter, ConsumerCommitted,
-    ConsumerList, ConsumerRecord, ConsumerRemoved, EventRecord, EventsParameters, Health, InvalidConsistency, Manifest,
-    ManifestError, Member, ModuleStored, Named, NodeReadiness, PieceParameters, PlanRequest, Planned, QueryOutcome,
-    QueryReply, Role, Row, RowAnswer, Rows, RowsParameters, SEQUENCE_HEADER, SESSION_HEADER, STREAM_END_HEADER,
-    STREAM_START_HEADER, SessionOpened, SnapshotFile, SnapshotRecord, Stage, Status, StepRequest, StepTaken,
-    StreamList, StreamRecord, StreamTrimmed, TableSpec, TrimRequest, VerifyRecord, VersionInfo, VersionSwitch,
+    ApplicationInfo, ApplicationList, BATCH_MEDIA_TYPE, BatchAnswer, BatchCommand, BatchOutcome, Blocker, ChangeEvent,
+    ChangeKind, ChangeList, ChangeRecord, CodeSource, CommandOutcome, CommandReply, CommandSpec, CommitRequest,
+    Consistency, ConsistencyParameter, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved, ErrorInfo,
+    ErrorList, EventRecord, EventsParameters, Health, InvalidConsistency, Manifest, ManifestError, Member, MemberList,
+    ModuleStored, Named, NodeReadiness, PieceParameters, PlanRequest, Planned, QueryOutcome, QueryReply, Role, Row,
+    RowAnswer, Rows, RowsParameters, SEQUENCE_HEADER, SESSION_HEADER, STREAM_END_HEADER, STREAM_START_HEADER,
+    SessionOpened, SnapshotFile, SnapshotRecord, Stage, Status, StepRequest, StepTaken, StreamList, StreamRecord,
+    StreamTrimmed, TableList, TableSpec, TrimRequest, VerifyRecord, VersionInfo, VersionSwitch, WatchRecord, Watched,
 };
 pub use v1::{StageName, TRACE_HEADER, TRACEPARENT_HEADER, Trace, TraceList, TraceStage};

@@ -7,8 +7,9 @@ pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
 
 /// An error as the body of an HTTP answer: problem details of RFC 9457, with a stable code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
-    /// A URI of the kind of problem.
+    /// Where the node that answered explains the code: `/v1/errors/{code}`.
     #[serde(rename = "type", default = "about_blank")]
     pub kind: String,
     /// The code's title.
@@ -41,7 +42,7 @@ impl Problem {
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Problem {
-            kind: format!("urn:seachange:problem:{}", code.name()),
+            kind: code.path(),
             title: code.title().into(),
             status: code.http_status(),
             detail: detail.into(),
@@ -90,7 +91,7 @@ mod tests {
     #[test]
     fn as_json() {
         let problem = Problem::new(Code::RowNotFound, "table accounts has no row \"x\"");
-        expect_test::expect![[r#"{"type":"urn:seachange:problem:row_not_found","title":"The table has no such row","status":404,"detail":"table accounts has no row \"x\"","code":"row_not_found"}"#]]
+        expect_test::expect![[r#"{"type":"/v1/errors/row_not_found","title":"The table has no such row","status":404,"detail":"table accounts has no row \"x\"","code":"row_not_found"}"#]]
         .assert_eq(&serde_json::to_string(&problem).unwrap());
     }
 }

@@ -5,14 +5,23 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use client::wire;
-use client::wire::{ApplicationInfo, ApplicationList, CodeSource, Named, VersionInfo, VersionSwitch};
+use client::wire::{ApplicationInfo, ApplicationList, Code, CodeSource, Named, VersionInfo, VersionSwitch};
 use machine::manifest::{CommandSpec, TableSpec};
 use machine::{Application, Catalog, Manifest, Shape, Version};
 
 use super::Api;
 use super::extract::UrlPath;
+use super::problems::{ANY, problems};
 use crate::codes::{self, Refusal};
 
+problems!(ListProblems: ANY);
+problems!(ShowProblems: ANY, &[Code::UnknownApplication]);
+
+/// All applications
+#[utoipa::path(
+    get, path = "/v1/apps", tag = "applications", operation_id = "list_applications",
+    responses((status = 200, description = "By name.", body = ApplicationList), ListProblems),
+)]
 pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<ApplicationList> {
     // The status is taken first: what the catalog shows is then never older than the index says.
     let index = api.cluster.status().applied.0;
@@ -27,6 +36,14 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<ApplicationList> {
     })
 }
 
+/// One application
+///
+/// Its versions with their manifests, which of them answers, and which change is under way.
+#[utoipa::path(
+    get, path = "/v1/apps/{app}", tag = "applications", operation_id = "show_application",
+    params(("app" = String, Path, description = "The application's name.", example = "ledger")),
+    responses((status = 200, description = "The application.", body = ApplicationInfo), ShowProblems),
+)]
 pub(super) async fn show(
     State(api): State<Arc<Api>>,
     UrlPath(name): UrlPath<String>,
@@ -38,7 +55,7 @@ pub(super) async fn show(
     }
 }
 
-fn info(catalog: &Catalog, name: &str, application: &Application) -> ApplicationInfo {
+pub(super) fn info(catalog: &Catalog, name: &str, application: &Application) -> ApplicationInfo {
     ApplicationInfo {
         name: name.to_owned(),
         in_force: application.in_force.map(|version| version.0),
@@ -89,16 +106,16 @@ fn show_manifest(manifest: &Manifest) -> wire::Manifest {
             })
             .collect(),
         queries: named(&manifest.queries),
-        tables: manifest
-            .tables
-            .iter()
-            .map(|table| wire::TableSpec {
-                name: table.name.clone(),
-                shape: table.shape.0,
-                converts: table.converts.iter().map(|shape| shape.0).collect(),
-            })
-            .collect(),
+        tables: manifest.tables.iter().map(show_table).collect(),
         streams: named(&manifest.streams),
+    }
+}
+
+pub(super) fn show_table(table: &TableSpec) -> wire::TableSpec {
+    wire::TableSpec {
+        name: table.name.clone(),
+        shape: table.shape.0,
+        converts: table.converts.iter().map(|shape| shape.0).collect(),
     }
 }
 

@@ -10,6 +10,67 @@ use http_body_util::BodyExt;
 use crate::codes::Refusal;
 use crate::limits::{self, Limits};
 
+/// What a path takes as its body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Media {
+    /// One JSON value.
+    Json,
+    /// One JSON object on each line.
+    Lines,
+}
+
+/// Refuses a body that is announced as something else than the path takes. What says nothing, and what programs say
+/// when they are not told what they send (curl's forms, a browser's text), is taken for the right thing: whether it is
+/// shows when it is read.
+pub(crate) fn check_media(headers: &HeaderMap, media: Media) -> Result<(), Refusal> {
+    let Some(announced) = headers.get(header::CONTENT_TYPE) else {
+        return match media {
+            Media::Json => Ok(()),
+            Media::Lines => Err(unsupported("nothing", media)),
+        };
+    };
+    let announced = announced.to_str().unwrap_or_default();
+    let kind = announced
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    let takes = match media {
+        Media::Json => {
+            let names = [
+                "application/json",
+                "text/json",
+                "text/plain",
+                "application/x-www-form-urlencoded",
+            ];
+            names.contains(&kind.as_str()) || kind.ends_with("+json")
+        }
+        Media::Lines => ["application/x-ndjson", "application/ndjson", "application/jsonl"].contains(&kind.as_str()),
+    };
+    match takes {
+        true => Ok(()),
+        false => Err(unsupported(announced, media)),
+    }
+}
+
+fn unsupported(announced: &str, media: Media) -> Refusal {
+    let what = match media {
+        Media::Json => {
+            "send application/json; many commands at once, as application/x-ndjson, go to \
+             POST /v1/apps/{app}/commands"
+        }
+        Media::Lines => {
+            "send application/x-ndjson, a command on each line; one command alone goes to \
+             POST /v1/apps/{app}/commands/{command}"
+        }
+    };
+    Refusal::new(
+        Code::UnsupportedMediaType,
+        format!("the content type {announced:?} is not taken here, and nothing was done: {what}"),
+    )
+}
+
 /// Reads a body of at most `bytes_max`; `what` names it for people, such as "a command's payload".
 pub(crate) async fn read(
     environment: &Environment,

@@ -17,13 +17,28 @@ use machine::{
     Readiness, Stage, Step, TimeMs,
 };
 
+use super::body::{self, Media};
 use super::extract::UrlPath;
 use super::feed::{Feed, Form};
+use super::problems::{ANY, WRITE, problems};
 use super::{Api, apps, decided, parse};
 use crate::codes::{self, Refusal};
 use crate::limits::{DOCUMENT_BODY_BYTES_MAX, FOLLOW_PAUSE};
 use crate::router::Routed;
 
+problems!(ListProblems: ANY);
+problems!(ShowProblems: ANY, &[Code::UnknownChange]);
+problems!(PlanProblems: WRITE, &[
+    Code::ManifestInvalid, Code::ModuleInvalid, Code::ModuleIncomplete, Code::ModuleDigestMismatch, Code::ChangeRefused,
+    Code::UnknownApplication,
+]);
+problems!(StepProblems: WRITE, &[Code::NotFound, Code::UnknownChange, Code::ChangeRefused]);
+
+/// All changes that are kept
+#[utoipa::path(
+    get, path = "/v1/changes", tag = "changes", operation_id = "list_changes",
+    responses((status = 200, description = "By id.", body = ChangeList), ListProblems),
+)]
 pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<ChangeList> {
     // The status is taken first: what the catalog shows is then never older than the index says.
     let index = api.cluster.status().applied.0;
@@ -39,6 +54,14 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<ChangeList> {
     })
 }
 
+/// One change
+///
+/// Where it stands, what each node found, what it waits for and what happened.
+#[utoipa::path(
+    get, path = "/v1/changes/{change}", tag = "changes", operation_id = "show_change",
+    params(("change" = u64, Path, description = "The change's id.", example = 5)),
+    responses((status = 200, description = "The change.", body = ChangeRecord), ShowProblems),
+)]
 pub(super) async fn show(
     State(api): State<Arc<Api>>,
     UrlPath(id): UrlPath<u64>,
@@ -50,7 +73,25 @@ pub(super) async fn show(
     }
 }
 
+/// Plan a change
+///
+/// Installs an application, or brings in its next version. Its module must have been sent before
+/// (`PUT /v1/modules/{module}`). The cluster makes itself ready and switches by itself; until it is finalized, the change
+/// can be taken back.
+#[utoipa::path(
+    post, path = "/v1/changes", tag = "changes", operation_id = "plan_change",
+    request_body(content = PlanRequest, description = "The new version.", example = json!({
+        "manifest": {
+            "application": "ledger", "version": 2, "commands": [{"name": "open"}, {"name": "transfer"}],
+            "queries": [{"name": "total"}], "tables": [{"name": "accounts", "shape": 2, "converts": [1]}],
+            "streams": [{"name": "ledger.transfers"}]
+        },
+        "code": {"module": "7f01db2b00000000000000000000000000000000000000000000000000000000"}
+    })),
+    responses((status = 200, description = "The change's id.", body = Planned), PlanProblems),
+)]
 pub(super) async fn plan(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refusal> {
+    body::check_media(request.headers(), Media::Json)?;
     let request = api.take(request, DOCUMENT_BODY_BYTES_MAX, "a plan").await?;
     let plan: PlanRequest = parse(&request.body, "a plan, {\"manifest\", \"code\", \"finalize\"}")?;
     let manifest = apps::read_manifest(plan.manifest);
@@ -74,6 +115,18 @@ pub(super) async fn plan(State(api): State<Arc<Api>>, request: Request) -> Resul
     }
 }
 
+/// Take a step of a change
+///
+/// `abort` gives it up before its switch, `revert` takes it back after that, `finalize` gives up the way back.
+#[utoipa::path(
+    post, path = "/v1/changes/{change}/{step}", tag = "changes", operation_id = "step_change",
+    params(
+        ("change" = u64, Path, description = "The change's id.", example = 5),
+        ("step" = String, Path, description = "`revert`, `finalize` or `abort`.", example = "finalize"),
+    ),
+    request_body(content = Option<StepRequest>, description = "Why; may be left out.", example = json!({"reason": "it works"})),
+    responses((status = 200, description = "The entry of the step.", body = StepTaken), StepProblems),
+)]
 pub(super) async fn step(
     State(api): State<Arc<Api>>,
     UrlPath((id, step)): UrlPath<(u64, String)>,
@@ -90,6 +143,7 @@ pub(super) async fn step(
             ));
         }
     };
+    body::check_media(request.headers(), Media::Json)?;
     let request = api.take(request, DOCUMENT_BODY_BYTES_MAX, "a step").await?;
     let asked: StepRequest = match request.body.is_empty() {
         true => StepRequest::default(),
@@ -114,6 +168,20 @@ pub(super) async fn step(
     }
 }
 
+/// Watch a change
+///
+/// Its record now, and again each time it changes, until it has ended. As lines of JSON, or as server-sent events with
+/// `Accept: text/event-stream`.
+#[utoipa::path(
+    get, path = "/v1/changes/{change}/watch", tag = "changes", operation_id = "watch_change",
+    params(("change" = u64, Path, description = "The change's id.", example = 5)),
+    responses(
+        (status = 200, description = "Records, as they come.", content(
+            (ChangeRecord = "application/x-ndjson"), (ChangeRecord = "text/event-stream"),
+        )),
+        ShowProblems,
+    ),
+)]
 pub(super) async fn watch(
     State(api): State<Arc<Api>>,
     UrlPath(id): UrlPath<u64>,
@@ -154,7 +222,7 @@ fn read_code(code: CodeSource, meter_default: MeterNumber) -> Result<machine::Co
 }
 
 /// The change as the API, the command line and the console show it, as of `now`.
-fn record(catalog: &Catalog, id: ChangeId, change: &Change, now: TimeMs) -> ChangeRecord {
+pub(super) fn record(catalog: &Catalog, id: ChangeId, change: &Change, now: TimeMs) -> ChangeRecord {
     let blockers = machine::change::report(catalog, id, now).blockers;
     ChangeRecord {
         id: id.0,

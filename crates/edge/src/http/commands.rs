@@ -12,7 +12,9 @@ use machine::{Claim, Outcome, Reply, Sequence, SessionId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::body::{self, Media};
 use super::extract::{Parameters, UrlPath, UrlQuery};
+use super::problems::{CALL, WRITE, problems};
 use super::{Api, decided};
 use crate::codes::{self, Refusal};
 use crate::router::{Routed, Work};
@@ -20,8 +22,13 @@ use crate::router::{Routed, Work};
 /// A header that the API promises for later. To ignore it would promise what is not kept.
 const IDEMPOTENCY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
+problems!(Problems: WRITE, CALL, &[
+    Code::UnknownApplication, Code::UnknownCommand, Code::UnknownCommandVersion, Code::SessionExpired,
+]);
+
 /// The query string of a command.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct CommandParameters {
     /// Version of the command's payload.
     #[serde(default = "first")]
@@ -36,13 +43,32 @@ impl Parameters for CommandParameters {
     const NAMES: &'static [&'static str] = &["version"];
 }
 
+/// Submit a command
+///
+/// Answers when the command has been applied, with what the application made of it. With a session, it can be sent again
+/// without harm: the same session and sequence get the first answer.
+#[utoipa::path(
+    post, path = "/v1/apps/{app}/commands/{command}", tag = "commands", operation_id = "submit_command",
+    params(
+        ("app" = String, Path, description = "The application's name.", example = "ledger"),
+        ("command" = String, Path, description = "The command's name.", example = "open"),
+        CommandParameters,
+        ("Seachange-Session" = Option<u64>, Header, description = "The session that the command belongs to."),
+        ("Seachange-Sequence" = Option<u64>, Header, description = "Its sequence in the session, from 1."),
+    ),
+    request_body(content = serde_json::Value, description = "The command's payload, at most 1 MiB.",
+        content_type = "application/json", example = json!({"id": "ada", "owner": "Ada Lovelace", "balance": 1050})),
+    responses((status = 200, description = "Applied, or refused by the application.", body = CommandReply), Problems),
+)]
 pub(super) async fn submit(
     State(api): State<Arc<Api>>,
     UrlPath((application, command)): UrlPath<(String, String)>,
     UrlQuery(parameters): UrlQuery<CommandParameters>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    check_names(&application, &command)?;
+    check_name(Code::UnknownApplication, "an application", &application)?;
+    check_name(Code::UnknownCommand, "a command", &command)?;
+    body::check_media(request.headers(), Media::Json)?;
     let claim = claim_of(request.headers())?;
     let forward = api
         .take(request, machine::limits::COMMAND_BYTES_MAX, "a command's payload")
@@ -82,11 +108,13 @@ fn answer(reply: Reply) -> Result<Response, Refusal> {
     Ok(decided(reply.index, answer))
 }
 
-fn claim_of(headers: &HeaderMap) -> Result<Option<Claim>, Refusal> {
+/// The session and sequence that the headers name.
+pub(super) fn claim_of(headers: &HeaderMap) -> Result<Option<Claim>, Refusal> {
     if headers.contains_key(IDEMPOTENCY_HEADER) {
         return Err(Refusal::malformed(format!(
-            "{IDEMPOTENCY_HEADER} is not kept yet: leave it out, or open a session (POST /v1/sessions) and send \
-             {SESSION_HEADER} and {SEQUENCE_HEADER}; nothing was done"
+            "{IDEMPOTENCY_HEADER} is not supported, and to ignore it would break its promise: leave it out, or open a \
+             session (POST /v1/sessions) and send {SESSION_HEADER} and {SEQUENCE_HEADER}, under which a repeat gets the \
+             first answer; nothing was done"
         )));
     }
     match (headers.get(SESSION_HEADER), headers.get(SEQUENCE_HEADER)) {
@@ -110,21 +138,15 @@ fn number(header: &str, value: &HeaderValue) -> Result<u64, Refusal> {
         .ok_or_else(|| Refusal::malformed(format!("{header} {value:?} is not a number from 1; nothing was done")))
 }
 
-/// Refuses names that nothing can have. Whether something has them is decided where the entry is applied.
-fn check_names(application: &str, command: &str) -> Result<(), Refusal> {
-    let checks = [
-        (Code::UnknownApplication, "application", application),
-        (Code::UnknownCommand, "command", command),
-    ];
-    for (code, what, name) in checks {
-        if !is_name(name) {
-            return Err(Refusal::new(
-                code,
-                format!("{name:?} is no name of a {what}: `GET /v1/apps` lists those there are; nothing was done"),
-            ));
-        }
+/// Refuses a name that nothing can have. Whether something has it is decided where the entry is applied.
+pub(super) fn check_name(code: Code, what: &str, name: &str) -> Result<(), Refusal> {
+    match is_name(name) {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            code,
+            format!("{name:?} is no name of {what}: `GET /v1/apps` lists those there are; nothing was done"),
+        )),
     }
-    Ok(())
 }
 
 /// Refuses what no application could read, before it reaches the log.

@@ -11,11 +11,35 @@ use client::wire::{
 use machine::{Body, CommitConsumer, Consumer, Decision, Offset, ReadError, RemoveConsumer, StreamStatus};
 
 use super::extract::{UrlPath, UrlQuery};
+use super::problems::{ANY, WRITE, problems};
 use super::{Api, consistency, decided, parse};
 use crate::codes::{self, Refusal};
 use crate::limits::DOCUMENT_BODY_BYTES_MAX;
 use crate::router::Routed;
 
+problems!(ListProblems: ANY, &[Code::ReadUnconfirmed, Code::Unavailable]);
+problems!(ShowProblems: ANY, &[Code::UnknownStream, Code::UnknownConsumer, Code::ReadUnconfirmed, Code::Unavailable]);
+problems!(
+    CommitProblems: WRITE,
+    &[
+        Code::UnknownStream,
+        Code::OffsetPastEnd,
+        Code::EventsTrimmed,
+        Code::ConsumerMoved,
+        Code::ConsumerGoesBack,
+        Code::TooManyConsumers,
+    ],
+);
+problems!(RemoveProblems: WRITE, &[Code::UnknownStream, Code::UnknownConsumer]);
+
+/// All named consumers
+///
+/// Each with where it stands and how far it lags behind.
+#[utoipa::path(
+    get, path = "/v1/consumers", tag = "streams", operation_id = "list_consumers",
+    params(ConsistencyParameter),
+    responses((status = 200, description = "By stream and name.", body = ConsumerList), ListProblems),
+)]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     UrlQuery(parameters): UrlQuery<ConsistencyParameter>,
@@ -34,6 +58,16 @@ pub(super) async fn list(
     }))
 }
 
+/// One named consumer
+#[utoipa::path(
+    get, path = "/v1/streams/{stream}/consumers/{name}", tag = "streams", operation_id = "show_consumer",
+    params(
+        ("stream" = String, Path, description = "The stream's name.", example = "ledger.transfers"),
+        ("name" = String, Path, description = "The consumer's name.", example = "audit"),
+        ConsistencyParameter,
+    ),
+    responses((status = 200, description = "Where it stands.", body = ConsumerRecord), ShowProblems),
+)]
 pub(super) async fn show(
     State(api): State<Arc<Api>>,
     UrlPath((stream, name)): UrlPath<(String, String)>,
@@ -45,6 +79,19 @@ pub(super) async fn show(
     Ok(Json(record(&stream, &name, consumer, status)))
 }
 
+/// Commit a consumer's place
+///
+/// All events before the offset are done with. Forward only, unless `reset` says otherwise; with `expected` only if the
+/// consumer stands there. The first commit makes the consumer.
+#[utoipa::path(
+    put, path = "/v1/streams/{stream}/consumers/{name}", tag = "streams", operation_id = "commit_consumer",
+    params(
+        ("stream" = String, Path, description = "The stream's name.", example = "ledger.transfers"),
+        ("name" = String, Path, description = "The consumer's name.", example = "audit"),
+    ),
+    request_body = CommitRequest,
+    responses((status = 200, description = "It stands there.", body = ConsumerCommitted), CommitProblems),
+)]
 pub(super) async fn commit(
     State(api): State<Arc<Api>>,
     UrlPath((stream, name)): UrlPath<(String, String)>,
@@ -77,6 +124,15 @@ pub(super) async fn commit(
     }
 }
 
+/// Remove a consumer
+#[utoipa::path(
+    delete, path = "/v1/streams/{stream}/consumers/{name}", tag = "streams", operation_id = "remove_consumer",
+    params(
+        ("stream" = String, Path, description = "The stream's name.", example = "ledger.transfers"),
+        ("name" = String, Path, description = "The consumer's name.", example = "audit"),
+    ),
+    responses((status = 200, description = "It is gone.", body = ConsumerRemoved), RemoveProblems),
+)]
 pub(super) async fn remove(
     State(api): State<Arc<Api>>,
     UrlPath((stream, name)): UrlPath<(String, String)>,

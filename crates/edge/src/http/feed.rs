@@ -7,6 +7,24 @@ use bytes::Bytes;
 use futures::stream;
 use serde::Serialize;
 
+use crate::codes::Refusal;
+
+/// The header with which a client of server-sent events resumes.
+const LAST_EVENT_HEADER: &str = "last-event-id";
+
+/// The id of the last record that the client has seen, if it says so.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let Some(value) = headers.get(LAST_EVENT_HEADER) else {
+        return Ok(None);
+    };
+    match value.to_str().ok().and_then(|text| text.parse().ok()) {
+        Some(last) => Ok(Some(last)),
+        None => Err(Refusal::malformed(format!(
+            "{LAST_EVENT_HEADER} {value:?} is no number: send the id of the last record that came"
+        ))),
+    }
+}
+
 /// The form in which records are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {

@@ -1,21 +1,31 @@
-//! The HTTP API under `/v1`: one file for each resource, errors as problem details.
+//! The HTTP API under `/v1`: one file for each resource, all of them in the table of `routes.rs`, errors as problem
+//! details.
 
 mod apps;
+mod batch;
 mod body;
 mod changes;
 mod commands;
 mod consumers;
+mod cursor;
+mod docs;
+mod errors;
 mod extract;
 mod feed;
+mod members;
 mod modules;
 mod observe;
+mod openapi;
 pub(crate) mod problem;
+mod problems;
 mod queries;
+mod routes;
 mod sessions;
 mod snapshots;
 mod status;
 mod streams;
 mod tables;
+mod watch;
 
 #[cfg(test)]
 pub(crate) use extract::UrlQuery as TestedQuery;
@@ -24,10 +34,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
 use bytes::Bytes;
 use client::wire::Code;
 use environment::channel::Semaphore;
@@ -41,6 +49,9 @@ use crate::forward::Forward;
 use crate::limits::{self, Limits};
 use crate::router::{Routed, Router, Work};
 use crate::stop::Stop;
+
+pub(crate) use openapi::text as openapi_text;
+pub(crate) use routes::routes;
 
 /// In the answer to a write: the entry that decided it, so that a node that passes the answer on can wait until its own
 /// state shows it.
@@ -57,63 +68,6 @@ pub(crate) struct Api {
     stopping: Stop,
     binary: String,
     meter: MeterNumber,
-}
-
-/// Every route there is.
-pub(crate) fn routes(api: Arc<Api>) -> axum::Router {
-    axum::Router::new()
-        .route("/v1/apps", get(apps::list))
-        .route("/v1/apps/{app}", get(apps::show))
-        .route("/v1/apps/{app}/commands/{command}", post(commands::submit))
-        .route("/v1/apps/{app}/queries/{query}", post(queries::ask))
-        .route("/v1/apps/{app}/tables/{table}/rows", get(tables::rows))
-        .route("/v1/apps/{app}/tables/{table}/rows/{key}", get(tables::row))
-        .route("/v1/changes", get(changes::list).post(changes::plan))
-        .route("/v1/changes/{change}", get(changes::show))
-        .route("/v1/changes/{change}/watch", get(changes::watch))
-        .route("/v1/changes/{change}/{step}", post(changes::step))
-        .route("/v1/consumers", get(consumers::list))
-        .route("/v1/modules/{module}", put(modules::store))
-        .route("/v1/sessions", post(sessions::open))
-        .route("/v1/snapshots", post(snapshots::make))
-        .route("/v1/snapshots/{index}/files/{file}", get(snapshots::piece))
-        .route("/v1/status", get(status::show))
-        .route("/v1/streams", get(streams::list))
-        .route("/v1/streams/{stream}", get(streams::read))
-        .route("/v1/streams/{stream}/trim", post(streams::trim))
-        .route(
-            "/v1/streams/{stream}/consumers/{name}",
-            get(consumers::show).put(consumers::commit).delete(consumers::remove),
-        )
-        .route("/v1/traces", get(observe::traces))
-        .route("/v1/verify", post(snapshots::verify))
-        .route("/healthz", get(status::alive))
-        .route("/metrics", get(observe::metrics))
-        .route("/readyz", get(status::ready))
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method)
-        .layer(from_fn_with_state(api.clone(), observe::observe))
-        .with_state(api)
-}
-
-async fn no_such_path(uri: Uri) -> Refusal {
-    Refusal::new(
-        Code::NotFound,
-        format!(
-            "there is nothing at {:?}: the API's paths begin with /v1, and /v1/status is one of them",
-            uri.path()
-        ),
-    )
-}
-
-async fn no_such_method(method: Method, uri: Uri) -> Refusal {
-    Refusal::new(
-        Code::MethodNotAllowed,
-        format!(
-            "{:?} does not take {method}: the header Allow names what it takes",
-            uri.path()
-        ),
-    )
 }
 
 impl Api {

@@ -12,11 +12,25 @@ use machine::limits::{MODULE_BYTES_MAX, MODULE_CHUNK_BYTES};
 use machine::{Body, Decision, Digest, Index, ModuleChunk, SubmitError};
 
 use super::extract::UrlPath;
+use super::problems::{WRITE, problems};
 use super::{Api, decided, index_of};
 use crate::codes::{self, Refusal};
 use crate::limits::MODULE_TIME_FACTOR;
 use crate::router::{Routed, Work};
 
+problems!(Problems: WRITE, &[Code::ModuleInvalid, Code::ModuleDigestMismatch, Code::ModuleIncomplete]);
+
+/// Send a module
+///
+/// Brings the code of a version into the log, where every node finds it. It is checked before anything is written, and
+/// may be sent again.
+#[utoipa::path(
+    put, path = "/v1/modules/{module}", tag = "changes", operation_id = "store_module",
+    params(("module" = String, Path, description = "The SHA-256 of the bytes, 64 hexadecimal digits.")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream",
+        description = "The module's bytes, at most 8 MiB."),
+    responses((status = 200, description = "It is in the log.", body = ModuleStored), Problems),
+)]
 pub(super) async fn store(
     State(api): State<Arc<Api>>,
     UrlPath(module): UrlPath<String>,

@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use client::wire::{TRACE_HEADER, Trace, TraceList};
 
+use super::problems::{ANY, problems};
 use super::{Api, index_of};
 use crate::forward::ASKED_BY_NODE;
 use crate::observe::{Answered, Notes, Parent};
@@ -19,10 +20,26 @@ const TRACE: HeaderName = HeaderName::from_static(TRACE_HEADER);
 /// The parts of a route that tell a command.
 const COMMANDS: &str = "/commands";
 
+problems!(NoProblems: ANY);
+
+/// What this node counts and times
+///
+/// In Prometheus' text format; docs/operating.md explains each.
+#[utoipa::path(
+    get, path = "/metrics", tag = "cluster", operation_id = "metrics",
+    responses((status = 200, description = "The page.", body = String, content_type = "text/plain"), NoProblems),
+)]
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
     ([(header::CONTENT_TYPE, PAGE_TYPE)], api.router.observer.page()).into_response()
 }
 
+/// The ways of recent commands
+///
+/// The last ones that were traced, and the slowest: each with its stages.
+#[utoipa::path(
+    get, path = "/v1/traces", tag = "cluster", operation_id = "list_traces",
+    responses((status = 200, description = "Traces.", body = TraceList), NoProblems),
+)]
 pub(super) async fn traces(State(api): State<Arc<Api>>) -> Json<TraceList> {
     Json(api.router.observer.traces())
 }

@@ -8,26 +8,34 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use client::wire::{
-    ConsistencyParameter, EventRecord, EventsParameters, STREAM_END_HEADER, STREAM_START_HEADER, StreamList,
+    Code, ConsistencyParameter, EventRecord, EventsParameters, STREAM_END_HEADER, STREAM_START_HEADER, StreamList,
     StreamRecord, StreamTrimmed, TrimRequest,
 };
 use futures::FutureExt;
 use machine::{Body, Consistency, Decision, Event, EventPage, Offset, ReadError, TrimStreams};
 
 use super::extract::{Parameters, UrlPath, UrlQuery};
-use super::feed::{Feed, Form};
+use super::feed::{Feed, Form, last_event_id};
+use super::problems::{ANY, WRITE, problems};
 use super::{Api, consumers, decided, parse};
 use crate::codes::{self, Refusal};
 use crate::limits::{DOCUMENT_BODY_BYTES_MAX, EVENT_PAGE_BYTES, FOLLOW_PAUSE};
 use crate::router::Routed;
 
-/// The header with which a client of server-sent events resumes.
-const LAST_EVENT_HEADER: &str = "last-event-id";
-
 impl Parameters for EventsParameters {
     const NAMES: &'static [&'static str] = &["from", "consumer", "limit", "follow"];
 }
 
+problems!(ListProblems: ANY, &[Code::ReadUnconfirmed, Code::Unavailable]);
+
+/// All streams
+///
+/// Those that any kept version of an application emits, each with where it begins and ends.
+#[utoipa::path(
+    get, path = "/v1/streams", tag = "streams", operation_id = "list_streams",
+    params(ConsistencyParameter),
+    responses((status = 200, description = "By name.", body = StreamList), ListProblems),
+)]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     UrlQuery(parameters): UrlQuery<ConsistencyParameter>,
@@ -46,6 +54,28 @@ pub(super) async fn list(
     }))
 }
 
+problems!(ReadProblems: ANY, &[Code::UnknownStream, Code::UnknownConsumer, Code::EventsTrimmed, Code::ReadUnconfirmed, Code::Unavailable]);
+problems!(TrimProblems: WRITE, &[Code::UnknownStream, Code::OffsetPastEnd]);
+
+/// Read or follow a stream
+///
+/// Events from an offset on, in order and without gaps: as lines of JSON, or as server-sent events with
+/// `Accept: text/event-stream`, where each event's id is its offset. With `Last-Event-ID`, which browsers send by
+/// themselves, it goes on behind that event, and `from` does not count.
+#[utoipa::path(
+    get, path = "/v1/streams/{stream}", tag = "streams", operation_id = "read_stream",
+    params(
+        ("stream" = String, Path, description = "The stream's name.", example = "ledger.transfers"),
+        EventsParameters,
+        ("Last-Event-ID" = Option<u64>, Header, description = "The offset of the last event that came."),
+    ),
+    responses(
+        (status = 200, description = "Events.", content(
+            (EventRecord = "application/x-ndjson"), (EventRecord = "text/event-stream"),
+        )),
+        ReadProblems,
+    ),
+)]
 pub(super) async fn read(
     State(api): State<Arc<Api>>,
     UrlPath(stream): UrlPath<String>,
@@ -72,6 +102,15 @@ pub(super) async fn read(
     Ok((extent, answer).into_response())
 }
 
+/// Trim a stream
+///
+/// Removes its events before an offset, on every node. Nobody can read them from then on.
+#[utoipa::path(
+    post, path = "/v1/streams/{stream}/trim", tag = "streams", operation_id = "trim_stream",
+    params(("stream" = String, Path, description = "The stream's name.", example = "ledger.transfers")),
+    request_body = TrimRequest,
+    responses((status = 200, description = "It begins there, or later.", body = StreamTrimmed), TrimProblems),
+)]
 pub(super) async fn trim(
     State(api): State<Arc<Api>>,
     UrlPath(stream): UrlPath<String>,
@@ -134,16 +173,13 @@ async fn first_page(
     }
 }
 
+/// The offset behind the last event that the client has seen, if it says so.
 fn resumed(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
-    let Some(value) = headers.get(LAST_EVENT_HEADER) else {
-        return Ok(None);
-    };
-    let last = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
-    match last.and_then(|last| last.checked_add(1)) {
-        Some(next) => Ok(Some(next)),
-        None => Err(Refusal::malformed(format!(
-            "{LAST_EVENT_HEADER} {value:?} is no offset: send the id of the last event that came"
-        ))),
+    match last_event_id(headers)? {
+        None => Ok(None),
+        Some(last) => last.checked_add(1).map(Some).ok_or_else(|| {
+            Refusal::malformed("no event can be the last: send the id of the last event that came as last-event-id")
+        }),
     }
 }
 

@@ -68,7 +68,9 @@ impl Browser {
     }
 
     pub async fn call(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        self.open(method, target, headers, body).await.whole().await
+        let answer = self.open(method, target, headers, body).await.whole().await;
+        crate::description::check_documented(method, target, &answer);
+        answer
     }
 
     pub async fn open(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Open {

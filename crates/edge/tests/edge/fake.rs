@@ -30,6 +30,8 @@ pub struct State {
     pub applied: Index,
     pub committed: Index,
     pub parked: Option<String>,
+    /// Nobody confirms reads.
+    pub cut_off: bool,
     pub catalog: Catalog,
     /// Answers for the next submits, before the usual ones.
     pub submits: VecDeque<Result<Reply, SubmitError>>,
@@ -135,6 +137,7 @@ impl Fake {
                 applied: Index(10),
                 committed: Index(10),
                 parked: None,
+                cut_off: false,
                 catalog: catalog(),
                 submits: VecDeque::new(),
                 decisions: VecDeque::new(),
@@ -355,12 +358,43 @@ impl Cluster for Fake {
         })
     }
 
+    fn submit_in_order(&self, requests: Vec<Request>) -> Vec<Pending<'_, Result<Reply, SubmitError>>> {
+        let mut refused = None;
+        let mut answer = |request: Request| -> Pending<'_, Result<Reply, SubmitError>> {
+            let waits = request.command == "wait";
+            let answer = match &refused {
+                Some(error) => Err(SubmitError::clone(error)),
+                None => self.answer(request),
+            };
+            match &answer {
+                Ok(_) | Err(SubmitError::OutcomeUnknown(_)) => {}
+                Err(error) => refused = Some(error.clone()),
+            }
+            Box::pin(async move {
+                // It is applied, and its answer still on the way.
+                if waits && answer.is_ok() {
+                    self.gate.acquire().await.unwrap().forget();
+                }
+                answer
+            })
+        };
+        requests.into_iter().map(&mut answer).collect()
+    }
+
     fn propose(&self, body: Body) -> Pending<'_, Result<Decision, SubmitError>> {
         Box::pin(async move { self.decide(body) })
     }
 
     fn read(&self, read: Read, consistency: Consistency) -> Pending<'_, Result<ReadAnswer, ReadError>> {
         Box::pin(async move { self.look(read, consistency) })
+    }
+
+    fn read_index(&self) -> Pending<'_, Result<Index, ReadError>> {
+        Box::pin(async move {
+            // A node that is cut off asks, and nobody answers.
+            self.until(|state| !state.cut_off).await;
+            Ok(self.state.lock().applied)
+        })
     }
 
     fn events(&self, stream: String, from: Offset, bytes_max: usize) -> Pending<'_, Result<EventPage, ReadError>> {

@@ -1,9 +1,11 @@
 //! The edge over real sockets, in front of a cluster whose answers the tests decide.
 
+mod batch;
 mod browser;
 mod changes;
 mod commands;
 mod consumers;
+mod description;
 mod drain;
 mod fake;
 mod framer;
@@ -17,6 +19,7 @@ mod real_client;
 mod routing;
 mod snapshots;
 mod streams;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;

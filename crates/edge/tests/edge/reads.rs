@@ -93,7 +93,7 @@ async fn errors_of_reads_have_their_codes() {
         (ReadError::Unavailable("parked".into()), 503, "unavailable"),
     ] {
         served.fake.state.lock().reads.push_back(Err(error));
-        let answer = served.browser.get("/v1/apps/ledger/tables/accounts/rows").await;
+        let answer = served.browser.post("/v1/apps/ledger/queries/total", "").await;
         assert_eq!(answer.problem(), (status, code.into()));
     }
 }
@@ -168,6 +168,11 @@ async fn a_node_says_whether_it_is_ready_and_why_not() {
         );
         assert_eq!(served.browser.get("/healthz").await.status, 200);
     };
+    served.fake.change_with(|state| state.cut_off = true);
+    check("no leader confirmed").await;
+    served.fake.change_with(|state| state.cut_off = false);
+    assert_eq!(served.browser.get("/readyz").await.status, 200);
+    assert_eq!(served.browser.open("HEAD", "/readyz", &[], b"").await.status, 200);
     served.fake.change_with(|state| state.committed = Index(20_000));
     check("19990 entries behind").await;
     served
@@ -178,4 +183,75 @@ async fn a_node_says_whether_it_is_ready_and_why_not() {
         .fake
         .change_with(|state| state.parked = Some("module 5f3a… is missing".into()));
     check("module 5f3a… is missing").await;
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_without_gap_or_double_whatever_the_keys() {
+    let served = serve(Fake::leading()).await;
+    let keys: [&'static [u8]; 7] = [b"", b"\0", b"a", b"a\0", b"a\xff", b"b/%2F +", b"\xff\xff"];
+    {
+        let mut state = served.fake.state.lock();
+        let rows = state.rows.entry("accounts".into()).or_default();
+        rows.extend(
+            keys.iter()
+                .map(|key| (bytes::Bytes::from_static(key), bytes::Bytes::from_static(b"1"))),
+        );
+    }
+    let target = "/v1/apps/ledger/tables/accounts/rows";
+    for (parameters, mut expected) in [
+        ("", keys.to_vec()),
+        ("&prefix=a", keys[2..5].to_vec()),
+        ("&prefix=%FF", keys[6..].to_vec()),
+        ("&start=a%00&end=%FF%FF", keys[3..6].to_vec()),
+        ("&start=b/%252F+", keys[5..].to_vec()),
+    ] {
+        for (size, reverse) in [(1, false), (2, false), (3, true), (1, true), (100, true)] {
+            let mut found: Vec<Vec<u8>> = Vec::new();
+            let mut cursor = String::new();
+            loop {
+                let page = format!("{target}?limit={size}&reverse={reverse}{parameters}{cursor}");
+                let json = served.browser.get(&page).await.json();
+                let rows: client::wire::Rows = serde_json::from_value(json).unwrap();
+                found.extend(rows.rows.iter().map(|row| row.key.to_vec()));
+                assert_eq!(rows.more, rows.next.is_some());
+                // What is written between two pages moves neither.
+                served.fake.put_row("accounts", "\0\0between", "2");
+                served
+                    .fake
+                    .state
+                    .lock()
+                    .rows
+                    .get_mut("accounts")
+                    .unwrap()
+                    .remove(&b"\0\0between"[..]);
+                match rows.next {
+                    Some(next) => cursor = format!("&cursor={next}"),
+                    None => break,
+                }
+            }
+            if reverse {
+                expected.reverse();
+            }
+            assert_eq!(found, expected, "{parameters} {size} {reverse}");
+            if reverse {
+                expected.reverse();
+            }
+        }
+    }
+    for parameters in [
+        "?cursor=x",
+        "?cursor=r61",
+        "?cursor=f61&reverse=true",
+        "?cursor=f61&prefix=b",
+    ] {
+        let answer = served.browser.get(&format!("{target}{parameters}")).await;
+        assert_eq!(answer.problem(), (400, "malformed".into()), "{parameters}");
+    }
+    // Each of the keys can be asked for by itself.
+    for (escaped, key) in [("%00", "AA=="), ("a%FF", "Yf8="), ("%FF%FF", "//8=")] {
+        let row = served.browser.get(&format!("{target}/{escaped}")).await.json();
+        assert!(row["key_base64"] == key || row["key"] == "\0", "{row}");
+    }
+    let row = served.browser.get(&format!("{target}/b%2F%252F%20+")).await.json();
+    assert_eq!(row["key"], "b/%2F +");
 }

@@ -79,6 +79,14 @@ async fn the_admin_client_reads_what_is_served() {
     assert_eq!(error.code(), Code::UnknownApplication);
     assert_eq!(admin.upload_module(&b"module"[..]).await.unwrap().bytes, 6);
 
+    assert_eq!(admin.members().await.unwrap().members.len(), 2);
+    assert_eq!(admin.streams().await.unwrap().streams[0].end, 1);
+    assert_eq!(admin.tables("ledger").await.unwrap().tables[0].name, "accounts");
+    assert_eq!(admin.error("no_leader").await.unwrap().number, 101);
+    let mut watch = admin.watch();
+    let kinds = [watch.next().await.unwrap(), watch.next().await.unwrap()].map(|record| record.watched.kind());
+    assert_eq!(kinds, ["status", "application"]);
+
     let mut events = admin.events("ledger.transfers", 0, true);
     assert_eq!(events.next().await.unwrap().unwrap().offset, 0);
     served.fake.emit("ledger.transfers", b"2");

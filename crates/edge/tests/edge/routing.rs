@@ -12,7 +12,7 @@ const TRANSFER: &str = "/v1/apps/ledger/commands/transfer";
 const CLAIM: [(&str, &str); 2] = [("Seachange-Session", "7"), ("Seachange-Sequence", "1")];
 
 /// Limits for tests in which something happens while a request is held.
-fn patient() -> EdgeOptions {
+pub fn patient() -> EdgeOptions {
     EdgeOptions {
         limits: Limits {
             hold_max: Duration::from_secs(60),
@@ -23,7 +23,7 @@ fn patient() -> EdgeOptions {
 }
 
 /// A follower and the leader that it knows.
-async fn pair() -> (Served, Served) {
+pub async fn pair() -> (Served, Served) {
     let leader = serve(Fake::leading()).await;
     let follower = serve_with(Fake::following(Some(OTHER)), patient()).await;
     lead_to(&follower.fake, &leader);

@@ -311,10 +311,17 @@ pub struct Scanned {
 pub trait Cluster: Send + Sync {
     /// Brings a request into the log and waits for its reply. Only the leader takes it.
     fn submit(&self, request: Request) -> Pending<'_, Result<Reply, SubmitError>>;
+    /// Brings requests into the log in their order; the answers stand in the same order. Only the leader takes them, and
+    /// only for as long as it leads without a break: whatever happens, those that are ever applied are the first of
+    /// them, each behind the one before it. So once one is answered with anything but a reply or
+    /// [`SubmitError::OutcomeUnknown`], it was not applied, and none behind it was or will be.
+    fn submit_in_order(&self, requests: Vec<Request>) -> Vec<Pending<'_, Result<Reply, SubmitError>>>;
     /// Brings a control entry into the log and waits for what came of it. Only the leader takes it.
     fn propose(&self, body: Body) -> Pending<'_, Result<Decision, SubmitError>>;
     /// Reads, at any node.
     fn read(&self, read: Read, consistency: Consistency) -> Pending<'_, Result<ReadAnswer, ReadError>>;
+    /// The index that a read which begins now must show to be linearizable, confirmed by a majority of the voters.
+    fn read_index(&self) -> Pending<'_, Result<Index, ReadError>>;
     /// Events of a stream from `from` on, at most about `bytes_max` of them (one at least, if there is one).
     fn events(&self, stream: String, from: Offset, bytes_max: usize) -> Pending<'_, Result<EventPage, ReadError>>;
     /// Ends when the stream's end passes `beyond`, or soon after the node stops serving.

@@ -131,6 +131,10 @@ impl Group {
             election_timeout_min: ELECTION_MS_MIN,
             election_timeout_max: ELECTION_MS_MAX,
             enable_pre_vote: Some(true),
+            // A leader sends entries before its own disk has them. Were it killed then, and back before anybody else is
+            // elected, it would go on in the same term, and fill with other entries the places that followers have
+            // filled already: equal term and index, which Raft takes for the same entry.
+            enable_leader_restore: Some(false),
             max_payload_entries: APPEND_ENTRIES_MAX,
             // Made beside the Raft crate, which is told when one lies on disk.
             snapshot_policy: SnapshotPolicy::Never,
@@ -202,6 +206,27 @@ impl Group {
             .await
             .map_err(|error| GroupError::Refused(error.to_string()))?;
         Ok(Proposal(completed))
+    }
+
+    /// As [`Group::propose`], but only while this node leads in the term `reign`: what it takes in one reign is then in
+    /// the log in order and without a gap, because a later entry of a term is never committed without the earlier ones.
+    ///
+    /// # Errors
+    /// The Raft crate has stopped.
+    pub async fn propose_in(&self, reign: Term, payload: Bytes) -> Result<Proposal, GroupError> {
+        let (responder, completed) = ProgressResponder::complete_only();
+        self.raft
+            .write(Payload(payload))
+            .responder(responder)
+            .with_leader(reign.0)
+            .await
+            .map_err(|error| GroupError::Refused(error.to_string()))?;
+        Ok(Proposal(completed))
+    }
+
+    /// The term in which this node leads, if it does, as far as it knows.
+    pub fn reign(&self) -> Option<Term> {
+        self.raft.as_leader().ok().map(|leader| Term(leader.term()))
     }
 
     /// The index that a read which begins now must wait for, confirmed by a majority.

@@ -65,6 +65,7 @@ impl Arguments {
             limit: None,
             reverse: self.reverse,
             consistency: self.freshness.consistency(),
+            ..RowsParameters::default()
         };
         loop {
             let page = self.page(&admin, &mut parameters, left).await?;

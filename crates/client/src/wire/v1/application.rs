@@ -29,6 +29,8 @@ impl CodeSource {
 }
 
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = CodeSource))]
 #[serde(deny_unknown_fields)]
 struct CodeSourceJson {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,6 +40,9 @@ struct CodeSourceJson {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     native: bool,
 }
+
+#[cfg(feature = "openapi")]
+super::schema::shown_as!(CodeSource as "CodeSource" in CodeSourceJson);
 
 impl From<CodeSource> for CodeSourceJson {
     fn from(from: CodeSource) -> Self {
@@ -73,6 +78,7 @@ impl TryFrom<CodeSourceJson> for CodeSource {
 
 /// One version of an application whose code is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VersionInfo {
     /// What it takes, keeps and emits.
     pub manifest: Manifest,
@@ -82,6 +88,7 @@ pub struct VersionInfo {
 
 /// From which entry on a version answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VersionSwitch {
     /// The switch entry; the version answered from the next one on.
     pub index: u64,
@@ -91,6 +98,7 @@ pub struct VersionSwitch {
 
 /// `GET /v1/apps/{app}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ApplicationInfo {
     /// Its name.
     pub name: String,
@@ -108,6 +116,7 @@ pub struct ApplicationInfo {
 
 /// `GET /v1/apps`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ApplicationList {
     /// The index that the answer shows.
     pub index: u64,
@@ -117,6 +126,7 @@ pub struct ApplicationList {
 
 /// `PUT /v1/modules/{sha256}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ModuleStored {
     /// The module's SHA-256.
     pub module: String,

@@ -6,6 +6,7 @@ use super::{CodeSource, Manifest};
 
 /// What a change changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
     /// The version of an application.
@@ -15,6 +16,7 @@ pub enum ChangeKind {
 
 /// Where a change stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Accepted; nodes make themselves ready.
@@ -77,6 +79,7 @@ impl fmt::Display for Stage {
 
 /// `POST /v1/changes`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PlanRequest {
     /// What the version is.
@@ -90,6 +93,7 @@ pub struct PlanRequest {
 
 /// The answer to [`PlanRequest`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Planned {
     /// The change's id.
     pub change: u64,
@@ -97,6 +101,7 @@ pub struct Planned {
 
 /// `POST /v1/changes/{id}/revert|finalize|abort`; the body may be left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StepRequest {
     /// For people: who or what asked.
@@ -106,6 +111,7 @@ pub struct StepRequest {
 
 /// The answer to [`StepRequest`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StepTaken {
     /// The change's id.
     pub change: u64,
@@ -115,6 +121,7 @@ pub struct StepTaken {
 
 /// What a node found when it made itself ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NodeReadiness {
     /// The node's id.
     pub node: u64,
@@ -132,6 +139,7 @@ pub struct NodeReadiness {
 
 /// Something that a change waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Blocker {
     /// On which node, if on one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,6 +155,7 @@ pub struct Blocker {
 
 /// One thing that happened to a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ChangeEvent {
     /// At which entry.
     pub index: u64,
@@ -158,6 +167,7 @@ pub struct ChangeEvent {
 
 /// `GET /v1/changes/{id}`, and each record of `GET /v1/changes/{id}/watch`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ChangeRecord {
     /// Its id: the index of the entry that planned it.
     pub id: u64,
@@ -186,6 +196,7 @@ pub struct ChangeRecord {
 
 /// `GET /v1/changes`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ChangeList {
     /// The index that the answer shows.
     pub index: u64,

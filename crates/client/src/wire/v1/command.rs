@@ -11,6 +11,7 @@ pub const SEQUENCE_HEADER: &str = "seachange-sequence";
 
 /// What an application made of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CommandOutcome {
     /// Done.
@@ -33,6 +34,8 @@ pub struct CommandReply {
 }
 
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = CommandReply))]
 struct CommandReplyJson {
     index: u64,
     outcome: CommandOutcome,
@@ -41,10 +44,14 @@ struct CommandReplyJson {
         deserialize_with = "content::present",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     reply: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reply_base64: Option<String>,
 }
+
+#[cfg(feature = "openapi")]
+super::schema::shown_as!(CommandReply as "CommandReply" in CommandReplyJson);
 
 impl From<CommandReply> for CommandReplyJson {
     fn from(from: CommandReply) -> Self {
@@ -71,6 +78,7 @@ impl TryFrom<CommandReplyJson> for CommandReply {
 
 /// What an application made of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum QueryOutcome {
     /// Answered.
@@ -92,6 +100,8 @@ pub struct QueryReply {
 }
 
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = QueryReply))]
 struct QueryReplyJson {
     index: u64,
     outcome: QueryOutcome,
@@ -100,10 +110,14 @@ struct QueryReplyJson {
         deserialize_with = "content::present",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     answer: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     answer_base64: Option<String>,
 }
+
+#[cfg(feature = "openapi")]
+super::schema::shown_as!(QueryReply as "QueryReply" in QueryReplyJson);
 
 impl From<QueryReply> for QueryReplyJson {
     fn from(from: QueryReply) -> Self {
@@ -130,6 +144,7 @@ impl TryFrom<QueryReplyJson> for QueryReply {
 
 /// `POST /v1/sessions`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SessionOpened {
     /// The session's id.
     pub session: u64,

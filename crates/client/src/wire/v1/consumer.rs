@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// `GET /v1/streams/{stream}/consumers/{name}`: where a named consumer of a stream stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ConsumerRecord {
     /// The stream.
     pub stream: String,
@@ -23,6 +24,7 @@ pub struct ConsumerRecord {
 
 /// `GET /v1/consumers`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ConsumerList {
     /// The index that the answer shows.
     pub index: u64,
@@ -32,6 +34,7 @@ pub struct ConsumerList {
 
 /// `PUT /v1/streams/{stream}/consumers/{name}`: where the consumer stands from now on. One that is not known is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CommitRequest {
     /// The event that it reads next.
@@ -46,6 +49,7 @@ pub struct CommitRequest {
 
 /// The answer to [`CommitRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ConsumerCommitted {
     /// The stream.
     pub stream: String,
@@ -59,6 +63,7 @@ pub struct ConsumerCommitted {
 
 /// `DELETE /v1/streams/{stream}/consumers/{name}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ConsumerRemoved {
     /// The stream.
     pub stream: String,

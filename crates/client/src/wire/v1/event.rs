@@ -6,6 +6,7 @@ use super::content;
 
 /// The query string of `GET /v1/streams/{stream}`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct EventsParameters {
     /// First offset; absent: the first event that the stream holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,6 +38,8 @@ pub struct EventRecord {
 }
 
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = EventRecord))]
 struct EventJson {
     offset: u64,
     time_ms: u64,
@@ -49,10 +52,14 @@ struct EventJson {
         deserialize_with = "content::present",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     value: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
 }
+
+#[cfg(feature = "openapi")]
+super::schema::shown_as!(EventRecord as "EventRecord" in EventJson);
 
 impl From<EventRecord> for EventJson {
     fn from(from: EventRecord) -> Self {

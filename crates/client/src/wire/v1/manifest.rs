@@ -8,6 +8,7 @@ pub struct ManifestError(String);
 /// What a version of an application accepts, keeps and emits: `manifest.toml`, and `manifest` in a plan. A field that
 /// is not known is refused: a misspelt one would otherwise be left out in silence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The application's name.
@@ -36,6 +37,7 @@ pub struct Manifest {
 
 /// A command that a version takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CommandSpec {
     /// Its name.
@@ -47,6 +49,7 @@ pub struct CommandSpec {
 
 /// A table that a version keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TableSpec {
     /// Its name.
@@ -59,8 +62,23 @@ pub struct TableSpec {
     pub converts: Vec<u16>,
 }
 
+/// `GET /v1/apps/{app}/tables`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TableList {
+    /// The index that the answer shows.
+    pub index: u64,
+    /// The application.
+    pub application: String,
+    /// The version in force, whose tables these are.
+    pub version: u32,
+    /// As its manifest names them.
+    pub tables: Vec<TableSpec>,
+}
+
 /// A query or a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Named {
     /// Its name.

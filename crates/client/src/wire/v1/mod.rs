@@ -1,19 +1,25 @@
 //! Version 1 of the public API: the JSON bodies under `/v1`.
 
 mod application;
+mod batch;
 mod change;
 mod command;
 mod consumer;
 mod content;
+mod error;
 mod event;
 mod manifest;
 mod row;
+#[cfg(feature = "openapi")]
+mod schema;
 mod snapshot;
 mod status;
 mod stream;
 mod trace;
+mod watch;
 
 pub use application::{ApplicationInfo, ApplicationList, CodeSource, ModuleStored, VersionInfo, VersionSwitch};
+pub use batch::{BATCH_MEDIA_TYPE, BatchAnswer, BatchCommand, BatchOutcome};
 pub use change::{
     Blocker, ChangeEvent, ChangeKind, ChangeList, ChangeRecord, NodeReadiness, PlanRequest, Planned, Stage,
     StepRequest, StepTaken,
@@ -22,10 +28,12 @@ pub use command::{
     CommandOutcome, CommandReply, QueryOutcome, QueryReply, SEQUENCE_HEADER, SESSION_HEADER, SessionOpened,
 };
 pub use consumer::{CommitRequest, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved};
+pub use error::{ErrorInfo, ErrorList};
 pub use event::{EventRecord, EventsParameters};
-pub use manifest::{CommandSpec, Manifest, ManifestError, Named, TableSpec};
+pub use manifest::{CommandSpec, Manifest, ManifestError, Named, TableList, TableSpec};
 pub use row::{Consistency, ConsistencyParameter, InvalidConsistency, Row, RowAnswer, Rows, RowsParameters};
 pub use snapshot::{PieceParameters, SnapshotFile, SnapshotRecord, VerifyRecord};
-pub use status::{Health, Member, Role, Status};
+pub use status::{Health, Member, MemberList, Role, Status};
 pub use stream::{STREAM_END_HEADER, STREAM_START_HEADER, StreamList, StreamRecord, StreamTrimmed, TrimRequest};
 pub use trace::{StageName, TRACE_HEADER, TRACEPARENT_HEADER, Trace, TraceList, TraceStage};
+pub use watch::{WatchRecord, Watched};

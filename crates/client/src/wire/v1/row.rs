@@ -9,6 +9,7 @@ use super::content;
 
 /// How fresh a read must be: `?consistency=`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Consistency {
     /// It shows every command acknowledged before it was asked.
@@ -53,14 +54,17 @@ impl FromStr for Consistency {
 
 /// The query string of a read that takes nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct ConsistencyParameter {
     /// How fresh.
     #[serde(default)]
     pub consistency: Consistency,
 }
 
-/// The query string of `GET /v1/apps/{app}/tables/{table}/rows`. Keys here are text; a percent sign escapes.
+/// The query string of `GET /v1/apps/{app}/tables/{table}/rows`. Keys are bytes: those that
+/// are no text are percent-escaped.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct RowsParameters {
     /// Only keys that begin with this; excludes `start` and `end`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,6 +81,9 @@ pub struct RowsParameters {
     /// From the end to the start.
     #[serde(default)]
     pub reverse: bool,
+    /// Where the page before ended: its `next`, with all other parameters as they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
     /// How fresh.
     #[serde(default)]
     pub consistency: Consistency,
@@ -104,6 +111,7 @@ pub struct RowAnswer {
 
 /// `GET /v1/apps/{app}/tables/{table}/rows`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Rows {
     /// The index that the answer shows.
     pub index: u64,
@@ -111,9 +119,13 @@ pub struct Rows {
     pub rows: Vec<Row>,
     /// Whether there are more beyond the last of these.
     pub more: bool,
+    /// If there are more: what to give as `cursor` to go on behind the last of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 struct RowJson {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     index: Option<u64>,
@@ -126,10 +138,16 @@ struct RowJson {
         deserialize_with = "content::present",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     document: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     document_base64: Option<String>,
 }
+
+#[cfg(feature = "openapi")]
+super::schema::shown_as!(Row as "Row" in RowJson);
+#[cfg(feature = "openapi")]
+super::schema::shown_as!(RowAnswer as "RowAnswer" in RowJson);
 
 impl From<Row> for RowJson {
     fn from(from: Row) -> Self {
@@ -188,9 +206,10 @@ mod tests {
             index: 9,
             rows: vec![row(b"a", b"{\"n\":1}"), row(b"\xff", b"\x01")],
             more: true,
+            next: Some("Zv8".into()),
         };
         let text = serde_json::to_string(&rows).unwrap();
-        expect_test::expect![[r#"{"index":9,"rows":[{"key":"a","document":{"n":1}},{"key_base64":"/w==","document_base64":"AQ=="}],"more":true}"#]]
+        expect_test::expect![[r#"{"index":9,"rows":[{"key":"a","document":{"n":1}},{"key_base64":"/w==","document_base64":"AQ=="}],"more":true,"next":"Zv8"}"#]]
         .assert_eq(&text);
         assert_eq!(serde_json::from_str::<Rows>(&text).unwrap(), rows);
 

@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// A snapshot of everything as of one index, as files that can be copied: the answer to `POST /v1/snapshots`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SnapshotRecord {
     /// The cluster it is of, 16 hexadecimal digits.
     pub cluster: String,
@@ -15,6 +16,7 @@ pub struct SnapshotRecord {
 
 /// One file of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SnapshotFile {
     /// Its name, with `/` between the parts of a path.
     pub name: String,
@@ -24,6 +26,7 @@ pub struct SnapshotFile {
 
 /// Parameters of `GET /v1/snapshots/{index}/files/{file}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(default)]
 pub struct PieceParameters {
     /// The first byte wanted.
@@ -32,6 +35,7 @@ pub struct PieceParameters {
 
 /// What a scan of everything on a node's disk found in order: the answer to `POST /v1/verify`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VerifyRecord {
     /// The node's name.
     pub name: String,

@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a node is to its cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Leads.
@@ -16,6 +17,7 @@ pub enum Role {
 
 /// `GET /v1/status`: a node's view of itself and its cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Status {
     /// This node's id.
     pub node: u64,
@@ -49,8 +51,23 @@ pub struct Status {
     pub members: Vec<Member>,
 }
 
+/// `GET /v1/members`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MemberList {
+    /// The index that the answer shows.
+    pub index: u64,
+    /// The current term.
+    pub term: u64,
+    /// Who leads, if known.
+    pub leader: Option<u64>,
+    /// By id.
+    pub members: Vec<Member>,
+}
+
 /// One member as the node sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Member {
     /// Its id.
     pub node: u64,
@@ -72,6 +89,7 @@ pub struct Member {
 
 /// `GET /healthz` and `GET /readyz` (503 when not `ok`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {
     /// Whether it is.
     pub ok: bool,

@@ -7,6 +7,7 @@ pub const STREAM_END_HEADER: &str = "seachange-stream-end";
 
 /// A stream as the node that answers has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StreamRecord {
     /// Its name.
     pub name: String,
@@ -22,6 +23,7 @@ pub struct StreamRecord {
 
 /// `GET /v1/streams`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StreamList {
     /// The index that the answer shows at least.
     pub index: u64,
@@ -31,6 +33,7 @@ pub struct StreamList {
 
 /// `POST /v1/streams/{stream}/trim`: lets go of the oldest events, for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TrimRequest {
     /// The first event that is kept.
@@ -39,6 +42,7 @@ pub struct TrimRequest {
 
 /// The answer to [`TrimRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StreamTrimmed {
     /// The stream.
     pub stream: String,

@@ -7,6 +7,7 @@ pub const TRACEPARENT_HEADER: &str = "traceparent";
 
 /// The way of one command through a node, and through the leader where that is another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Trace {
     /// Thirty-two hexadecimal digits; the caller's, if it gave one.
     pub trace_id: String,
@@ -41,6 +42,7 @@ pub struct Trace {
 
 /// One stage of a command's way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TraceStage {
     /// Which.
     pub stage: StageName,
@@ -55,6 +57,7 @@ pub struct TraceStage {
 
 /// The stages of a command's way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StageName {
     /// Read, understood, and found to belong here, or to another node.
@@ -110,6 +113,7 @@ impl StageName {
 
 /// `GET /v1/traces`: commands that this node has answered lately.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TraceList {
     /// The slowest of the last minutes, slowest first.
     pub slowest: Vec<Trace>,
