@@ -82,10 +82,10 @@ pub enum Command {
     /// Make a stopped node take everything from the other members when it starts next
     Rebuild(rebuild::Arguments),
     /// Show and trim streams
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  seachange stream list")]
     Stream(stream::Command),
     /// Show and move the named consumers of streams
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  seachange consumer list")]
     Consumer(consumer::Command),
     /// Write, install, upgrade and show applications
     #[command(subcommand, after_help = "Example:\n  seachange app list")]
@@ -226,7 +226,10 @@ mod tests {
 
     /// The lines of a help that show an example.
     fn examples(help: &str) -> Vec<&str> {
-        let after = help.split_once("\nExample:\n").map_or("", |(_, after)| after);
+        let after = help
+            .split_once("\nExample:\n")
+            .or_else(|| help.split_once("\nExamples:\n"));
+        let after = after.map_or("", |(_, after)| after);
         let lines = after.lines().map_while(|line| line.strip_prefix("  "));
         lines.collect()
     }

@@ -13,7 +13,9 @@ use crate::output;
 /// Flags of `doctor`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example: seachange doctor --at 127.0.0.1:7070
+Example:
+  seachange doctor --at 127.0.0.1:7070
+
 It looks at every member twice and names for each that needs attention one cause: unreachable, parked, disk space, fsync, apply or
 network. Exit code 1 when there is one.")]
 pub struct Arguments {

@@ -20,7 +20,10 @@ fn help(words: &[&str]) -> String {
 /// The lines of a command's help that show an example.
 fn examples(words: &[&str]) -> Vec<String> {
     let help = help(words);
-    let after = help.split_once("\nExample:\n").map_or("", |(_, after)| after);
+    let after = help
+        .split_once("\nExample:\n")
+        .or_else(|| help.split_once("\nExamples:\n"));
+    let after = after.map_or("", |(_, after)| after);
     let lines = after.lines().map_while(|line| line.strip_prefix("  "));
     let examples: Vec<String> = lines.map(str::to_owned).collect();
     assert!(!examples.is_empty(), "{words:?}: {help}");
@@ -72,20 +75,22 @@ async fn the_examples_of_the_help_work() {
     }
     ok(r#"seachange send ledger open '{"id":"alan","owner":"Alan Turing","balance":200}'"#);
     ok(r#"seachange send ledger transfer '{"from":"ada","to":"alan","amount":50}'"#);
-    for words in [
-        &["get"][..],
-        &["scan"],
-        &["query"],
-        &["tail"],
-        &["app", "show"],
-        &["app", "list"],
-    ] {
+    for words in [&["get"][..], &["scan"], &["query"], &["app", "show"], &["app", "list"]] {
         for line in examples(words) {
             assert!(!ok(&line).is_empty(), "{line} printed nothing");
         }
     }
+    ok("seachange consumer commit ledger.transfers audit --offset 1");
+    let ends = |line: &&String| !line.contains("--follow");
+    for line in examples(&["tail"]).iter().filter(ends) {
+        ok(line);
+    }
     for words in [
-        &["app", "upgrade"][..],
+        &["stream", "list"][..],
+        &["consumer", "show"],
+        &["consumer", "list"],
+        &["consumer", "remove"],
+        &["app", "upgrade"],
         &["app"],
         &["change", "list"],
         &["change"],
