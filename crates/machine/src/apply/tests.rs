@@ -783,7 +783,6 @@ fn a_page_says_that_there_is_more_however_it_was_cut() {
     assert_eq!(fill(10, 10), [(10, false); 2]);
     assert_eq!(fill(crate::limits::SCAN_ROWS_MAX, 2), [(10_000, false); 2]);
     assert_eq!(fill(crate::limits::SCAN_ROWS_MAX + 1, 2), [(10_000, true); 2]);
-    // Cut by its bytes as they lie, and smaller than that once each is brought back to shape 1.
-    assert_eq!(fill(4, crate::limits::DOCUMENT_BYTES_MAX), [(4, false); 2]);
+    // Cut by its bytes as they lie, and smaller than that once each is brought back to shape 1: then there may be more.
     assert_eq!(fill(5, crate::limits::DOCUMENT_BYTES_MAX), [(4, true); 2]);
 }
