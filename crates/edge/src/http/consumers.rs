@@ -28,6 +28,7 @@ problems!(
         Code::ConsumerMoved,
         Code::ConsumerGoesBack,
         Code::TooManyConsumers,
+        Code::ConsumerInvalid,
     ],
 );
 problems!(RemoveProblems: WRITE, &[Code::UnknownStream, Code::UnknownConsumer]);
@@ -89,7 +90,7 @@ pub(super) async fn show(
         ("stream" = String, Path, description = "The stream's name.", example = "ledger.transfers"),
         ("name" = String, Path, description = "The consumer's name.", example = "audit"),
     ),
-    request_body = CommitRequest,
+    request_body(content = CommitRequest, example = json!({"offset": 120})),
     responses((status = 200, description = "It stands there.", body = ConsumerCommitted), CommitProblems),
 )]
 pub(super) async fn commit(

@@ -18,9 +18,9 @@ impl Parameters for PieceParameters {
     const NAMES: &'static [&'static str] = &["from"];
 }
 
-problems!(MakeProblems: ANY, &[Code::ReadUnconfirmed, Code::Unavailable]);
+problems!(MakeProblems: ANY, &[Code::ReadUnconfirmed, Code::DiskDamaged, Code::Unavailable]);
 problems!(PieceProblems: ANY, &[Code::UnknownSnapshot, Code::Unavailable]);
-problems!(VerifyProblems: ANY, &[Code::ReadUnconfirmed, Code::Unavailable]);
+problems!(VerifyProblems: ANY, &[Code::DiskDamaged, Code::Unavailable]);
 
 /// Make a snapshot
 ///

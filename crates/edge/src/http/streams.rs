@@ -108,7 +108,7 @@ pub(super) async fn read(
 #[utoipa::path(
     post, path = "/v1/streams/{stream}/trim", tag = "streams", operation_id = "trim_stream",
     params(("stream" = String, Path, description = "The stream's name.", example = "ledger.transfers")),
-    request_body = TrimRequest,
+    request_body(content = TrimRequest, example = json!({"before": 100})),
     responses((status = 200, description = "It begins there, or later.", body = StreamTrimmed), TrimProblems),
 )]
 pub(super) async fn trim(

@@ -149,7 +149,10 @@ async fn members_streams_and_tables_are_listed() {
     served.fake.emit("ledger.transfers", b"2");
     assert_eq!(
         served.browser.get("/v1/streams").await.json(),
-        json!({"index": 10, "streams": [{"name": "ledger.transfers", "application": "ledger", "end": 2}]})
+        json!({
+            "index": 10,
+            "streams": [{"name": "ledger.transfers", "start": 0, "end": 2, "bytes": 100, "segments": 1}]
+        })
     );
     assert_eq!(
         served.browser.get("/v1/apps/ledger/tables").await.json(),
