@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use environment::channel::mpsc;
 use environment::{Environment, Listener};
-use machine::{Cluster, LEVEL_MAX, Machine, ReadError, RegisterNode};
+use machine::{Index, LEVEL_MAX, Machine, ReadError, RegisterNode, Term};
 use parking_lot::{Mutex, RwLock};
 use store::format::identity::StoredIdentity;
+use store::log::Log;
 use store::streams::StreamReader;
 
 use crate::applier::{Applier, Held, Order};
@@ -31,7 +32,6 @@ use crate::reads::{Freshness, Readers};
 use crate::repair::OpenBackend;
 use crate::room::Room;
 use crate::upkeep::Upkeep;
-use open::Opened;
 
 /// What the applier leaves behind once it runs.
 struct Applying {
@@ -52,13 +52,7 @@ pub async fn start(
     peer_listener: Box<dyn Listener>,
 ) -> Result<Node, StartError> {
     let (lock, opened) = open::open(&config, &environment, &*backend).await?;
-    let Opened {
-        identity,
-        founding,
-        condition,
-        endings,
-        parts,
-    } = opened;
+    let (identity, condition, parts) = (opened.identity, opened.condition, opened.parts);
     let log = parts.log.clone();
     let published = Arc::new(Published::default());
     published.publish(facts_of(&parts.held.machine));
@@ -70,87 +64,86 @@ pub async fn start(
         measures.clone(),
     );
     let (orders, orders_in) = mpsc::unbounded_channel();
-    let applying = start_applying(
-        &config,
-        &environment,
-        parts,
-        &peers,
-        &published,
-        &condition,
-        (orders.clone(), orders_in),
-    )
-    .await?;
+    let told = (orders.clone(), orders_in);
+    let applying = start_applying(&config, &environment, parts, &peers, &published, &condition, told).await?;
     let leader = LeaderCalls::new(peers, applying.group.clone());
     let room = Room::new(config.upkeep.disk_reserve_bytes);
     room.look(&*environment.disk, &config.data);
-    let handle = start_handle(
-        &config,
-        &environment,
-        identity,
-        &applying,
-        &leader,
-        &published,
-        room.clone(),
-    );
-    let cluster: Arc<dyn Cluster> = handle.clone();
-    let group = applying.group.clone();
+    let handle = start_handle(&config, &environment, identity, &applying, &leader, &published, &room);
     let server = Server {
         environment: environment.clone(),
         cluster: identity.cluster,
         node: identity.node,
-        raft: PeerService::new(group.clone(), condition.clone(), room.clone()),
+        raft: PeerService::new(applying.group.clone(), condition.clone(), room.clone()),
         calls: Arc::new(Answers {
-            cluster: cluster.clone(),
-            group: group.clone(),
+            cluster: handle.clone(),
+            group: applying.group.clone(),
             leader: leader.clone(),
             upkeep: applying.upkeep.clone(),
         }),
         stop: published.clone(),
     };
     environment.spawn("peer server", server.run(peer_listener));
-    if founding {
-        group
-            .found(identity.node, &config.peer_address)
-            .await
-            .map_err(StartError::Store)?;
+    if opened.founding {
+        let founded = applying.group.found(identity.node, &config.peer_address).await;
+        founded.map_err(StartError::Store)?;
     }
+    let observed = Arc::new(Observed {
+        measures,
+        handle: handle.clone(),
+        log: log.clone(),
+        queue: applying.queue.clone(),
+        held: Arc::downgrade(&applying.held),
+    });
+    let upkeep = applying.upkeep.clone();
     let register = register_of(&config, identity.nonce);
-    let hands = Hands {
+    hands_of(config, &environment, &handle, applying, leader, published, room, &log).start(register);
+    Ok(Node {
+        observed,
+        handle,
+        environment,
+        upkeep,
+        orders,
+        log,
+        condition,
+        endings: Mutex::new(Some(opened.endings)),
+        _lock: lock,
+    })
+}
+
+/// What the executors work with.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "all that the start has made comes together here"
+)]
+fn hands_of(
+    config: Config,
+    environment: &Environment,
+    handle: &Arc<Handle>,
+    applying: Applying,
+    leader: LeaderCalls,
+    published: Arc<Published>,
+    room: Room,
+    log: &Log,
+) -> Hands {
+    Hands {
         environment: environment.clone(),
-        node: identity.node,
-        group,
-        cluster,
+        node: handle.node,
+        group: applying.group,
+        cluster: handle.clone(),
         leader,
         published,
-        held: applying.held.clone(),
+        held: applying.held,
         registry: config.registry,
-        upkeep: applying.upkeep.clone(),
+        upkeep: applying.upkeep,
         options: config.upkeep,
         applied_bytes: applying.applied_bytes,
         log: log.clone(),
         room,
         streams: applying.streams,
         retention: config.retention,
-        measures: measures.clone(),
-    };
-    hands.start(register);
-    Ok(Node {
-        observed: Arc::new(Observed {
-            measures,
-            handle: handle.clone(),
-            log: log.clone(),
-            queue: applying.queue,
-            held: Arc::downgrade(&applying.held),
-        }),
-        handle,
-        environment,
-        upkeep: applying.upkeep,
-        orders,
-        log,
-        condition,
-        endings: Mutex::new(Some(endings)),
-        _lock: lock,
-    })
+        measures: applying.measures,
+    }
 }
 
 /// How this node announces itself.
@@ -185,7 +178,6 @@ async fn start_applying(
     } = parts;
     let members = checkpoint::load_members(&held.state).map_err(store_error)?;
     let sums = checkpoint::load_sums(&held.state).map_err(store_error)?;
-    let applied = held.machine.applied();
     let (flushed, queue) = (Arc::new(Progress::default()), Queue::new(peers.measures().clone()));
     flushed.set(log.flushed().unwrap_or_default());
     let group = Group::start(Parts {
@@ -193,7 +185,7 @@ async fn start_applying(
         log: log.clone(),
         flushed: flushed.clone(),
         queue: queue.clone(),
-        applied: log.term_at(applied).map(|term| (applied, term)),
+        applied: term_of(&log, held.machine.applied()),
         members: members.as_ref().map(|row| row.0.clone()),
         keeper: keeper.clone(),
         log_keep_entries: config.upkeep.log_keep_entries,
@@ -205,14 +197,9 @@ async fn start_applying(
     let held = Arc::new(RwLock::new(held));
     let stream_reader = streams.reader();
     let applied_bytes = Arc::new(AtomicU64::new(0));
-    let upkeep = Upkeep::new(
-        environment.clone(),
-        (peers.cluster(), peers.node()),
-        keeper.clone(),
-        condition.clone(),
-        published.clone(),
-        orders.clone(),
-    );
+    let owner = (peers.cluster(), peers.node());
+    let (kept, told, shown) = (keeper.clone(), orders.clone(), published.clone());
+    let upkeep = Upkeep::new(environment.clone(), owner, kept, condition.clone(), shown, told);
     let applier = Applier {
         environment: environment.clone(),
         held: held.clone(),
@@ -233,21 +220,7 @@ async fn start_applying(
         keeper,
         applied_bytes: applied_bytes.clone(),
     };
-    let (condition, held_after) = (condition.clone(), held.clone());
-    let applied_from = queue.clone();
-    environment.spawn_worker("applier", async move {
-        let ended = applier.run(orders_in, orders).await;
-        applied_from.close();
-        if let Err(reason) = ended {
-            // It may be the disk's contents that made it fail: then the node must not come back with them.
-            let backend = held_after.read().state.backend();
-            match checkpoint::check_rows(&*backend.view()).and(backend.check_files().map_err(|error| error.to_string()))
-            {
-                Ok(()) => condition.broken(reason),
-                Err(why) => condition.damaged(&why),
-            }
-        }
-    });
+    run_applier(environment, applier, (orders, orders_in), condition);
     Ok(Applying {
         group,
         held,
@@ -259,6 +232,28 @@ async fn start_applying(
     })
 }
 
+fn term_of(log: &Log, applied: Index) -> Option<(Index, Term)> {
+    log.term_at(applied).map(|term| (applied, term))
+}
+
+/// Runs the applier on a thread of its own. One that fails may have met damage: then the node must not come back with it.
+fn run_applier(environment: &Environment, applier: Applier, (orders, orders_in): Orders, condition: &Condition) {
+    let (queue, held, condition) = (applier.queue.clone(), applier.held.clone(), condition.clone());
+    environment.spawn_worker("applier", async move {
+        let ended = applier.run(orders_in, orders).await;
+        queue.close();
+        let Err(reason) = ended else {
+            return;
+        };
+        let backend = held.read().state.backend();
+        let files = || backend.check_files().map_err(|error| error.to_string());
+        match checkpoint::check_rows(&*backend.view()).and_then(|_| files()) {
+            Ok(()) => condition.broken(reason),
+            Err(why) => condition.damaged(&why),
+        }
+    });
+}
+
 /// Starts the driver and the readers, and gives the handle over them.
 fn start_handle(
     config: &Config,
@@ -267,7 +262,7 @@ fn start_handle(
     applying: &Applying,
     leader: &LeaderCalls,
     published: &Arc<Published>,
-    room: Room,
+    room: &Room,
 ) -> Arc<Handle> {
     let readers = Readers::start(
         environment,
@@ -304,7 +299,7 @@ fn start_handle(
         streams: applying.streams.clone(),
         stopping: AtomicBool::new(false),
         upkeep: applying.upkeep.clone(),
-        room,
+        room: room.clone(),
         measures,
     })
 }

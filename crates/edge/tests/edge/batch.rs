@@ -3,6 +3,8 @@ use std::time::Duration;
 use machine::{Sequence, SubmitError};
 use serde_json::{Value, json};
 
+use edge::limits::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX};
+
 use crate::browser::Answer;
 use crate::fake::{Fake, ME, OTHER, node};
 use crate::routing::{pair, patient};
@@ -151,15 +153,18 @@ async fn a_line_that_cannot_be_read_refuses_the_batch_before_anything_is_done() 
 #[tokio::test]
 async fn a_batch_has_limits() {
     let served = serve(Fake::leading()).await;
-    let answer = send(&served, &[], &lines(&["transfer"; 4096])).await;
+    let answer = send(&served, &[], &lines(&["transfer"; BATCH_COMMANDS_MAX])).await;
     let outcomes = outcomes(&answer);
-    assert_eq!((outcomes.len(), outcomes[4095].0), (4096, 4096));
-    let answer = send(&served, &[], &lines(&["transfer"; 4097])).await;
+    assert_eq!(
+        (outcomes.len(), outcomes[BATCH_COMMANDS_MAX - 1].0),
+        (BATCH_COMMANDS_MAX, BATCH_COMMANDS_MAX as u64)
+    );
+    let answer = send(&served, &[], &lines(&["transfer"; BATCH_COMMANDS_MAX + 1])).await;
     assert_eq!(answer.problem(), (413, "too_large".into()));
-    let long = lines(&["transfer"]) + &" ".repeat(8 << 20);
+    let long = lines(&["transfer"]) + &" ".repeat(BATCH_BYTES_MAX);
     let answer = send(&served, &[], &long).await;
     assert_eq!(answer.problem(), (413, "too_large".into()));
-    assert_eq!(served.fake.state.lock().requests.len(), 4096);
+    assert_eq!(served.fake.state.lock().requests.len(), BATCH_COMMANDS_MAX);
 }
 
 #[tokio::test]
