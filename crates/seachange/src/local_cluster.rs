@@ -34,6 +34,19 @@ impl LocalCluster {
     /// # Errors
     /// A node did not start, or did not join in time; the error holds the end of its log.
     pub async fn start(program: &Path, count: usize, environment: Environment) -> anyhow::Result<LocalCluster> {
+        LocalCluster::start_with(program, count, &[], environment).await
+    }
+
+    /// As [`LocalCluster::start`], with more flags of `serve` for every node.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start_with(
+        program: &Path,
+        count: usize,
+        flags: &[&str],
+        environment: Environment,
+    ) -> anyhow::Result<LocalCluster> {
         let directory = tempfile::Builder::new()
             .prefix("seachange-")
             .tempdir()
@@ -45,7 +58,8 @@ impl LocalCluster {
         };
         for number in 0..count {
             let join = cluster.nodes.first().map(|first| first.peer().to_owned());
-            let node = LocalNode::start(program, cluster.directory_of(number), join, &cluster.environment).await?;
+            let place = cluster.directory_of(number);
+            let node = LocalNode::start(program, place, join, flags, &cluster.environment).await?;
             cluster.nodes.push(node);
         }
         cluster.wait_for_voters().await?;

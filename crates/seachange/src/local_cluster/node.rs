@@ -22,6 +22,7 @@ pub struct LocalNode {
     program: PathBuf,
     directory: PathBuf,
     join: Option<String>,
+    flags: Vec<String>,
     ready: Ready,
     process: Option<Child>,
 }
@@ -36,6 +37,7 @@ impl LocalNode {
         program: &Path,
         directory: PathBuf,
         join: Option<String>,
+        flags: &[&str],
         environment: &Environment,
     ) -> anyhow::Result<LocalNode> {
         std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
@@ -46,6 +48,7 @@ impl LocalNode {
             program: program.to_path_buf(),
             directory,
             join,
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             ready: Ready {
                 name,
                 http: "127.0.0.1:0".into(),
@@ -104,6 +107,7 @@ impl LocalNode {
             ])
             .arg("--data")
             .arg(self.data())
+            .args(&self.flags)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -9,5 +9,6 @@ mod command_line;
 mod consumers;
 mod demo;
 mod flights;
+mod killed;
 mod observe;
 mod one_node;
