@@ -1,6 +1,7 @@
 //! A node that starts again by itself where that mends it: with a snapshot that has arrived, or after damage to its data.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use environment::Environment;
 use host::NativeApplication;
@@ -9,6 +10,11 @@ use tracing::{info, warn};
 
 use crate::assemble::{Assembled, Error, assemble};
 use crate::config::{Address, Config};
+
+/// How often a node that starts again by itself is tried to start.
+const START_TRIES_MAX: u32 = 30;
+/// The pause between two tries.
+const START_AGAIN: Duration = Duration::from_secs(1);
 
 /// A running node.
 pub struct Running {
@@ -72,12 +78,27 @@ impl Running {
                 Ending::Restart(reason) => reason,
             };
             warn!(reason, "starting this node again");
-            match assemble(&self.config, self.environment.clone(), self.native.clone()).await {
+            match self.start_again().await {
                 Ok(life) => {
                     info!("this node serves again");
                     self.life = Some(life);
                 }
                 Err(error) => return format!("{reason}; and it could not start again: {error}"),
+            }
+        }
+    }
+
+    /// Threads of the life before may still be reading the disk: then its files are in use for a while.
+    async fn start_again(&self) -> Result<Assembled, Error> {
+        let mut tries = 1;
+        loop {
+            match assemble(&self.config, self.environment.clone(), self.native.clone()).await {
+                Err(error) if tries < START_TRIES_MAX => {
+                    warn!(%error, "this node could not start again yet");
+                    tries += 1;
+                    self.environment.sleep(START_AGAIN).await;
+                }
+                started => return started,
             }
         }
     }

@@ -94,6 +94,12 @@ impl Source {
             .call(Kind::SnapshotHeader, at_least.to_bytes(), SNAPSHOT_MAKE_TIMEOUT)
             .await?;
         let header = Header::from_bytes(&answer).map_err(|error| format!("{}: {error}", self.address))?;
+        if header.index < at_least {
+            return Err(format!(
+                "{} has come to entry {} only, and entry {at_least} is needed",
+                self.address, header.index
+            ));
+        }
         let incoming = data.join(INCOMING);
         let text = |error: std::io::Error| format!("{}: {error}", incoming.display());
         if disk.exists(&incoming).map_err(text)? {

@@ -58,6 +58,16 @@ pub async fn install(site: &Site<'_>, bundle: &Bundle, fate: LogFate) -> Result<
             header.cluster.0, site.identity.cluster.0
         ));
     }
+    if let LogFate::Keep = fate {
+        // Before anything is changed: the log would be left with a gap, and what it holds after that is promised.
+        let purged = purged(site).await?;
+        if header.index < purged {
+            return Err(format!(
+                "the snapshot is as of entry {}, and the log begins after entry {purged}",
+                header.index
+            ));
+        }
+    }
     let before = site.condition.notes().generation;
     let generation = before + 1;
     load_state(site, reader, generation)?;
@@ -102,6 +112,18 @@ fn load_state(site: &Site<'_>, reader: Reader, generation: u64) -> Result<(), St
         .map_err(|error| error.to_string())?;
     batch.extend(own_rows(&members, &sums));
     backend.write(batch).map_err(|error| error.to_string())
+}
+
+/// Up to where this node's own log was purged.
+///
+/// # Errors
+/// The log cannot be read.
+pub async fn purged(site: &Site<'_>) -> Result<Index, String> {
+    let directory = site.condition.data().join("log");
+    let opened = Log::open(site.environment, &directory, site.identity, site.log).map_err(|error| error.to_string())?;
+    let purged = opened.log.purged().map(|(index, _)| index).unwrap_or_default();
+    opened.log.shutdown().await;
+    Ok(purged)
 }
 
 /// Makes the log go on after the snapshot.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use machine::{Index, NodeId};
-use store::log::{Log, Vote};
+use store::log::Vote;
 use store::streams;
 use tracing::{info, warn};
 
 use super::bundle::{Bundle, INCOMING};
 use super::fetch::{Front, Source, settle};
-use super::install::{LogFate, Site, install};
+use super::install::{LogFate, Site, install, purged};
 use crate::limits::REBUILD_RETRY;
 use crate::peer::frames::Hello;
 use crate::snapshots::Keeper;
@@ -50,13 +50,9 @@ pub async fn rebuild(site: &Site<'_>, hello: &Hello, reason: &str, all: bool) ->
 /// From the newest snapshot that is sound, with the log after it; or from the whole log.
 async fn from_own(site: &Site<'_>) -> Result<bool, String> {
     let (disk, data) = (&site.environment.disk, site.condition.data());
-    let directory = data.join("log");
-    let opened = Log::open(site.environment, &directory, site.identity, site.log).map_err(|error| error.to_string())?;
-    let purged = opened.log.purged();
-    opened.log.shutdown().await;
+    let purged = purged(site).await?;
     let keeper = Keeper::open(disk.clone(), data, site.identity.cluster).map_err(|error| error.to_string())?;
-    let purged_through = purged.map(|(index, _)| index).unwrap_or_default();
-    if let Some(header) = keeper.newest().filter(|header| header.index >= purged_through) {
+    if let Some(header) = keeper.newest().filter(|header| header.index >= purged) {
         let sound = keeper.directory().check(header.index);
         let missing = streams::missing(&**disk, &data.join("streams"), &header.streams);
         match (sound, missing) {
@@ -74,7 +70,7 @@ async fn from_own(site: &Site<'_>) -> Result<bool, String> {
             (_, Err(error)) => warn!(%error, "this node's own streams cannot be read"),
         }
     }
-    if purged.is_some() {
+    if purged > Index(0) {
         return Ok(false);
     }
     info!("rebuilding from this node's whole log");
@@ -97,24 +93,26 @@ async fn from_own(site: &Site<'_>) -> Result<bool, String> {
 }
 
 async fn from_peers(site: &Site<'_>, hello: &Hello, peers: &BTreeMap<NodeId, String>, all: bool) -> Result<(), String> {
-    let fate = match all {
-        false => LogFate::Keep,
+    // The log that is kept must go on from the snapshot: one from before its beginning would leave a gap.
+    let (fate, at_least) = match all {
+        false => (LogFate::Keep, purged(site).await?.max(Index(1))),
         true => {
             let front = front(site, hello, peers).await?;
             // It may have promised to keep any entry up to here: until it holds them again, it must not vote as if it had
             // never seen them.
             let from = site.condition.votes_from().unwrap_or_default().max(front.last);
             site.condition.note(|notes| notes.votes_from = Some(from))?;
-            LogFate::Discard(Vote {
+            let vote = Vote {
                 term: front.term,
                 node: Some(front.leader),
                 committed: true,
-            })
+            };
+            (LogFate::Discard(vote), Index(1))
         }
     };
     let mut why = Vec::new();
     for address in peers.values() {
-        match from_peer(site, hello, address, fate).await {
+        match from_peer(site, hello, address, fate, at_least).await {
             Ok(()) => return Ok(()),
             Err(error) => why.push(error),
         }
@@ -122,9 +120,15 @@ async fn from_peers(site: &Site<'_>, hello: &Hello, peers: &BTreeMap<NodeId, Str
     Err(why.join("; "))
 }
 
-async fn from_peer(site: &Site<'_>, hello: &Hello, address: &str, fate: LogFate) -> Result<(), String> {
+async fn from_peer(
+    site: &Site<'_>,
+    hello: &Hello,
+    address: &str,
+    fate: LogFate,
+    at_least: Index,
+) -> Result<(), String> {
     let mut source = Source::connect(site.environment, address, hello).await?;
-    source.bundle(site.condition.data(), Index(1)).await?;
+    source.bundle(site.condition.data(), at_least).await?;
     settle(&*site.environment.disk, site.condition.data())?;
     let bundle = Bundle::at(&site.condition.data().join(INCOMING));
     install(site, &bundle, fate).await.map(drop)
