@@ -391,8 +391,10 @@ impl Applier {
     async fn obey(&mut self, order: Order, checkpoints: &mut Checkpoints) -> Option<End> {
         match order {
             Order::Checkpointed(Ok(Done { written, plan })) => {
-                if let Some(plan) = plan {
-                    self.look_at(checkpoints, plan, written.view());
+                match plan {
+                    Some(plan) => self.look_at(checkpoints, plan, written.view()),
+                    // Nothing is applied yet: there is nothing to look at.
+                    None => std::mem::take(&mut checkpoints.wishes.under_way).fail(),
                 }
                 let retired = self.held.write().state.finish(written);
                 let removal = self.streams.remove_trimmed(&std::mem::take(&mut checkpoints.trimmed));
@@ -560,6 +562,17 @@ struct Wished {
 }
 
 impl Wished {
+    fn fail(self) {
+        let nothing = || Trouble::Failed("no entry has been applied here yet".to_owned());
+        // Whoever asked may have gone.
+        for done in self.snapshots {
+            done.send(Err(nothing())).ok();
+        }
+        for done in self.scans {
+            done.send(Err(nothing())).ok();
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.snapshots.is_empty() && self.scans.is_empty()
     }

@@ -78,6 +78,8 @@ struct Shared {
     snapshots: Snapshots,
     newest: Mutex<Option<Arc<Header>>>,
     digests: Mutex<KnownDigests>,
+    /// Held while one is made or all are checked: two as of the same entry would be written to the same file.
+    making: Mutex<()>,
 }
 
 impl Keeper {
@@ -98,6 +100,7 @@ impl Keeper {
             snapshots,
             newest: Mutex::new(newest.map(Arc::new)),
             digests: Mutex::default(),
+            making: Mutex::default(),
         })))
     }
 
@@ -127,6 +130,7 @@ impl Keeper {
     /// # Errors
     /// See [`Trouble`].
     pub fn make(&self, plan: &Plan, view: &dyn View) -> Result<Arc<Header>, Trouble> {
+        let _alone = self.0.making.lock();
         let shared = &*self.0;
         let streams = plan.streams.extents(&*shared.disk, &mut shared.digests.lock())?;
         let header = Header {
@@ -175,6 +179,8 @@ impl Keeper {
     /// # Errors
     /// What is wrong with the newest.
     pub fn check(&self) -> Result<(), Error> {
+        // None comes or goes meanwhile.
+        let _alone = self.0.making.lock();
         let newest = self.newest().map(|header| header.index);
         let mut wrong = Ok(());
         for index in self.0.snapshots.list()? {

@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use environment::timeout;
+use machine::Index;
 use tracing::{info, warn};
 
 use super::Hands;
@@ -33,7 +34,7 @@ pub async fn make_snapshots(hands: Hands) {
                 last = applied;
                 hands.group.snapshot_made().await;
             }
-            Err(error) if error == STOPPING => return,
+            Err(error) if error == STOPPING && hands.published.stop.is_closed() => return,
             // The next attempt comes by itself; what made this one fail was told where it was found.
             Err(error) => warn!(error, "no snapshot could be made, and the log is kept"),
         }
@@ -42,12 +43,14 @@ pub async fn make_snapshots(hands: Hands) {
 
 /// Scans everything once after the start and then from time to time.
 pub async fn scan(hands: Hands) {
+    // A node that is new has nothing to look at before its first entry.
+    hands.published.applied.reach(Index(1)).await;
     loop {
         match hands.upkeep.scan().await {
             Ok(scanned) => {
                 info!(index = %scanned.index, rows = scanned.rows, "scanned everything on disk: all is well")
             }
-            Err(Trouble::Failed(reason)) if reason == STOPPING => return,
+            Err(Trouble::Failed(reason)) if reason == STOPPING && hands.published.stop.is_closed() => return,
             Err(error) => warn!(%error, "the scan of what lies on disk did not end well"),
         }
         if !hands.pause(hands.options.scan_interval).await {
@@ -67,7 +70,7 @@ pub async fn watch_room(hands: Hands) {
 /// Keeps the members' addresses in the notes, and gives this node its vote back once it holds what it had promised.
 pub async fn keep_notes(hands: Hands) {
     let condition = hands.upkeep.condition().clone();
-    let mut seen = machine::Index::default();
+    let mut seen = Index::default();
     loop {
         let catalog = hands.published.catalog();
         let members = catalog.voters.union(&catalog.learners);
