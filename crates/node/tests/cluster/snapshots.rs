@@ -90,3 +90,26 @@ async fn a_single_node_with_a_purged_log_comes_back() {
     a.node.upkeep().scan().await.expect("all is well");
     a.node.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_is_answered_also_where_nothing_is_applied_yet_and_many_at_once() {
+    let world = World::new();
+    let a = world.start("a", &[1], None).await;
+    let upkeep = a.node.upkeep();
+    let asked = async {
+        // A node this young may have applied nothing: then it says so.
+        upkeep.scan().await.ok();
+        upkeep.make().await.ok();
+    };
+    let answered = environment::timeout(&world.environment, crate::world::PATIENCE, asked).await;
+    assert!(answered.is_ok(), "nobody waits for ever");
+    let change = world.plan(&[&a], 1).await;
+    world.switched(&a, change).await;
+    world.add(&[&a], 1).await;
+    let all = (0..8).map(|_| async { (upkeep.make().await, upkeep.scan().await) });
+    for (made, scanned) in futures::future::join_all(all).await {
+        made.expect("a snapshot");
+        scanned.expect("all is well");
+    }
+    a.node.shutdown().await;
+}
