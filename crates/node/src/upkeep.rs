@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use environment::Environment;
 use environment::channel::{mpsc, oneshot};
+use environment::measure::Counter;
 use machine::{ClusterId, Index, LEVEL_MAX, NodeId, Scanned};
 use store::snapshot::Header;
 use tracing::{info, warn};
@@ -30,6 +31,18 @@ struct Shared {
     published: Arc<Published>,
     orders: mpsc::UnboundedSender<Order>,
     fetching: AtomicBool,
+    counts: UpkeepCounts,
+}
+
+/// What was done so far in this life of the node.
+#[derive(Debug, Default)]
+pub struct UpkeepCounts {
+    /// Snapshots made.
+    pub snapshots: Counter,
+    /// Scans that found all in order.
+    pub scans: Counter,
+    /// Scans that did not.
+    pub scans_failed: Counter,
 }
 
 impl Upkeep {
@@ -51,12 +64,18 @@ impl Upkeep {
             published,
             orders,
             fetching: AtomicBool::new(false),
+            counts: UpkeepCounts::default(),
         }))
     }
 
     /// This node's snapshots.
     pub fn keeper(&self) -> &Keeper {
         &self.0.keeper
+    }
+
+    /// What was done so far.
+    pub(crate) fn counts(&self) -> &UpkeepCounts {
+        &self.0.counts
     }
 
     /// This node's condition.
@@ -85,7 +104,8 @@ impl Upkeep {
     pub async fn make(&self) -> Result<Arc<Header>, String> {
         let (done, wait) = oneshot::channel();
         self.0.orders.send(Order::Snapshot(done)).map_err(|_| stopping())?;
-        self.settle(wait.await).map_err(|trouble| trouble.to_string())
+        let made = self.settle(wait.await).map_err(|trouble| trouble.to_string());
+        made.inspect(|_| self.0.counts.snapshots.increment())
     }
 
     /// Reads everything on disk again and checks it.
@@ -93,6 +113,15 @@ impl Upkeep {
     /// # Errors
     /// See [`Trouble`]; damage ends the node, too.
     pub async fn scan(&self) -> Result<Scanned, Trouble> {
+        let scanned = self.scan_all().await;
+        match &scanned {
+            Ok(_) => self.0.counts.scans.increment(),
+            Err(_) => self.0.counts.scans_failed.increment(),
+        }
+        scanned
+    }
+
+    async fn scan_all(&self) -> Result<Scanned, Trouble> {
         let (done, wait) = oneshot::channel();
         let unsent = |_| Trouble::Failed(stopping());
         self.0.orders.send(Order::Scan(done)).map_err(unsent)?;

@@ -46,6 +46,23 @@ impl Observed {
         self.driver_part(page);
         self.apply_part(page);
         self.state_part(page);
+        self.upkeep_part(page);
+    }
+
+    fn upkeep_part(&self, page: &mut Page) {
+        let (keeper, counts) = (self.handle.upkeep.keeper(), self.handle.upkeep.counts());
+        let newest = keeper.newest().map_or(0, |header| header.index.0);
+        page.gauge(
+            "seachange_snapshot_index",
+            "As of which index the newest snapshot is; 0 without one.",
+        )
+        .is(newest);
+        page.counter("seachange_snapshots_made_total", "Snapshots that this node made.")
+            .is(counts.snapshots.get());
+        let mut scans = page.counter("seachange_scans_total", "Scans of everything on this node's disk.");
+        for (result, count) in [("ok", &counts.scans), ("failed", &counts.scans_failed)] {
+            scans.of(&[("result", result)], count.get());
+        }
     }
 
     fn log_part(&self, page: &mut Page) {
