@@ -25,6 +25,7 @@ fn hello() -> Hello {
         cluster: ClusterId(300),
         node: NodeId(2),
         level_max: Level(1),
+        peer_address: "127.0.0.1:7571".into(),
     }
 }
 

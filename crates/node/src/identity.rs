@@ -73,6 +73,7 @@ fn stranger() -> Hello {
         cluster: ClusterId(0),
         node: NodeId(0),
         level_max: LEVEL_MAX,
+        peer_address: String::new(),
     }
 }
 

@@ -60,20 +60,19 @@ pub async fn start(
     let peers = Peers::new(
         environment.clone(),
         identity.cluster,
+        config.peer_address.clone(),
         published.clone(),
         measures.clone(),
     );
     let (orders, orders_in) = mpsc::unbounded_channel();
     let told = (orders.clone(), orders_in);
     let applying = start_applying(&config, &environment, parts, &peers, &published, &condition, told).await?;
-    let leader = LeaderCalls::new(peers, applying.group.clone());
+    let leader = LeaderCalls::new(peers.clone(), applying.group.clone());
     let room = Room::new(config.upkeep.disk_reserve_bytes);
     room.look(&*environment.disk, &config.data);
     let handle = start_handle(&config, &environment, identity, &applying, &leader, &published, &room);
     let server = Server {
-        environment: environment.clone(),
-        cluster: identity.cluster,
-        node: identity.node,
+        peers,
         raft: PeerService::new(applying.group.clone(), condition.clone(), room.clone()),
         calls: Arc::new(Answers {
             cluster: handle.clone(),

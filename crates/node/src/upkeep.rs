@@ -229,5 +229,6 @@ pub fn hello(cluster: ClusterId, node: NodeId) -> Hello {
         cluster,
         node,
         level_max: LEVEL_MAX,
+        peer_address: String::new(),
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 use environment::Stream;
-use machine::codec::{Codec, Reader};
+use machine::codec::{self, Codec, Reader};
 use machine::{ClusterId, Level, NodeId, record};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
@@ -117,14 +117,36 @@ pub struct Hello {
     pub node: NodeId,
     /// The highest level that its binary knows.
     pub level_max: Level,
+    /// Where its peers reach it now; empty when it does not say. What it registered may be out of date, and a node
+    /// that nobody reaches cannot register anew.
+    pub peer_address: String,
 }
-record!(Hello {
-    version_min,
-    version_max,
-    cluster,
-    node,
-    level_max
-});
+
+impl Codec for Hello {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.version_min.encode(out);
+        self.version_max.encode(out);
+        self.cluster.encode(out);
+        self.node.encode(out);
+        self.level_max.encode(out);
+        self.peer_address.encode(out);
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, codec::Error> {
+        Ok(Hello {
+            version_min: Codec::decode(reader)?,
+            version_max: Codec::decode(reader)?,
+            cluster: Codec::decode(reader)?,
+            node: Codec::decode(reader)?,
+            level_max: Codec::decode(reader)?,
+            // The first binaries end here.
+            peer_address: match reader.left() {
+                0 => String::new(),
+                _ => Codec::decode(reader)?,
+            },
+        })
+    }
+}
 
 /// The answer to a hello.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,11 +4,14 @@ pub mod caller;
 pub mod frames;
 pub mod server;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 use environment::{Environment, Stream, timeout};
+use machine::limits::ADDRESS_BYTES_MAX;
 use machine::{ClusterId, NodeId};
+use parking_lot::Mutex;
 
 use crate::limits::{PEER_CONNECT_TIMEOUT, PEER_HELLO_TIMEOUT};
 use crate::measures::Measures;
@@ -21,15 +24,18 @@ pub struct Peers {
     environment: Environment,
     cluster: ClusterId,
     node: NodeId,
+    here: String,
     published: Arc<Published>,
     measures: Arc<Measures>,
+    heard: Arc<Mutex<BTreeMap<NodeId, String>>>,
 }
 
 impl Peers {
-    /// For a node of a cluster.
+    /// For a node of a cluster that its peers reach at `here`.
     pub fn new(
         environment: Environment,
         cluster: ClusterId,
+        here: String,
         published: Arc<Published>,
         measures: Arc<Measures>,
     ) -> Peers {
@@ -37,14 +43,21 @@ impl Peers {
             environment,
             cluster,
             node: measures.node,
+            here,
             published,
             measures,
+            heard: Arc::default(),
         }
     }
 
     /// This node.
     pub fn node(&self) -> NodeId {
         self.node
+    }
+
+    /// Where it is reached.
+    pub fn here(&self) -> &str {
+        &self.here
     }
 
     /// The cluster.
@@ -71,20 +84,44 @@ impl Peers {
             .map_or_else(|| otherwise.to_owned(), |known| known.peer_address.clone())
     }
 
-    /// A greeted connection to `node`.
+    /// Keeps where a member says that it is. After a start at another address it cannot register before it is reached,
+    /// and with a further member away nobody but it can complete the majority that its registering needs.
+    pub fn heard(&self, hello: &Hello) {
+        let known = self.published.catalog().nodes.contains_key(&hello.node);
+        let fits = (1..=ADDRESS_BYTES_MAX).contains(&hello.peer_address.len());
+        if known && fits && hello.cluster == self.cluster {
+            self.heard.lock().insert(hello.node, hello.peer_address.clone());
+        }
+    }
+
+    /// A greeted connection to `node`: where it registered, and at the same time where it last said that it is, if
+    /// that is elsewhere. What of it was told here may be the older of the two, so neither goes first.
+    ///
+    /// # Errors
+    /// It was reached at neither; the text is that of the last attempt to fail.
     pub async fn connect(&self, node: NodeId, otherwise: &str) -> io::Result<Box<dyn Stream>> {
-        let address = self.address(node, otherwise);
-        let hello = self.hello();
+        let registered = self.address(node, otherwise);
+        let heard = self.heard.lock().get(&node).cloned();
+        match heard.filter(|heard| *heard != registered) {
+            None => self.connect_at(node, registered).await,
+            Some(heard) => {
+                let attempts = [registered, heard].map(|address| Box::pin(self.connect_at(node, address)));
+                futures::future::select_ok(attempts).await.map(|(stream, _)| stream)
+            }
+        }
+    }
+
+    async fn connect_at(&self, node: NodeId, address: String) -> io::Result<Box<dyn Stream>> {
+        let hello = Hello {
+            peer_address: self.here.clone(),
+            ..crate::upkeep::hello(self.cluster, self.node)
+        };
         let (stream, welcome) = connect(&self.environment, &address, &hello).await?;
         if welcome.node != node {
             let text = format!("{address} answers as node {}, not as node {node}", welcome.node);
             return Err(io::Error::other(text));
         }
         Ok(stream)
-    }
-
-    fn hello(&self) -> Hello {
-        crate::upkeep::hello(self.cluster, self.node)
     }
 }
 

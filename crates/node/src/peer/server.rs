@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use environment::channel::{Semaphore, mpsc};
-use environment::{Environment, Listener, Stream, timeout};
+use environment::{Listener, Stream, timeout};
 use machine::codec::Codec;
-use machine::{ClusterId, NodeId, Pending};
+use machine::{ClusterId, Pending};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tracing::{debug, warn};
 
+use super::Peers;
 use super::frames::{self, Frame, Hello, Kind, MAGIC, VERSION_MAX, VERSION_MIN, Welcome};
 use crate::limits::{PEER_CALLS_MAX, PEER_CONNECTIONS_MAX, PEER_HELLO_TIMEOUT};
 use crate::published::Published;
@@ -25,12 +26,8 @@ pub trait Calls: Send + Sync {
 /// What peers talk to.
 #[derive(Clone)]
 pub struct Server {
-    /// The world.
-    pub environment: Environment,
-    /// Whom they must mean.
-    pub cluster: ClusterId,
-    /// Who this is.
-    pub node: NodeId,
+    /// Who this is, and whom they must mean.
+    pub peers: Peers,
     /// Raft.
     pub raft: PeerService,
     /// The rest.
@@ -42,6 +39,7 @@ pub struct Server {
 impl Server {
     /// Accepts connections for as long as the node lives.
     pub async fn run(self, listener: Box<dyn Listener>) {
+        let environment = self.peers.environment().clone();
         let places = Arc::new(Semaphore::new(PEER_CONNECTIONS_MAX));
         loop {
             // Never closed, so a place comes as soon as a connection ends.
@@ -59,7 +57,7 @@ impl Server {
             match accepted {
                 Ok((stream, from)) => {
                     let server = self.clone();
-                    self.environment.spawn("peer connection", async move {
+                    environment.spawn("peer connection", async move {
                         let (connection, stop) = (server.connection(stream), server.stop.stop.closed());
                         futures::pin_mut!(connection, stop);
                         if let futures::future::Either::Left((Err(error), _)) =
@@ -72,16 +70,17 @@ impl Server {
                 }
                 Err(error) => {
                     warn!(%error, "could not accept a connection on the peer port");
-                    self.environment.sleep(std::time::Duration::from_millis(50)).await;
+                    environment.sleep(std::time::Duration::from_millis(50)).await;
                 }
             }
         }
     }
 
     async fn connection(&self, mut stream: Box<dyn Stream>) -> io::Result<()> {
-        let greeted = timeout(&self.environment, PEER_HELLO_TIMEOUT, self.greet(&mut stream)).await;
+        let greeted = timeout(self.peers.environment(), PEER_HELLO_TIMEOUT, self.greet(&mut stream)).await;
         let hello = greeted.map_err(|_| invalid("no hello came in time"))??;
         debug!(node = %hello.node, "a peer is connected");
+        self.peers.heard(&hello);
         let (mut read, write) = tokio::io::split(stream);
         match frames::read(&mut read).await? {
             Some(first) if first.kind == Kind::AppendStream => self.raft.append_stream(first, read, write).await,
@@ -120,8 +119,8 @@ impl Server {
         let version = hello.version_max.min(VERSION_MAX);
         let welcome = Welcome {
             version,
-            cluster: self.cluster,
-            node: self.node,
+            cluster: self.peers.cluster(),
+            node: self.peers.node(),
         };
         frames::write(
             stream,
@@ -144,11 +143,12 @@ impl Server {
             ));
         }
         // A node that is about to join has no cluster yet.
-        let stranger = hello.cluster != ClusterId(0) && hello.cluster != self.cluster;
+        let stranger = hello.cluster != ClusterId(0) && hello.cluster != self.peers.cluster();
         stranger.then(|| {
             format!(
                 "this node belongs to cluster {:x}, the caller to cluster {:x}",
-                self.cluster.0, hello.cluster.0
+                self.peers.cluster().0,
+                hello.cluster.0
             )
         })
     }
@@ -160,7 +160,7 @@ impl Server {
         mut write: tokio::io::WriteHalf<Box<dyn Stream>>,
     ) -> io::Result<()> {
         let (answers, mut outgoing) = mpsc::channel::<Frame>(PEER_CALLS_MAX);
-        self.environment.spawn("peer answers", async move {
+        self.peers.environment().spawn("peer answers", async move {
             let mut out = BytesMut::new();
             while let Some(frame) = outgoing.recv().await {
                 frames::put(&frame, &mut out);
@@ -181,7 +181,7 @@ impl Server {
                 return Ok(());
             };
             let (server, answers) = (self.clone(), answers.clone());
-            self.environment.spawn("peer call", async move {
+            self.peers.environment().spawn("peer call", async move {
                 let answer = server.answer(frame).await;
                 // A caller that has gone has no use for its answer.
                 answers.send(answer).await.ok();

@@ -250,7 +250,7 @@ impl RaftNetworkV2<Types> for Network {
         let index = snapshot.snapshot.index;
         let offer = Offer {
             index,
-            from: self.peers.address(self.peers.node(), ""),
+            from: self.peers.here().to_owned(),
         };
         let environment = self.peers.environment().clone();
         // The same snapshot for a while, also while the node starts again: with a newer one each time it might never end.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use machine::Consistency;
 
-use crate::world::{Member, World, total};
+use crate::world::{World, stop, total};
 
 /// Every file below `directory` whose path has `part` in it, the largest first.
 fn files(directory: &Path, part: &str) -> Vec<PathBuf> {
@@ -27,11 +27,6 @@ fn flip(path: &Path) {
     let used = bytes.iter().rposition(|byte| *byte != 0).expect("it is not empty") + 1;
     bytes[used / 2] ^= 1;
     std::fs::write(path, bytes).expect("it can be written");
-}
-
-async fn stop(member: Member) {
-    member.node.shutdown().await;
-    drop(member.cluster);
 }
 
 #[tokio::test(flavor = "multi_thread")]

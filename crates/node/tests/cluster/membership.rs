@@ -3,7 +3,7 @@
 use environment::timeout;
 use machine::{Catalog, Consistency, Role, Status, change};
 
-use crate::world::{PATIENCE, World, total};
+use crate::world::{PATIENCE, World, stop, total};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_join_catch_up_vote_and_hold_the_same() {
@@ -63,6 +63,25 @@ async fn a_node_comes_back_with_what_it_had_and_what_it_missed() {
         .await;
     for member in [a, b, c] {
         member.node.shutdown().await;
+    }
+}
+
+/// What it missed keeps it from being elected, and its new address can only be registered with its own help: the node
+/// that is left must find it where it says that it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_comes_back_elsewhere_completes_the_majority() {
+    let world = World::new();
+    let [a, b, c] = world.three(1).await;
+    let left = c.peer.clone();
+    stop(c).await;
+    assert_eq!(world.add(&[&a, &b], 1).await, "2");
+    stop(b).await;
+    let c = world.start("c", &[1], None).await;
+    assert_ne!(c.peer, left);
+    assert_eq!(world.add(&[&a, &c], 1).await, "3");
+    world.agree(&[&a, &c]).await;
+    for member in [a, c] {
+        stop(member).await;
     }
 }
 

@@ -306,3 +306,8 @@ pub async fn total(member: &Member, consistency: Consistency) -> (Index, String)
         other => panic!("no document: {other:?}"),
     }
 }
+
+pub async fn stop(member: Member) {
+    member.node.shutdown().await;
+    drop(member.cluster);
+}
