@@ -8,6 +8,8 @@ pub const PEER_FRAME_BYTES_MAX: usize = 32 << 20;
 pub const PEER_CONNECTIONS_MAX: usize = 256;
 /// Answers that one connection between peers may have to wait for.
 pub const PEER_CALLS_MAX: usize = 1024;
+/// How often a node rebuilds what it cannot read before its start fails.
+pub const REBUILDS_MAX: u32 = 3;
 /// How long a peer may take for its hello.
 pub const PEER_HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection to a peer may take.
@@ -82,6 +84,8 @@ pub const LOG_PURGE_ENTRIES_MIN: u64 = 64;
 pub const SCAN_INTERVAL: Duration = Duration::from_secs(3600);
 /// Snapshots kept: the newest, and the one before it for those who are still fetching it.
 pub const SNAPSHOTS_KEPT: usize = 2;
+/// Older ones that are kept as long as somebody fetches them.
+pub const SNAPSHOTS_IN_USE_MAX: usize = 2;
 /// Bytes of a snapshot or a segment sent in one frame.
 pub const SNAPSHOT_PIECE_BYTES: usize = 1 << 20;
 /// How long a peer may take to make a snapshot for this node.

@@ -1,5 +1,6 @@
 //! This node's snapshots: made from checkpoints, kept for those who lag behind, and read in pieces by whoever asks.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use store::streams::{self, KnownDigests};
 use tracing::{info, warn};
 
 use crate::checkpoint::{self, Plan};
-use crate::limits::{SNAPSHOT_PIECE_BYTES, SNAPSHOTS_KEPT};
+use crate::limits::{SNAPSHOT_PIECE_BYTES, SNAPSHOTS_IN_USE_MAX, SNAPSHOTS_KEPT};
 
 /// Why something could not be made or checked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +79,8 @@ struct Shared {
     snapshots: Snapshots,
     newest: Mutex<Option<Arc<Header>>>,
     digests: Mutex<KnownDigests>,
+    /// Which were read since the last one was made: whoever fetches one needs longer for it than the next takes to come.
+    read: Mutex<BTreeSet<Index>>,
     /// Held while one is made or all are checked: two as of the same entry would be written to the same file.
     making: Mutex<()>,
 }
@@ -100,6 +103,7 @@ impl Keeper {
             snapshots,
             newest: Mutex::new(newest.map(Arc::new)),
             digests: Mutex::default(),
+            read: Mutex::default(),
             making: Mutex::default(),
         })))
     }
@@ -168,7 +172,10 @@ impl Keeper {
 
     fn retire(&self) -> Result<(), Error> {
         let all = self.0.snapshots.list()?;
-        for index in all.iter().rev().skip(SNAPSHOTS_KEPT) {
+        let read = std::mem::take(&mut *self.0.read.lock());
+        let old = all.iter().rev().skip(SNAPSHOTS_KEPT);
+        let (in_use, unused): (Vec<&Index>, Vec<&Index>) = old.partition(|index| read.contains(*index));
+        for index in in_use.into_iter().skip(SNAPSHOTS_IN_USE_MAX).chain(unused) {
             self.0.snapshots.remove(*index)?;
         }
         Ok(())
@@ -262,6 +269,9 @@ impl Keeper {
         let mut bytes = vec![0; SNAPSHOT_PIECE_BYTES];
         let read = file.read_at(&mut bytes, piece.from).map_err(text)?;
         bytes.truncate(read);
+        if piece.segment.is_none() {
+            self.0.read.lock().insert(piece.index);
+        }
         Ok(bytes)
     }
 }

@@ -239,17 +239,17 @@ fn term_of(log: &Log, applied: Index) -> Option<(Index, Term)> {
 fn run_applier(environment: &Environment, applier: Applier, (orders, orders_in): Orders, condition: &Condition) {
     let (queue, held, condition) = (applier.queue.clone(), applier.held.clone(), condition.clone());
     environment.spawn_worker("applier", async move {
-        let ended = applier.run(orders_in, orders).await;
-        queue.close();
-        let Err(reason) = ended else {
-            return;
-        };
-        let backend = held.read().state.backend();
-        let files = || backend.check_files().map_err(|error| error.to_string());
-        match checkpoint::check_rows(&*backend.view()).and_then(|_| files()) {
-            Ok(()) => condition.broken(reason),
-            Err(why) => condition.damaged(&why),
+        if let Err(reason) = applier.run(orders_in, orders).await {
+            let backend = held.read().state.backend();
+            let files = || backend.check_files().map_err(|error| error.to_string());
+            match checkpoint::check_rows(&*backend.view()).and_then(|_| files()) {
+                Ok(()) => condition.broken(reason),
+                Err(why) => condition.damaged(&why),
+            }
         }
+        // Only now: whoever finds the queue closed takes the node for stopped, and what is to be done about it must be
+        // noted by then.
+        queue.close();
     });
 }
 

@@ -205,6 +205,11 @@ impl Upkeep {
             Ok::<_, String>(header)
         };
         match fetched.await {
+            // The leader may have had the entries after all, and the node goes on from there.
+            Ok(header) if header.index <= shared.published.facts().applied => {
+                info!(index = %header.index, "a snapshot has come too late to be of use");
+                shared.fetching.store(false, Ordering::Release);
+            }
             Ok(header) => shared.condition.install(header.index),
             Err(error) => {
                 warn!(error, "a snapshot could not be fetched: the leader will offer it again");

@@ -1,7 +1,7 @@
 //! Compares the nodes' digests: the leader marks an entry from time to time, each node says what it had there, and one that
 //! differs from a majority stops serving and is rebuilt.
 
-use machine::{Body, Index, ReportDigest};
+use machine::{Body, Difference, Index, ReportDigest};
 use tracing::{debug, warn};
 
 use super::Hands;
@@ -20,9 +20,9 @@ pub async fn run(hands: Hands) {
         report(&hands).await;
         let facts = hands.published.facts();
         let difference = facts.comparison.difference(hands.node, &facts.catalog.voters);
-        // What was said of an earlier life of this node says nothing of what it holds now.
-        let own = facts.marked.is_some_and(|(mark, _)| mark == facts.comparison.mark);
-        if let Some(difference) = difference.filter(|_| own) {
+        // What was said in an earlier life of this node says nothing of what it holds now.
+        let now = |difference: &Difference| facts.marked == Some((difference.mark, difference.own));
+        if let Some(difference) = difference.filter(now) {
             hands.upkeep.condition().diverged(&format!(
                 "this node's digest before entry {} is {}, and that of a majority of the voters is {}",
                 difference.mark, difference.own, difference.majority
@@ -32,13 +32,13 @@ pub async fn run(hands: Hands) {
     }
 }
 
-/// Says what this node had at the mark, unless it has said so.
+/// Says what this node had at the mark, unless that is what it has said.
 async fn report(hands: &Hands) {
     let facts = hands.published.facts();
     let Some((mark, digest)) = facts.marked.filter(|(mark, _)| *mark == facts.comparison.mark) else {
         return;
     };
-    if facts.comparison.found.contains_key(&hands.node) {
+    if facts.comparison.found.get(&hands.node) == Some(&digest) {
         return;
     }
     let node = hands.node;

@@ -135,6 +135,9 @@ impl Group {
             // elected, it would go on in the same term, and fill with other entries the places that followers have
             // filled already: equal term and index, which Raft takes for the same entry.
             enable_leader_restore: Some(false),
+            // A node that was rebuilt comes back with less than it had confirmed, and is sent the rest again. It neither
+            // votes nor campaigns before it holds that (docs/adr/0008).
+            allow_log_reversion: Some(true),
             max_payload_entries: APPEND_ENTRIES_MAX,
             // Made beside the Raft crate, which is told when one lies on disk.
             snapshot_policy: SnapshotPolicy::Never,

@@ -135,8 +135,11 @@ async fn continue_log(site: &Site<'_>, index: Index, term: Term, fate: LogFate) 
     let opened = Log::open(site.environment, &directory, site.identity, site.log).map_err(|error| error.to_string())?;
     let log = opened.log;
     if log.term_at(index) != Some(term) {
-        // Either it has not come so far, or what it holds there was never committed.
-        wait_for(|done| log.truncate_after(None, done)).await?;
+        // Either it has not come so far, or what it holds there and after it was never committed. What comes before is
+        // promised, and goes only with the purge that says that the snapshot holds it.
+        if log.last().is_some_and(|(last, _)| last >= index) {
+            wait_for(|done| log.truncate_after(index.0.checked_sub(1).map(Index), done)).await?;
+        }
         wait_for(|done| log.purge_through(index, term, done)).await?;
     }
     if let LogFate::Discard(vote) = fate

@@ -14,7 +14,7 @@ use crate::applier::Held;
 use crate::checkpoint::{self, Plan};
 use crate::condition::{Condition, Ending, rebuild_remedy};
 use crate::identity;
-use crate::limits::{DISK_START_BYTES_MIN, REBUILD_RETRY};
+use crate::limits::{DISK_START_BYTES_MIN, REBUILD_RETRY, REBUILDS_MAX};
 use crate::node::{Config, StartError};
 use crate::repair::{Bundle, INCOMING, LogFate, OpenBackend, Site, install, rebuild};
 use crate::snapshots::{Keeper, Trouble};
@@ -87,12 +87,21 @@ pub async fn open(
         log: config.log,
         backend,
     };
+    let mut rebuilt = 0;
     let parts = loop {
         repair(&site, &identity).await?;
         match open_parts(config, &site).await {
             Ok(parts) => break parts,
             Err(Fault::Other(error)) => return Err(error),
+            Err(Fault::Damaged(reason)) if rebuilt == REBUILDS_MAX => {
+                return Err(StartError::Store(format!(
+                    "{reason}; it was rebuilt {rebuilt} times and still cannot be read: a binary older than the one that \
+                     wrote it (this one is {}), or a disk that fails",
+                    env!("CARGO_PKG_VERSION")
+                )));
+            }
             Err(Fault::Damaged(reason)) => {
+                rebuilt += 1;
                 let repair = Some(Repair::Rebuild { reason });
                 condition
                     .note(|notes| notes.repair = repair)
@@ -145,7 +154,7 @@ async fn repair(site: &Site<'_>, identity: &StoredIdentity) -> Result<(), StartE
                 // What is here is as good as before, and the leader offers its snapshot again.
                 Err(why) => {
                     warn!(why, "the snapshot that arrived cannot be installed");
-                    rebuild(site, &hello, &why, false).await
+                    site.condition.note(|notes| notes.repair = None)
                 }
             }
         }
@@ -159,7 +168,9 @@ async fn open_parts(config: &Config, site: &Site<'_>) -> Result<Parts, Fault> {
     let (environment, condition) = (site.environment, site.condition);
     let opened = Log::open(environment, &config.data.join("log"), site.identity, site.log);
     let opened = opened.map_err(|error| match error {
-        log::Error::Damaged { .. } | log::Error::Missing { .. } => {
+        log::Error::Damaged { .. }
+        | log::Error::Missing { .. }
+        | log::Error::Format(store::format::Error::Unreadable { .. }) => {
             other(format!("{error}; {}", rebuild_remedy(&config.data)))
         }
         log::Error::Format(_) | log::Error::Purged { .. } | log::Error::Disk { .. } | log::Error::Options(_) => {
@@ -199,6 +210,14 @@ fn open_rest(config: &Config, site: &Site<'_>, log: &Log) -> Result<Parts, Fault
             "the state is as of entry {applied}, and the log begins after entry {purged}: a checkpoint was lost"
         )));
     }
+    // Nothing is applied before it is durable in the log, so what is missing there was promised and is lost.
+    let last = log.last().map(|(last, _)| last).unwrap_or_default();
+    if applied > last {
+        return Err(other(format!(
+            "the log ends with entry {last}, and the state is as of entry {applied}: the log has lost its end; {}",
+            rebuild_remedy(&config.data)
+        )));
+    }
     let streams = Streams::open(
         environment,
         &config.data.join("streams"),
@@ -219,7 +238,8 @@ fn open_rest(config: &Config, site: &Site<'_>, log: &Log) -> Result<Parts, Fault
     let keeper = Keeper::open(environment.disk.clone(), &config.data, site.identity.cluster).map_err(other)?;
     keeper.forget_after(applied).map_err(other)?;
     let held = Held { machine, state };
-    if log.purged().is_some() && keeper.newest().is_none() {
+    let helps = |purged| keeper.newest().is_some_and(|newest| newest.index >= purged);
+    if log.purged().is_some_and(|(purged, _)| !helps(purged)) {
         first_snapshot(&held, &streams, log, &keeper)?;
     }
     Ok(Parts {
@@ -230,9 +250,9 @@ fn open_rest(config: &Config, site: &Site<'_>, log: &Log) -> Result<Parts, Fault
     })
 }
 
-/// A node whose log was purged must have a snapshot to give: the Raft crate relies on it.
+/// A node whose log was purged must have a snapshot to give from which the log goes on: the Raft crate relies on it.
 fn first_snapshot(held: &Held, streams: &Streams, log: &Log, keeper: &Keeper) -> Result<(), Fault> {
-    info!("making a snapshot: the log was purged, and there is none");
+    info!("making a snapshot: the log was purged, and there is none from which it goes on");
     let backend = held.state.backend();
     let members = checkpoint::load_members(&held.state).map_err(|error| Fault::Damaged(error.to_string()))?;
     let index = held.machine.applied();

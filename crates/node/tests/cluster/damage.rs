@@ -127,6 +127,58 @@ async fn a_log_that_is_damaged_stops_the_node_until_it_is_told_to_take_everythin
     }
 }
 
+/// The leader knows that it had confirmed more than the snapshot holds, and must send it that again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_takes_everything_from_a_snapshot_older_than_what_it_had_confirmed() {
+    let world = World::new();
+    let [a, b, c] = world.three(3).await;
+    for member in [&a, &b] {
+        member.node.upkeep().make().await.expect("a snapshot");
+    }
+    for _ in 0..20 {
+        world.add(&[&a, &b, &c], 1).await;
+    }
+    world.agree(&[&a, &b, &c]).await;
+    stop(c).await;
+    node::order_rebuild(&world.environment.disk, &world.data("c"), "a test").expect("it is noted");
+    let c = world.start("c", &[1], None).await;
+    world.agree(&[&a, &b, &c]).await;
+    stop(b).await;
+    assert_eq!(world.add(&[&a, &c], 1).await, "24");
+    for member in [a, c] {
+        stop(member).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_rebuilt_is_not_judged_by_what_it_said_before() {
+    let world = World::new();
+    let a = world.start("a", &[1], None).await;
+    let b = world.start("b", &[1], Some(&a.peer)).await;
+    let c = world.start_liar("c", &a.peer).await;
+    world.voters(&a, 3).await;
+    let change = world.plan(&[&a, &b, &c], 1).await;
+    world.switched(&a, change).await;
+    world.add(&[&a, &b, &c], 1).await;
+    // The only mark: it stays the one that counts.
+    world.propose(&[&a, &b, &c], machine::Body::MarkDigest).await;
+    let (c, reason) = world.start_again("c", c).await;
+    assert!(reason.contains("majority of the voters"), "{reason}");
+    world.agree(&[&a, &b, &c]).await;
+    for total in 2..20 {
+        assert_eq!(world.add(&[&a, &b, &c], 1).await, total.to_string());
+    }
+    world.agree(&[&a, &b, &c]).await;
+    {
+        let ended = c.node.ended();
+        futures::pin_mut!(ended);
+        assert!(futures::poll!(ended).is_pending(), "it goes on");
+    }
+    for member in [a, b, c] {
+        stop(member).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_that_is_damaged_is_made_anew_and_the_node_goes_on() {
     let world = World::new();
