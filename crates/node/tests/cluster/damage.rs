@@ -127,6 +127,41 @@ async fn a_log_that_is_damaged_stops_the_node_until_it_is_told_to_take_everythin
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_has_lost_its_end_stops_the_node_too() {
+    let world = World::new();
+    let [a, b, c] = world.three(3).await;
+    stop(c).await;
+    let log = world.data("c").join("log");
+    let before: Vec<_> = files(&log, "")
+        .into_iter()
+        .map(|path| (std::fs::read(&path).expect("it can be read"), path))
+        .collect();
+    let c = world.start("c", &[1], None).await;
+    world.add(&[&a, &b, &c], 1).await;
+    world.agree(&[&a, &b, &c]).await;
+    c.node.upkeep().make().await.expect("a checkpoint");
+    stop(c).await;
+    for path in files(&log, "") {
+        std::fs::remove_file(path).expect("it can be removed");
+    }
+    for (bytes, path) in before {
+        std::fs::write(path, bytes).expect("it can be written");
+    }
+    let error = world.try_start("c", &[1], None).await.err().expect("it does not start");
+    let text = error.to_string();
+    assert!(
+        text.contains("lost its end") && text.contains("seachange rebuild"),
+        "{text}"
+    );
+    node::order_rebuild(&world.environment.disk, &world.data("c"), "a test").expect("it is noted");
+    let c = world.start("c", &[1], None).await;
+    world.agree(&[&a, &b, &c]).await;
+    for member in [a, b, c] {
+        stop(member).await;
+    }
+}
+
 /// The leader knows that it had confirmed more than the snapshot holds, and must send it that again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_takes_everything_from_a_snapshot_older_than_what_it_had_confirmed() {

@@ -161,14 +161,12 @@ pub(super) fn scan_last(bytes: &[u8], salt: u32) -> Result<Scan, Damage> {
     let mut frames = Vec::new();
     let mut at = HEADER_BYTES;
     let wrong = loop {
-        // A file may have been cut in what fills up a frame.
-        let rest = bytes.get(at..).unwrap_or_default();
-        match Frame::decode(rest, salt, at as u32) {
+        match Frame::decode(&bytes[at..], salt, at as u32) {
             Decoded::Frame(frame) => {
                 frames.push((at as u32, frame));
                 at += frame_bytes(frame.payload_bytes as usize);
             }
-            Decoded::End if rest.iter().all(|byte| *byte == 0) => break None,
+            Decoded::End if bytes[at..].iter().all(|byte| *byte == 0) => break None,
             Decoded::End => break Some("zeros where a record should begin"),
             Decoded::Bad(detail) => break Some(detail),
         }
