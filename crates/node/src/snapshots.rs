@@ -311,6 +311,37 @@ pub fn read_piece(body: &[u8]) -> Result<Piece, String> {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn what_is_being_read_is_kept_up_to_a_limit_and_as_long_as_it_is_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let disk = environment::real::environment().disk;
+        let keeper = Keeper::open(disk, directory.path(), ClusterId(1)).expect("it opens");
+        let last = (SNAPSHOTS_IN_USE_MAX + SNAPSHOTS_KEPT + 2) as u64;
+        let left_of = |read: &[u64]| {
+            for index in 1..=last {
+                std::fs::write(keeper.directory().path(Index(index)), b"rows").expect("it can be written");
+            }
+            for index in read {
+                let piece = Piece {
+                    index: Index(*index),
+                    segment: None,
+                    from: 0,
+                };
+                assert_eq!(keeper.read(&piece).expect("it can be read"), b"rows");
+            }
+            keeper.retire().expect("the disk is well");
+            let left = keeper.directory().list().expect("the disk is well");
+            let old = left.into_iter().map(|index| index.0);
+            old.filter(|index| *index <= last - SNAPSHOTS_KEPT as u64)
+                .collect::<Vec<_>>()
+        };
+        let at_the_limit: Vec<u64> = (1..=SNAPSHOTS_IN_USE_MAX as u64).collect();
+        assert_eq!(left_of(&at_the_limit), at_the_limit);
+        let past_it: Vec<u64> = (1..=SNAPSHOTS_IN_USE_MAX as u64 + 1).collect();
+        assert_eq!(left_of(&past_it), past_it[1..], "the oldest goes");
+        assert!(left_of(&[]).is_empty(), "nobody reads them any more");
+    }
+
     #[test]
     fn files_are_named_in_one_way_only() {
         let name = segment_name("ledger.transfers", Offset(12));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use machine::Consistency;
+use node::limits::REBUILDS_MAX;
 
 use crate::world::{World, stop, total};
 
@@ -160,6 +161,22 @@ async fn a_log_that_has_lost_its_end_stops_the_node_too() {
     for member in [a, b, c] {
         stop(member).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_cannot_read_what_it_rebuilds_gives_up() {
+    let world = World::new();
+    let a = world.start("a", &[1], None).await;
+    let change = world.plan(&[&a], 1).await;
+    world.switched(&a, change).await;
+    world.add(&[&a], 1).await;
+    stop(a).await;
+    let failed = world.try_start_damaged("a", REBUILDS_MAX + 1).await;
+    let text = failed.err().expect("it does not start").to_string();
+    assert!(text.contains("still cannot be read"), "{text}");
+    let a = world.try_start_damaged("a", REBUILDS_MAX).await.expect("it starts");
+    assert_eq!(world.add(&[&a], 1).await, "2");
+    stop(a).await;
 }
 
 /// The leader knows that it had confirmed more than the snapshot holds, and must send it that again.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -87,6 +88,21 @@ impl World {
     }
 
     async fn try_start_with(&self, name: &str, registry: Registry, join: Option<&str>) -> Result<Member, StartError> {
+        self.try_start_over(name, registry, join, 0).await
+    }
+
+    /// A node whose state is found damaged the first few times that it is opened.
+    pub async fn try_start_damaged(&self, name: &str, times: u32) -> Result<Member, StartError> {
+        self.try_start_over(name, registry(&[1]), None, times).await
+    }
+
+    async fn try_start_over(
+        &self,
+        name: &str,
+        registry: Registry,
+        join: Option<&str>,
+        damaged: u32,
+    ) -> Result<Member, StartError> {
         let listener = self.environment.network.bind("127.0.0.1:0").await.expect("a port");
         let peer = listener.local_addr().to_string();
         let config = Config {
@@ -102,7 +118,18 @@ impl World {
             upkeep: self.upkeep,
             retention: Default::default(),
         };
-        let backend = |directory: &Path| {
+        let damaged = AtomicU32::new(damaged);
+        let backend = move |directory: &Path| {
+            let fewer = |left: u32| left.checked_sub(1);
+            if damaged
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer)
+                .is_ok()
+            {
+                return Err(store::state::Error::Damaged {
+                    directory: directory.to_owned(),
+                    detail: "a test".to_owned(),
+                });
+            }
             let backend = FjallBackend::open(directory, FjallOptions::default())?;
             Ok(Arc::new(backend) as Arc<dyn store::state::Backend>)
         };
