@@ -6,6 +6,7 @@
 
 mod chance;
 mod clock;
+mod current;
 mod disk;
 pub mod measure;
 mod network;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use chance::Chance;
 pub use clock::{Clock, Moment, TimedOut, timeout};
+pub use current::{enter, with_current};
 pub use disk::{Disk, Entry, File, FileLock};
 pub use network::{Listener, Network, Stream};
 pub use system::{System, Usage};
@@ -24,7 +26,7 @@ pub use tasks::{BoxFuture, Tasks};
 
 /// Channels between tasks. They are tokio's, which need no runtime of their own and wake in order.
 pub mod channel {
-    pub use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+    pub use tokio::sync::{Mutex, MutexGuard, Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 }
 
 /// Everything a node may reach outside its own memory. Cloning shares it.

@@ -9,7 +9,7 @@ mod system;
 
 use std::fs::File;
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::{BoxFuture, Chance, Clock, Environment, Moment, Tasks};
@@ -20,9 +20,18 @@ pub use system::RealSystem;
 
 /// The environment of a real process. Call it inside a tokio runtime: tasks are spawned on that one.
 pub fn environment() -> Environment {
+    with_tasks(RealTasks(Some(tokio::runtime::Handle::current())))
+}
+
+/// The environment of a real process, wherever it is called: tasks are spawned on the runtime they are spawned from.
+pub(crate) fn anywhere() -> Environment {
+    with_tasks(RealTasks(None))
+}
+
+fn with_tasks(tasks: RealTasks) -> Environment {
     Environment {
-        clock: Arc::new(RealClock(Instant::now())),
-        tasks: Arc::new(RealTasks(tokio::runtime::Handle::current())),
+        clock: Arc::new(RealClock),
+        tasks: Arc::new(tasks),
         chance: Arc::new(RealChance),
         network: Arc::new(RealNetwork),
         disk: Arc::new(RealDisk),
@@ -30,11 +39,19 @@ pub fn environment() -> Environment {
     }
 }
 
-struct RealClock(Instant);
+/// Counts from its first use in the process, so that moments of two environments can be compared.
+struct RealClock;
+
+impl RealClock {
+    fn origin() -> Instant {
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        *ORIGIN.get_or_init(Instant::now)
+    }
+}
 
 impl Clock for RealClock {
     fn now(&self) -> Moment {
-        Moment(self.0.elapsed())
+        Moment(RealClock::origin().elapsed())
     }
 
     fn wall_ms(&self) -> u64 {
@@ -44,20 +61,27 @@ impl Clock for RealClock {
     }
 
     fn sleep_until(&self, deadline: Moment) -> BoxFuture<'static, ()> {
-        let at = self.0 + deadline.0.min(Duration::from_secs(60 * 60 * 24 * 365));
+        let at = RealClock::origin() + deadline.0.min(Duration::from_secs(60 * 60 * 24 * 365));
         Box::pin(tokio::time::sleep_until(at.into()))
     }
 }
 
-struct RealTasks(tokio::runtime::Handle);
+/// On that runtime, or on the one that it is called from.
+struct RealTasks(Option<tokio::runtime::Handle>);
+
+impl RealTasks {
+    fn runtime(&self) -> tokio::runtime::Handle {
+        self.0.clone().unwrap_or_else(tokio::runtime::Handle::current)
+    }
+}
 
 impl Tasks for RealTasks {
     fn spawn(&self, _name: &'static str, future: BoxFuture<'static, ()>) {
-        self.0.spawn(future);
+        self.runtime().spawn(future);
     }
 
     fn spawn_worker(&self, name: &'static str, future: BoxFuture<'static, ()>) {
-        let runtime = self.0.clone();
+        let runtime = self.runtime();
         let spawned = std::thread::Builder::new()
             .name(name.to_owned())
             .stack_size(WORKER_STACK_BYTES)

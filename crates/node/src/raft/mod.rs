@@ -7,6 +7,7 @@ mod codec;
 mod log_store;
 mod network;
 mod queue;
+mod runtime;
 mod state_machine;
 mod types;
 

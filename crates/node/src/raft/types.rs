@@ -8,6 +8,8 @@ use machine::{Index, NodeId, Output, Term};
 use openraft::impls::{BasicNode, leader_id_std};
 use openraft::type_config::alias::{LogIdOf, VoteOf};
 
+use super::runtime::Runtime;
+
 openraft::declare_raft_types!(
     /// What this node makes of the Raft crate: one leader a term, our own bytes as payload.
     pub Types:
@@ -16,7 +18,7 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = BasicNode,
         LeaderId = leader_id_std::LeaderId<u64, u64>,
-        AsyncRuntime = openraft_rt_tokio::TokioRuntime,
+        AsyncRuntime = Runtime,
 );
 
 pub type LogId = LogIdOf<Types>;
