@@ -166,6 +166,12 @@ impl Node {
         self.observed.clone()
     }
 
+    /// Its log, for whoever compares it with those of others.
+    #[must_use]
+    pub fn log(&self) -> Log {
+        self.log.clone()
+    }
+
     /// What keeps the node sound: snapshots and scans.
     #[must_use]
     pub fn upkeep(&self) -> Upkeep {

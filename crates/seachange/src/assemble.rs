@@ -1,6 +1,7 @@
 //! Puts one node together: its parts, over an environment. The simulator calls this very function.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,12 @@ impl Assembled {
         self.peer
     }
 
+    /// The node.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// Ends when the node cannot go on as it is, with what to do.
     pub async fn ended(&self) -> Ending {
         self.node.ended().await
@@ -75,7 +82,23 @@ impl Assembled {
     }
 }
 
-/// Puts a node together over the real state store and starts it.
+/// Opens the store of a node's state in a directory.
+pub type OpenState = Arc<dyn Fn(&Path) -> Result<Arc<dyn Backend>, store::state::Error> + Send + Sync>;
+
+/// The store that a node keeps its state in, unless it is told otherwise.
+#[must_use]
+pub fn real_state(config: &Config) -> OpenState {
+    let fjall = FjallOptions {
+        cache_bytes: config.limits.cache_bytes / 4,
+        ..FjallOptions::default()
+    };
+    Arc::new(move |directory| {
+        let backend = FjallBackend::open(directory, fjall)?;
+        Ok(Arc::new(backend) as Arc<dyn Backend>)
+    })
+}
+
+/// Puts a node together and starts it.
 ///
 /// # Errors
 /// See [`Error`].
@@ -83,28 +106,7 @@ pub async fn assemble(
     config: &Config,
     environment: Environment,
     native: Vec<NativeApplication>,
-) -> Result<Assembled, Error> {
-    let cache_bytes = config.limits.cache_bytes;
-    let fjall = FjallOptions {
-        cache_bytes: cache_bytes / 4,
-        ..FjallOptions::default()
-    };
-    let backend = move |directory: &std::path::Path| {
-        let backend = FjallBackend::open(directory, fjall)?;
-        Ok(Arc::new(backend) as Arc<dyn Backend>)
-    };
-    assemble_over(config, environment, native, backend).await
-}
-
-/// Puts a node together over any state store and starts it.
-///
-/// # Errors
-/// See [`Error`].
-pub async fn assemble_over(
-    config: &Config,
-    environment: Environment,
-    native: Vec<NativeApplication>,
-    backend: impl Fn(&std::path::Path) -> Result<Arc<dyn Backend>, store::state::Error> + Send + Sync + 'static,
+    state: OpenState,
 ) -> Result<Assembled, Error> {
     let http = listen(&environment, "http", &config.http).await?;
     let peer = listen(&environment, "peer", &config.peer).await?;
@@ -132,7 +134,7 @@ pub async fn assemble_over(
             age: config.limits.stream_retain,
         },
     };
-    let node = Node::start(node_config, environment.clone(), backend, peer).await?;
+    let node = Node::start(node_config, environment.clone(), move |directory| state(directory), peer).await?;
     let meter = registry.meter();
     let check = move |module: &[u8]| {
         registry

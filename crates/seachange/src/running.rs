@@ -1,6 +1,7 @@
 //! A node that starts again by itself where that mends it: with a snapshot that has arrived, or after damage to its data.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use environment::Environment;
@@ -8,7 +9,7 @@ use host::NativeApplication;
 use node::Ending;
 use tracing::{info, warn};
 
-use crate::assemble::{Assembled, Error, assemble};
+use crate::assemble::{Assembled, Error, OpenState, assemble, real_state};
 use crate::config::{Address, Config};
 
 /// How often a node that starts again by itself is tried to start.
@@ -16,11 +17,21 @@ const START_TRIES_MAX: u32 = 30;
 /// The pause between two tries.
 const START_AGAIN: Duration = Duration::from_secs(1);
 
+/// What a node stands on beside its environment.
+#[derive(Clone)]
+pub struct Over {
+    /// Where its state lies.
+    pub state: OpenState,
+    /// Told of the node each time that it has begun to serve.
+    pub began: Arc<dyn Fn(&Assembled) + Send + Sync>,
+}
+
 /// A running node.
 pub struct Running {
     config: Config,
     environment: Environment,
     native: Vec<NativeApplication>,
+    over: Over,
     addresses: (SocketAddr, SocketAddr),
     life: Option<Assembled>,
 }
@@ -31,11 +42,29 @@ impl Running {
     /// # Errors
     /// See [`Error`].
     pub async fn start(
-        mut config: Config,
+        config: Config,
         environment: Environment,
         native: Vec<NativeApplication>,
     ) -> Result<Running, Error> {
-        let life = assemble(&config, environment.clone(), native.clone()).await?;
+        let over = Over {
+            state: real_state(&config),
+            began: Arc::new(|_| ()),
+        };
+        Running::start_over(config, environment, native, over).await
+    }
+
+    /// As [`Running::start`], over another store of its state.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn start_over(
+        mut config: Config,
+        environment: Environment,
+        native: Vec<NativeApplication>,
+        over: Over,
+    ) -> Result<Running, Error> {
+        let life = assemble(&config, environment.clone(), native.clone(), over.state.clone()).await?;
+        (over.began)(&life);
         let addresses = (life.http_address(), life.peer_address());
         // Where a free port was picked, the next life must be found at the same one.
         config.http = at_port(config.http, addresses.0);
@@ -44,6 +73,7 @@ impl Running {
             config,
             environment,
             native,
+            over,
             addresses,
             life: Some(life),
         })
@@ -81,6 +111,7 @@ impl Running {
             match self.start_again().await {
                 Ok(life) => {
                     info!("this node serves again");
+                    (self.over.began)(&life);
                     self.life = Some(life);
                 }
                 Err(error) => return format!("{reason}; and it could not start again: {error}"),
@@ -92,7 +123,9 @@ impl Running {
     async fn start_again(&self) -> Result<Assembled, Error> {
         let mut tries = 1;
         loop {
-            match assemble(&self.config, self.environment.clone(), self.native.clone()).await {
+            let (environment, native, state) =
+                (self.environment.clone(), self.native.clone(), self.over.state.clone());
+            match assemble(&self.config, environment, native, state).await {
                 Err(error) if tries < START_TRIES_MAX => {
                     warn!(%error, "this node could not start again yet");
                     tries += 1;

@@ -4,4 +4,12 @@
 //! A seed gives a plan ([`plan`]), a plan gives a run ([`run`]), and the same plan gives the same run, byte for byte.
 //! Nothing of ours depends on this crate, and no node knows that it is simulated.
 
+pub mod clients;
+pub mod fleet;
+pub mod history;
+pub mod operator;
 pub mod oracles;
+pub mod plan;
+pub mod run;
+pub mod script;
+pub mod world;

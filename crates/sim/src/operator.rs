@@ -1,0 +1,120 @@
+//! The operator: what a person would do to the cluster, by the public API, from a machine of their own.
+
+use std::time::Duration;
+
+use client::wire::{ChangeRecord, Stage};
+use client::{Admin, Client, Error, Options};
+use environment::Environment;
+use seachange::demo::ledger::{Open, ledger_1, ledger_2};
+use seachange::package::Package;
+
+use crate::clients::{ACCOUNTS, BALANCE, account};
+
+/// For how long the operator tries one thing.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The operator.
+#[derive(Clone)]
+pub struct Operator {
+    environment: Environment,
+    options: Options,
+    admin: Admin,
+}
+
+/// A version of an application that the operator can bring in.
+///
+/// # Errors
+/// There is none of that name and number.
+pub fn package(application: &str, version: u32) -> anyhow::Result<Package> {
+    match (application, version) {
+        ("ledger", 1) => ledger_1(),
+        ("ledger", 2) => ledger_2(),
+        ("ledger", 3) => Package::embedded(
+            include_str!("../../../apps/ledger-3/manifest.toml"),
+            include_bytes!("../../../apps/ledger-3/ledger.wasm"),
+        ),
+        ("bench", 1) => Package::embedded(
+            include_str!("../../../apps/bench-1/manifest.toml"),
+            include_bytes!("../../../apps/bench-1/bench.wasm"),
+        ),
+        (name, version) => anyhow::bail!("there is no {name} version {version}"),
+    }
+}
+
+impl Operator {
+    /// An operator who knows all nodes.
+    ///
+    /// # Errors
+    /// The options are refused, which is a mistake of the simulator.
+    pub fn new(environment: Environment, addresses: Vec<String>) -> Result<Operator, Error> {
+        let options = Options::new(addresses).named("operator").deadline(PATIENCE);
+        let admin = Admin::new(environment.clone(), options.clone())?;
+        Ok(Operator {
+            environment,
+            options,
+            admin,
+        })
+    }
+
+    /// The operator's calls.
+    #[must_use]
+    pub fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// Waits for so many voters, installs the applications and opens the accounts.
+    ///
+    /// # Errors
+    /// What did not work.
+    pub async fn set_up(&self, voters: usize) -> anyhow::Result<()> {
+        loop {
+            let members = self.admin.members().await.map(|list| list.members).unwrap_or_default();
+            if members.iter().filter(|member| member.voter).count() == voters {
+                break;
+            }
+            self.environment.sleep(Duration::from_millis(200)).await;
+        }
+        for name in ["ledger", "bench"] {
+            let change = package(name, 1)?.plan(&self.admin, true).await?;
+            self.until(change, Stage::Finalized).await?;
+        }
+        let client = Client::connect(self.environment.clone(), self.options.clone())?;
+        for number in 0..ACCOUNTS {
+            let open = Open {
+                id: account(number),
+                owner: format!("Owner {number}"),
+                balance: BALANCE,
+            };
+            client.submit("ledger", "open", 1, serde_json::to_vec(&open)?).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings in a version; gives the change.
+    ///
+    /// # Errors
+    /// The cluster refused, or gave no answer.
+    pub async fn upgrade(&self, application: &str, version: u32, finalize: bool) -> anyhow::Result<u64> {
+        package(application, version)?.plan(&self.admin, finalize).await
+    }
+
+    async fn until(&self, change: u64, stage: Stage) -> anyhow::Result<()> {
+        let mut watch = self.admin.watch_change(change);
+        while let Some(record) = watch.next().await? {
+            if record.stage == stage {
+                return Ok(());
+            }
+        }
+        anyhow::bail!("change {change} ended without being {stage}")
+    }
+
+    /// The last change of an application that is not over.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn open_change(&self, application: &str) -> Result<Option<ChangeRecord>, Error> {
+        let mut changes = self.admin.changes().await?.changes;
+        changes.retain(|change| change.application == application && !change.stage.is_final());
+        Ok(changes.pop())
+    }
+}

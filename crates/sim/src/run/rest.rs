@@ -1,0 +1,135 @@
+//! The end of a run: the faults stop, and within a bounded time all is well again and the books are right.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use machine::{Cluster, Event, Offset, ReadError};
+
+use super::Run;
+use crate::fleet::Number;
+use crate::oracles::ending;
+use crate::oracles::watch::Finding;
+use crate::world::{Nanos, SECOND};
+
+/// After the faults have stopped, the cluster has so long to serve everybody again and to agree.
+const REST_MAX: Nanos = 120 * SECOND;
+/// Bytes of a stream that are read at once.
+const PAGE_BYTES: usize = 1 << 20;
+/// The stream that the ledger writes.
+const TRANSFERS: &str = "ledger.transfers";
+
+impl Run {
+    /// Ends all faults, waits until everything works again, and looks at what is left.
+    pub(super) fn come_to_rest(&mut self) -> Result<(), Finding> {
+        self.heal();
+        let before = self.shared.history.lock().acknowledged;
+        let wanted = before + 3 * self.clients.len() as u64;
+        let served = self.until(REST_MAX, |run| run.shared.history.lock().acknowledged >= wanted)?;
+        if !served {
+            let now = self.shared.history.lock().acknowledged;
+            return Err(("liveness", format!("{} commands were acknowledged after the faults: {}", now - before, self.standing())));
+        }
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let ended = self.until(REST_MAX, |run| Arc::strong_count(&run.shared) == 1)?;
+        if !ended {
+            return Err(("liveness", "a client still waits for its answer".to_owned()));
+        }
+        if !self.until(REST_MAX, Run::agrees)? {
+            return Err(("liveness", format!("the nodes do not agree: {}", self.standing())));
+        }
+        self.check_ending()
+    }
+
+    /// Whether every node serves, and holds what the others hold.
+    pub(super) fn agrees(&self) -> bool {
+        let running = self.fleet.machines.iter().filter(|machine| machine.life.is_some());
+        let mut seen = Vec::new();
+        for machine in running {
+            let Some(status) = machine.status() else { return false };
+            seen.push(status);
+        }
+        let Some(first) = seen.first() else { return false };
+        first.applied >= self.watch.committed()
+            && seen.iter().all(|status| {
+                status.parked.is_none() && (status.applied, status.digest) == (first.applied, first.digest)
+            })
+    }
+
+    /// For people: where every node stands.
+    pub(super) fn standing(&self) -> String {
+        let of = |machine: &crate::fleet::Machine| match machine.status() {
+            Some(status) => format!(
+                "node {} is {:?} of term {} at {} of {}, leader {:?}{}",
+                machine.number,
+                status.role,
+                status.term,
+                status.applied,
+                status.last,
+                status.leader.map(|leader| leader.0),
+                status.parked.map(|reason| format!(", parked: {reason}")).unwrap_or_default()
+            ),
+            None => format!("node {} does not serve", machine.number),
+        };
+        let all: Vec<String> = self.fleet.machines.iter().map(of).collect();
+        all.join("; ")
+    }
+
+    fn check_ending(&mut self) -> Result<(), Finding> {
+        let mut streams = BTreeMap::new();
+        for machine in 0..self.fleet.machines.len() {
+            let number = self.fleet.machines[machine].number;
+            let Some(cluster) = self.fleet.machines[machine].shown.lock().cluster.clone() else {
+                continue;
+            };
+            let read = self.ask(REST_MAX, whole_stream(cluster))?;
+            let events = match read {
+                Some(Ok(events)) => events,
+                Some(Err(error)) => return Err(("readable streams", format!("node {number}: {error}"))),
+                None => return Err(("readable streams", format!("node {number} gives no answer"))),
+            };
+            ending::check_dense(number, Offset(0), &events)?;
+            streams.insert(number, events);
+        }
+        ending::check_streams(&streams)?;
+        let admin = self.operator.admin().clone();
+        let changes = self.ask(REST_MAX, async move { admin.changes().await })?;
+        let changes = match changes {
+            Some(Ok(list)) => list.changes,
+            Some(Err(error)) => return Err(("liveness", format!("no list of changes: {error}"))),
+            None => return Err(("liveness", "no list of changes".to_owned())),
+        };
+        ending::check_changes(&changes)?;
+        let first = streams.into_values().next().unwrap_or_default();
+        self.check_history(&first)
+    }
+
+    fn check_history(&self, events: &[Event]) -> Result<(), Finding> {
+        let history = self.shared.history.lock();
+        ending::check_transfers(&history, events)?;
+        ending::check_sums(&history)?;
+        ending::check_registers(&history)
+    }
+
+    /// The node that a client would ask.
+    pub(super) fn any_cluster(&self) -> Option<Arc<dyn Cluster>> {
+        self.fleet.machines.iter().find_map(|machine| machine.shown.lock().cluster.clone())
+    }
+
+    /// Numbers of all nodes.
+    pub(super) fn numbers(&self) -> Vec<Number> {
+        self.fleet.machines.iter().map(|machine| machine.number).collect()
+    }
+}
+
+async fn whole_stream(cluster: Arc<dyn Cluster>) -> Result<Vec<Event>, ReadError> {
+    let mut all: Vec<Event> = Vec::new();
+    loop {
+        let from = all.last().map_or(Offset(0), |last| Offset(last.offset.0 + 1));
+        let page = cluster.events(TRANSFERS.to_owned(), from, PAGE_BYTES).await?;
+        if page.events.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page.events);
+    }
+}
