@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use environment::channel::{mpsc, oneshot};
-use environment::{Moment, timeout};
+use environment::{Clock, Moment, Stream, timeout};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -23,7 +23,7 @@ use openraft::raft::{
 };
 use openraft::type_config::alias::{SnapshotOf, VoteOf};
 use store::snapshot::Header;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, WriteHalf};
 
 use super::codec;
 use super::types::{LogId, Types};
@@ -36,6 +36,8 @@ use crate::peer::frames::{self, Frame, Kind};
 
 type Rpc<T> = Result<T, RPCError<Types>>;
 type Appended = Rpc<StreamAppendResult<Types>>;
+/// What a request covers: the entry before its first, and its last.
+type Range = (Option<LogId>, Option<LogId>);
 
 /// Makes the connections to other members.
 pub struct NetworkFactory(pub Peers);
@@ -104,44 +106,29 @@ impl Network {
     }
 
     /// Sends requests as they come and gives the answers as they come, in the same order.
-    async fn pipeline<'s, S>(&'s self, input: S) -> Rpc<BoxStream<'s, Appended>>
+    async fn pipeline<'s, S>(&'s self, mut input: S) -> Rpc<BoxStream<'s, Appended>>
     where
         S: futures::Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {
+        // After a failure the Raft crate pauses where it makes its next request. Connecting before that would try a peer
+        // that is down again and again, as fast as the machine can.
+        let Some(first) = input.next().await else {
+            return Ok(Box::pin(futures::stream::empty()));
+        };
         let stream = self
             .peers
             .connect(self.target, &self.address)
             .await
             .inspect_err(|error| self.measures.failed(self.now(), error))
             .map_err(|error| Unreachable::new(&error))?;
-        let (read, mut write) = tokio::io::split(stream);
+        let (read, write) = tokio::io::split(stream);
         let (sent, ranges) = mpsc::unbounded_channel();
         let clock = self.peers.environment().clock.clone();
         // Dropped with the answers: then nothing more is sent.
-        let (answers_wanted, mut nobody_wants) = oneshot::channel::<()>();
-        self.peers.environment().spawn("append stream, out", async move {
-            let mut input = input.fuse();
-            let mut out = BytesMut::new();
-            loop {
-                let request = match futures::future::select(input.next(), &mut nobody_wants).await {
-                    futures::future::Either::Left((Some(request), _)) => request,
-                    futures::future::Either::Left((None, _)) | futures::future::Either::Right(_) => break,
-                };
-                let range = (range_of(&request), clock.now());
-                let frame = Frame {
-                    kind: Kind::AppendStream,
-                    id: 0,
-                    body: codec::encode_append(request).into(),
-                };
-                frames::put(&frame, &mut out);
-                if sent.send(range).is_err() || write.write_all(&out).await.is_err() || write.flush().await.is_err() {
-                    break;
-                }
-                out.clear();
-            }
-            // Dropping `input` and the writing half tells both sides that nothing more comes.
-            write.shutdown().await.ok();
-        });
+        let (answers_wanted, nobody_wants) = oneshot::channel::<()>();
+        let requests = futures::stream::iter([first]).chain(input);
+        let out = send_appends(requests, write, sent, nobody_wants, clock);
+        self.peers.environment().spawn("append stream, out", out);
         let state = (read, ranges, answers_wanted, false);
         let (environment, measures) = (self.peers.environment().clone(), self.measures.clone());
         let answers = futures::stream::unfold(state, move |(mut read, mut ranges, wanted, ended)| {
@@ -173,13 +160,44 @@ impl Network {
     }
 }
 
-fn range_of(request: &AppendEntriesRequest<Types>) -> (Option<LogId>, Option<LogId>) {
+/// Sends requests as they come, and says of each what it covers and when it went.
+async fn send_appends(
+    requests: impl futures::Stream<Item = AppendEntriesRequest<Types>> + Unpin,
+    mut write: WriteHalf<Box<dyn Stream>>,
+    sent: mpsc::UnboundedSender<(Range, Moment)>,
+    mut nobody_wants: oneshot::Receiver<()>,
+    clock: Arc<dyn Clock>,
+) {
+    let mut requests = requests.fuse();
+    let mut out = BytesMut::new();
+    loop {
+        let request = match futures::future::select(requests.next(), &mut nobody_wants).await {
+            futures::future::Either::Left((Some(request), _)) => request,
+            futures::future::Either::Left((None, _)) | futures::future::Either::Right(_) => break,
+        };
+        let range = (range_of(&request), clock.now());
+        let frame = Frame {
+            kind: Kind::AppendStream,
+            id: 0,
+            body: codec::encode_append(request).into(),
+        };
+        frames::put(&frame, &mut out);
+        if sent.send(range).is_err() || write.write_all(&out).await.is_err() || write.flush().await.is_err() {
+            break;
+        }
+        out.clear();
+    }
+    // Dropping the requests and the writing half tells both sides that nothing more comes.
+    write.shutdown().await.ok();
+}
+
+fn range_of(request: &AppendEntriesRequest<Types>) -> Range {
     let last = request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id);
     (request.prev_log_id, last)
 }
 
 /// An answer as the Raft crate wants it. A conflict with nothing before is no answer that a sound peer gives.
-fn in_range(answer: AppendEntriesResponse<Types>, range: (Option<LogId>, Option<LogId>)) -> Appended {
+fn in_range(answer: AppendEntriesResponse<Types>, range: Range) -> Appended {
     if answer.is_conflict() && range.0.is_none() {
         return Err(NetworkError::from_string("the peer reports a conflict with nothing").into());
     }

@@ -1,6 +1,11 @@
 //! Connections to the peer port.
 
-use environment::timeout;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use environment::{BoxFuture, Listener, Network, Stream, timeout};
 use machine::Role;
 use machine::codec::Codec;
 use node::limits::PEER_CONNECTIONS_MAX;
@@ -54,4 +59,47 @@ async fn a_connection_past_the_limit_of_the_peer_port_waits_for_its_turn() {
     }
     assert_eq!(welcome[8], 2, "a welcome");
     a.node.shutdown().await;
+}
+
+/// The real network, which counts how often was tried to connect to somebody who is not there.
+struct Counted {
+    inner: Arc<dyn Network>,
+    failed: Arc<AtomicU64>,
+}
+
+impl Network for Counted {
+    fn bind<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
+        self.inner.bind(address)
+    }
+
+    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+        Box::pin(async move {
+            let connected = self.inner.connect(address).await;
+            self.failed.fetch_add(u64::from(connected.is_err()), Ordering::Relaxed);
+            connected
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_is_down_is_not_called_as_fast_as_the_machine_can() {
+    let mut world = World::new();
+    let failed = Arc::new(AtomicU64::new(0));
+    world.environment.network = Arc::new(Counted {
+        inner: world.environment.network.clone(),
+        failed: failed.clone(),
+    });
+    let [a, b, c] = world.three(1).await;
+    c.node.shutdown().await;
+    failed.store(0, Ordering::Relaxed);
+    let began = world.environment.clock.now();
+    while world.environment.clock.now() - began < Duration::from_secs(2) {
+        world.add(&[&a, &b], 1).await;
+    }
+    // Entries come all the while. With a pause of 50 ms after each failure there are 20 a second, and those of heartbeats.
+    let failed = failed.load(Ordering::Relaxed);
+    assert!((1..400).contains(&failed), "tried {failed} times in two seconds");
+    for member in [a, b] {
+        member.node.shutdown().await;
+    }
 }
