@@ -115,8 +115,9 @@ pub enum Error {
 }
 
 /// Our own lines; of the libraries only what an operator must know. A lost peer is told of once by us, where the Raft
-/// library would tell of each heartbeat.
-const DEFAULT_LOG: &str = "info,openraft=warn,openraft::core::heartbeat=error,fjall=warn,lsm_tree=warn";
+/// library would tell of each heartbeat, and twice of each attempt to send it entries.
+const DEFAULT_LOG: &str = "info,openraft=warn,openraft::core::heartbeat=error,openraft::replication=error,\
+                           openraft::engine::handler::replication_handler=error,fjall=warn,lsm_tree=warn";
 
 /// The settings as flags; each is an environment variable too, and a flag goes before its variable.
 #[derive(Debug, Clone, Default, clap::Args)]

@@ -63,7 +63,13 @@ impl Server {
                         if let futures::future::Either::Left((Err(error), _)) =
                             futures::future::select(connection, stop).await
                         {
-                            warn!(%from, %error, "a connection on the peer port ended");
+                            match error.kind() {
+                                // The leader tries again all the while; that the disk is full is told where it is seen.
+                                io::ErrorKind::StorageFull => {
+                                    debug!(%from, %error, "a connection on the peer port ended")
+                                }
+                                _ => warn!(%from, %error, "a connection on the peer port ended"),
+                            }
                         }
                         drop(place);
                     });
