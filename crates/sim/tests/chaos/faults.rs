@@ -29,14 +29,14 @@ impl Faults {
         println!("{:7.2} s  {text}", since.as_secs_f64());
     }
 
-    /// Carries out steps until `time` has passed and the last of them has ended.
+    /// Carries out steps until `time` has passed and every kind of fault has come, and takes back all harm.
     pub async fn carry_out(&mut self, plan: &Plan, time: Duration) -> anyhow::Result<()> {
         let end = self.environment.clock.now() + time;
-        for step in &plan.steps {
-            self.environment.sleep(step.after).await;
-            if self.environment.clock.now() >= end {
+        for (number, step) in plan.steps.iter().enumerate() {
+            if number >= plan.every_kind && self.environment.clock.now() >= end {
                 break;
             }
+            self.environment.sleep(step.after).await;
             let victim = self.victim(step.target).await;
             let who = &self.nodes.nodes[victim].name;
             let beside = if step.beside { ", and SIGKILL for another" } else { "" };

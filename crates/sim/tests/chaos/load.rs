@@ -22,8 +22,9 @@ const WRITERS: usize = 4;
 const READERS: usize = 3;
 /// Commands that share a client, and so its session and its connection.
 const SHARING: usize = 3;
-/// Short, so that outcomes become unknown.
-const DEADLINE: Duration = Duration::from_secs(4);
+/// For how long a request is tried. The one outlasts most faults, so that commands are repeated; the other does not, so that
+/// outcomes become unknown.
+const DEADLINES: [Duration; 2] = [Duration::from_secs(5), Duration::from_millis(600)];
 /// Between two requests of one of them: enough is asked without taking the machine from the nodes.
 const PACE: Duration = Duration::from_millis(10);
 /// Keys written at one time; and for how long, so that no history grows past what can be checked.
@@ -72,10 +73,11 @@ impl Load {
     /// Runs until it is over and the last answer has come.
     pub async fn run(&self, dice: &mut Dice) -> anyhow::Result<()> {
         let (mut payers, mut writers, mut readers) = (Vec::new(), Vec::new(), Vec::new());
-        let mut client = self.client("0", DEADLINE)?;
+        let mut client = self.client("0", DEADLINES[0])?;
         for number in 0..PAYERS + WRITERS {
             if number % SHARING == 0 {
-                client = self.client(&number.to_string(), DEADLINE)?;
+                let deadline = DEADLINES[number / SHARING % DEADLINES.len()];
+                client = self.client(&number.to_string(), deadline)?;
             }
             match number < PAYERS {
                 true => payers.push(self.pay(number, client.clone(), dice.split())),
@@ -83,7 +85,7 @@ impl Load {
             }
         }
         for number in 0..READERS {
-            let options = Options::new(self.addresses.clone()).deadline(DEADLINE);
+            let options = Options::new(self.addresses.clone()).deadline(DEADLINES[0]);
             let admin = Admin::new(self.environment.clone(), options)?;
             // Each asks one node: a follower answers with what its leader confirms.
             let admin = admin.at(self.addresses[number % self.addresses.len()].clone())?;

@@ -52,7 +52,7 @@ async fn whatever_happens_to_processes_links_and_disks_no_client_is_told_a_lie()
     let again = format!("CHAOS_SEED={seed} CHAOS_SECONDS={seconds} cargo test -p sim --test chaos -- --nocapture");
     match ended {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => panic!("{error:?}\n\nagain: {again}"),
+        Ok(Err(error)) => panic!("{error:#}\n\nagain: {again}"),
         Err(environment::TimedOut) => panic!("it did not end within {limit:?}\n\nagain: {again}"),
     }
 }

@@ -8,6 +8,7 @@ use crate::dice::Dice;
 
 /// The nodes of the cluster.
 pub const NODES: usize = 3;
+const LONGER: Duration = Duration::from_secs(4);
 
 /// Which of the bytes between peers are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +129,8 @@ pub struct Step {
 pub struct Plan {
     /// More than any run needs.
     pub steps: Vec<Step>,
+    /// With so many of them every kind has come once.
+    pub every_kind: usize,
     /// When the upgrade is asked for, in thousandths of the time.
     pub upgrade_permille: u32,
     /// When it is taken back.
@@ -141,6 +144,7 @@ impl Plan {
         let revert = upgrade + 200 + dice.below(750 - upgrade);
         let mut steps = Vec::new();
         let mut planned = Duration::ZERO;
+        let mut every_kind = 0;
         while planned < time {
             let mut deck = Fault::ALL;
             dice.shuffle(&mut deck);
@@ -152,10 +156,14 @@ impl Plan {
                     steps.push(step);
                 }
             }
+            if every_kind == 0 {
+                every_kind = steps.len();
+            }
         }
         let permille = |number: usize| u32::try_from(number).unwrap_or(0);
         Plan {
             steps,
+            every_kind,
             upgrade_permille: permille(upgrade),
             revert_permille: permille(revert),
         }
@@ -169,7 +177,9 @@ impl Step {
         let number = dice.below(NODES);
         let leader = dice.once_in(2);
         let short = dice.milliseconds(100, 1200);
-        let long = dice.milliseconds(500, 3500);
+        let long = dice.milliseconds(500, 2500);
+        // Past the time that a peer or a client waits for the other side before it gives a connection up.
+        let longer = if dice.once_in(8) { long + LONGER } else { long };
         let beside = dice.once_in(6);
         let target = match (small, leader) {
             (Some(small), _) if fault.fills_the_disk() => Target::Node(small),
@@ -178,14 +188,8 @@ impl Step {
         };
         let lasts = match fault {
             Fault::KillAll | Fault::Terminate | Fault::Reset => short,
-            Fault::Kill
-            | Fault::Pause
-            | Fault::Cut(_)
-            | Fault::Stall(_)
-            | Fault::StallClients
-            | Fault::FillDisk
-            | Fault::FillDiskWhole
-            | Fault::FillDiskAndKill => long,
+            Fault::Kill | Fault::Cut(_) | Fault::FillDisk | Fault::FillDiskWhole | Fault::FillDiskAndKill => long,
+            Fault::Pause | Fault::Stall(_) | Fault::StallClients => longer,
         };
         Step {
             after,
@@ -206,6 +210,7 @@ fn a_seed_gives_one_plan_that_holds_every_fault() {
         assert_eq!(plan, drawn(seed, Some(2)));
         let has = |fault: &Fault| plan.steps.iter().any(|step| step.fault == *fault);
         assert!(Fault::ALL.iter().all(has), "{seed}");
+        assert_eq!(plan.every_kind, Fault::ALL.len());
         assert!(plan.upgrade_permille + 200 <= plan.revert_permille && plan.revert_permille < 950);
         let without = drawn(seed, None);
         assert!(without.steps.iter().all(|step| !step.fault.fills_the_disk()), "{seed}");

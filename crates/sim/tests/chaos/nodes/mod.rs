@@ -48,7 +48,7 @@ impl Nodes {
         keep: bool,
         environment: Environment,
     ) -> anyhow::Result<Nodes> {
-        let mut directory = tempfile::Builder::new().prefix("seachange-chaos-").tempdir()?;
+        let mut directory = tempfile::Builder::new().prefix("chaos-nodes-").tempdir()?;
         directory.disable_cleanup(keep);
         if keep {
             println!("files are kept in {}", directory.path().display());
