@@ -58,13 +58,18 @@ pub async fn run(settings: Settings, environment: Environment) -> anyhow::Result
     load.open_accounts().await?;
     faults.say("the nodes serve, the accounts are open");
     let outcome = act(&mut faults, &load, &operator, &plan, settings.time, dice).await;
-    outcome.with_context(|| faults.nodes.log_ends())?;
+    outcome.map_err(|error| with_logs(&error, &faults.nodes))?;
     let statuses = evidence::settle(&faults.nodes, &environment).await?;
     faults.say(&format!("the nodes are equal at entry {}", statuses[0].applied));
     judge(&mut faults, &load, &operator)
         .await
-        .with_context(|| faults.nodes.log_ends())?;
+        .map_err(|error| with_logs(&error, &faults.nodes))?;
     enough_happened(&faults, &load.history, settings.time)
+}
+
+/// What is wrong stands first, however much follows.
+fn with_logs(error: &anyhow::Error, nodes: &Nodes) -> anyhow::Error {
+    anyhow::anyhow!("{error:#}\n{}", nodes.log_ends())
 }
 
 /// Load, faults and operator at once.
