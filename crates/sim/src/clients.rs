@@ -114,7 +114,9 @@ impl Sender {
             to: account(to),
             amount,
         };
-        let Ok(payload) = serde_json::to_vec(&command) else { return };
+        let Ok(payload) = serde_json::to_vec(&command) else {
+            return;
+        };
         self.set(&id, Outcome::Pending);
         let answer = self.client.submit("ledger", "transfer", 1, payload).await;
         let outcome = self.outcome(answer);

@@ -121,7 +121,9 @@ impl Fleet {
 
     /// One machine more, that is off; none when there are as many as there may be.
     pub fn add(&mut self) -> Option<Number> {
-        let number = Number::try_from(self.machines.len() + 1).ok().filter(|number| *number < 50)?;
+        let number = Number::try_from(self.machines.len() + 1)
+            .ok()
+            .filter(|number| *number < 50)?;
         let machine = Machine::new(&self.world, &self.dice, number, self.sizes).ok()?;
         self.machines.push(machine);
         Some(number)

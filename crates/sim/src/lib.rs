@@ -5,6 +5,7 @@
 //! Nothing of ours depends on this crate, and no node knows that it is simulated.
 
 pub mod clients;
+pub mod explore;
 pub mod fleet;
 pub mod history;
 pub mod operator;
@@ -12,4 +13,5 @@ pub mod oracles;
 pub mod plan;
 pub mod run;
 pub mod script;
+pub mod shrink;
 pub mod world;

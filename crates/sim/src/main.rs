@@ -1,13 +1,162 @@
-//! `sim`: simulated clusters from a seed or a script.
+//! `sim`: simulated clusters from seeds and scripts.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use sim::explore::{explore, run_apart};
+use sim::plan::plan;
+use sim::run::Report;
+use sim::script::Script;
+use sim::shrink::shrink;
+use tracing_subscriber::EnvFilter;
+
+/// Simulates whole clusters, deterministically: the same seed gives the same run.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Runs the plan of that seed
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Explores new seeds for so many minutes
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// The first seed to explore
+    #[arg(long, default_value_t = 1)]
+    first: u64,
+    /// Threads to explore on
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Writes every event of the run to that file
+    #[arg(long)]
+    trace: Option<PathBuf>,
+    /// Log lines of the nodes to show, as in info or node=debug
+    #[arg(long, default_value = "off")]
+    log: String,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Prints the plan of a seed as a script
+    Plan {
+        /// The seed
+        #[arg(long)]
+        seed: u64,
+    },
+    /// Makes the plan of a seed that fails shorter, and prints it as a script
+    Shrink {
+        /// The seed
+        #[arg(long)]
+        seed: u64,
+    },
+    /// Runs scripts, and compares what they print with what is recorded
+    Scenario {
+        /// The scripts
+        files: Vec<PathBuf>,
+        /// Records what they print now
+        #[arg(long)]
+        accept: bool,
+    },
+}
 
 fn main() -> ExitCode {
-    let seed = std::env::args().nth(1).and_then(|it| it.parse().ok()).unwrap_or(1);
-    tracing_subscriber::fmt().with_env_filter(std::env::var("SIM_LOG").unwrap_or("off".into())).with_writer(std::io::stderr).init();
-    let script = sim::plan::plan(seed);
-    let report = sim::run::run(&script, std::env::var("SIM_TRACE").is_ok()).unwrap();
-    println!("{:?} {:?} sim {} s steps {} ack {}", report.violation.as_ref().map(ToString::to_string), report.trace, report.simulated as f64 / 1e9, report.steps, report.acknowledged);
-    if let Ok(path) = std::env::var("SIM_TRACE") { std::fs::write(path, &report.trace_text).unwrap(); }
-    ExitCode::SUCCESS
+    let arguments = Arguments::parse();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&arguments.log))
+        .with_writer(std::io::stderr);
+    log.without_time().init();
+    match go(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("sim: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn go(arguments: &Arguments) -> anyhow::Result<bool> {
+    match &arguments.verb {
+        Some(Verb::Plan { seed }) => {
+            print!("{}", plan(*seed));
+            Ok(true)
+        }
+        Some(Verb::Shrink { seed }) => {
+            let told = |script: &Script| eprintln!("{} statements left", script.statements.len());
+            match shrink(&plan(*seed), told) {
+                Some(script) => print!("{script}"),
+                None => println!("seed {seed} does not fail"),
+            }
+            Ok(true)
+        }
+        Some(Verb::Scenario { files, accept }) => {
+            let mut all = true;
+            for file in files {
+                all &= scenario(file, *accept)?;
+            }
+            Ok(all)
+        }
+        None => match (arguments.minutes, arguments.seed) {
+            (Some(minutes), _) => Ok(explore_for(arguments, minutes)),
+            (None, Some(seed)) => one(arguments, seed),
+            (None, None) => anyhow::bail!("name a --seed, or --minutes to explore; --help shows the rest"),
+        },
+    }
+}
+
+fn one(arguments: &Arguments, seed: u64) -> anyhow::Result<bool> {
+    let report = run_apart(&plan(seed), arguments.trace.is_some())?;
+    if let Some(path) = &arguments.trace {
+        std::fs::write(path, &report.trace_text)?;
+    }
+    Ok(say(&format!("seed {seed}"), &report))
+}
+
+fn say(what: &str, report: &Report) -> bool {
+    let seconds = report.simulated as f64 / 1e9;
+    let (hash, lines) = report.trace;
+    println!(
+        "{what}: {seconds:.1} simulated seconds, {} steps, {} commands acknowledged, trace {hash:016x} of {lines} lines",
+        report.steps, report.acknowledged
+    );
+    match &report.violation {
+        Some(violation) => println!("{what}: VIOLATION: {violation}"),
+        None => println!("{what}: all is well"),
+    }
+    report.violation.is_none()
+}
+
+fn explore_for(arguments: &Arguments, minutes: f64) -> bool {
+    let told = |seed: u64, failure: &str| {
+        println!("seed {seed}: {failure}\n  cargo run --release -p sim -- --seed {seed}");
+    };
+    let time = Duration::from_secs_f64(minutes * 60.0);
+    let explored = explore(arguments.first, time, arguments.threads, told);
+    println!(
+        "{} seeds, {:.0} simulated seconds, {} commands acknowledged, {} failures",
+        explored.seeds,
+        explored.simulated_seconds,
+        explored.acknowledged,
+        explored.failures.len()
+    );
+    explored.failures.is_empty()
+}
+
+fn scenario(file: &PathBuf, accept: bool) -> anyhow::Result<bool> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| name.clone())?;
+    let script: Script = text.parse().with_context(|| name.clone())?;
+    let report = run_apart(&script, false)?;
+    let well = say(&name, &report);
+    let now = report.script.to_string();
+    if accept && well {
+        std::fs::write(file, now)?;
+    } else if now != text {
+        println!("{name}: it prints something else than what is recorded:\n{now}");
+        return Ok(false);
+    }
+    Ok(well)
 }

@@ -62,7 +62,6 @@ struct Run {
     shared: Arc<Shared>,
     clients: Vec<Life>,
     watch: Watch,
-    dice: Dice,
     /// When the cluster was set up.
     began: Nanos,
     /// Nodes whose disk was not sound at some time: they may stop by themselves.
@@ -93,9 +92,15 @@ pub fn run(script: &Script, keep_trace: bool) -> anyhow::Result<Report> {
 impl Run {
     fn new(script: &Script, keep_trace: bool) -> anyhow::Result<Run> {
         let world = World::new(script.seed, Trace::new(keep_trace));
-        let dice = Dice::new(script.seed, "run");
+
         let network = SimNetwork::new(&world, Dice::new(script.seed, "network"));
-        let fleet = Fleet::new(&world, &network, &Dice::new(script.seed, "nodes"), script.nodes, script.sizes)?;
+        let fleet = Fleet::new(
+            &world,
+            &network,
+            &Dice::new(script.seed, "nodes"),
+            script.nodes,
+            script.sizes,
+        )?;
         let outside = outsider(&world, &network, &Dice::new(script.seed, "operator"), OPERATOR);
         let operator = Operator::new(outside.environment.clone(), fleet.addresses())?;
         let shared = Arc::new(Shared {
@@ -113,7 +118,6 @@ impl Run {
             shared,
             clients: Vec::new(),
             watch: Watch::default(),
-            dice,
             began: 0,
             excused: BTreeSet::new(),
             to_start: Vec::new(),

@@ -22,8 +22,12 @@ const SUM: i64 = ACCOUNTS as i64 * BALANCE;
 pub fn check_transfers(history: &History, events: &[Event]) -> Result<(), Finding> {
     let mut found: BTreeMap<String, u64> = BTreeMap::new();
     for event in events {
-        let transferred: Transferred = serde_json::from_slice(&event.value)
-            .map_err(|error| ("exactly once", format!("event {} is no transfer: {error}", event.offset)))?;
+        let transferred: Transferred = serde_json::from_slice(&event.value).map_err(|error| {
+            (
+                "exactly once",
+                format!("event {} is no transfer: {error}", event.offset),
+            )
+        })?;
         *found.entry(transferred.id).or_default() += 1;
     }
     for (id, outcome) in &history.transfers {
@@ -140,7 +144,10 @@ mod tests {
 
     fn told(outcomes: &[(&str, Outcome)]) -> History {
         History {
-            transfers: outcomes.iter().map(|(id, told)| ((*id).to_owned(), told.clone())).collect(),
+            transfers: outcomes
+                .iter()
+                .map(|(id, told)| ((*id).to_owned(), told.clone()))
+                .collect(),
             ..History::default()
         }
     }
@@ -148,9 +155,17 @@ mod tests {
     #[test]
     fn what_was_acknowledged_stands_there_once() {
         let there = [event(0, "a"), event(1, "b")];
-        let all = told(&[("a", Outcome::Applied(3)), ("b", Outcome::Unknown), ("c", Outcome::Unknown)]);
+        let all = told(&[
+            ("a", Outcome::Applied(3)),
+            ("b", Outcome::Unknown),
+            ("c", Outcome::Unknown),
+        ]);
         assert_eq!(check_transfers(&all, &there), Ok(()));
-        let lost = told(&[("a", Outcome::Applied(3)), ("b", Outcome::Unknown), ("c", Outcome::Applied(5))]);
+        let lost = told(&[
+            ("a", Outcome::Applied(3)),
+            ("b", Outcome::Unknown),
+            ("c", Outcome::Applied(5)),
+        ]);
         assert!(check_transfers(&lost, &there).is_err());
         let undone = told(&[("a", Outcome::NotDone), ("b", Outcome::Unknown)]);
         assert!(check_transfers(&undone, &there).is_err());

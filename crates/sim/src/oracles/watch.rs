@@ -121,10 +121,7 @@ impl Watch {
 
     fn compare(&mut self, number: Number, record: &Record) -> Result<(), Finding> {
         let found = (record.term, xxh3_64(&record.payload));
-        let (term, hash, first) = *self
-            .log
-            .entry(record.index)
-            .or_insert((found.0, found.1, number));
+        let (term, hash, first) = *self.log.entry(record.index).or_insert((found.0, found.1, number));
         if (term, hash) != found {
             let what = format!(
                 "entry {} is of term {term} at node {first} and of term {} at node {number}",

@@ -187,7 +187,8 @@ impl Plan {
 
     fn pair(&mut self) -> (Number, Number) {
         let one = self.node();
-        let other = 1 + (one - 1 + 1 + Number::try_from(self.dice.below(u64::from(self.nodes) - 1)).unwrap_or(0)) % self.nodes;
+        let other =
+            1 + (one - 1 + 1 + Number::try_from(self.dice.below(u64::from(self.nodes) - 1)).unwrap_or(0)) % self.nodes;
         (one, other)
     }
 
@@ -258,7 +259,11 @@ impl Plan {
             Trouble::Join => self.push(at, Act::Join),
             _ => {
                 let who = Who::Node(self.node());
-                let look = if self.dice.flip() { Act::Snapshot(who) } else { Act::Verify(who) };
+                let look = if self.dice.flip() {
+                    Act::Snapshot(who)
+                } else {
+                    Act::Verify(who)
+                };
                 self.push(at, look);
             }
         }

@@ -18,7 +18,8 @@ impl Run {
             Who::Follower => {
                 let leader = self.fleet.leader();
                 let runs = self.fleet.machines.iter().filter(|machine| machine.life.is_some());
-                runs.map(|machine| machine.number).find(|number| Some(*number) != leader)
+                runs.map(|machine| machine.number)
+                    .find(|number| Some(*number) != leader)
             }
         }
     }
@@ -86,7 +87,9 @@ impl Run {
     }
 
     fn act_on_pace(&self, act: &Act, number: Number) {
-        let Some(machine) = self.fleet.machine(number) else { return };
+        let Some(machine) = self.fleet.machine(number) else {
+            return;
+        };
         let life = machine.life.as_ref();
         match act {
             Act::Pause(_) => life.map(crate::world::Life::hold),
@@ -98,7 +101,9 @@ impl Run {
     }
 
     fn act_on_disk(&mut self, act: &Act, number: Number) {
-        let Some(machine) = self.fleet.machine(number) else { return };
+        let Some(machine) = self.fleet.machine(number) else {
+            return;
+        };
         let disk = machine.disk.clone();
         match act {
             Act::Die(_, operations) => disk.die_in(*operations),
@@ -142,7 +147,9 @@ impl Run {
     }
 
     fn act_at_node(&self, act: &Act, number: Number) {
-        let Some(machine) = self.fleet.machine(number) else { return };
+        let Some(machine) = self.fleet.machine(number) else {
+            return;
+        };
         let Some(cluster) = machine.shown.lock().cluster.clone() else {
             return;
         };
@@ -178,7 +185,9 @@ impl Run {
     pub(super) fn heal(&mut self) {
         self.network.heal();
         for number in 1..=u8::try_from(self.fleet.machines.len()).unwrap_or(u8::MAX) {
-            let Some(machine) = self.fleet.machine(number) else { continue };
+            let Some(machine) = self.fleet.machine(number) else {
+                continue;
+            };
             machine.disk.heal();
             machine.clock.set_date_off(0);
             if let Some(life) = &machine.life {

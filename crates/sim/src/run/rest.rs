@@ -28,7 +28,14 @@ impl Run {
         let served = self.until(REST_MAX, |run| run.shared.history.lock().acknowledged >= wanted)?;
         if !served {
             let now = self.shared.history.lock().acknowledged;
-            return Err(("liveness", format!("{} commands were acknowledged after the faults: {}", now - before, self.standing())));
+            return Err((
+                "liveness",
+                format!(
+                    "{} commands were acknowledged after the faults: {}",
+                    now - before,
+                    self.standing()
+                ),
+            ));
         }
         self.shared.stop.store(true, Ordering::Relaxed);
         let ended = self.until(REST_MAX, |run| Arc::strong_count(&run.shared) == 1)?;
@@ -67,7 +74,10 @@ impl Run {
                 status.applied,
                 status.last,
                 status.leader.map(|leader| leader.0),
-                status.parked.map(|reason| format!(", parked: {reason}")).unwrap_or_default()
+                status
+                    .parked
+                    .map(|reason| format!(", parked: {reason}"))
+                    .unwrap_or_default()
             ),
             None => format!("node {} does not serve", machine.number),
         };
@@ -113,7 +123,10 @@ impl Run {
 
     /// The node that a client would ask.
     pub(super) fn any_cluster(&self) -> Option<Arc<dyn Cluster>> {
-        self.fleet.machines.iter().find_map(|machine| machine.shown.lock().cluster.clone())
+        self.fleet
+            .machines
+            .iter()
+            .find_map(|machine| machine.shown.lock().cluster.clone())
     }
 
     /// Numbers of all nodes.

@@ -35,7 +35,9 @@ impl Run {
         let lines = match topic {
             Topic::Versions => self.of_each(|catalog| {
                 let versions = catalog.applications.iter().map(|(name, application)| {
-                    let version = application.in_force.map_or_else(|| "none".to_owned(), |it| it.to_string());
+                    let version = application
+                        .in_force
+                        .map_or_else(|| "none".to_owned(), |it| it.to_string());
                     format!("{name} {version}")
                 });
                 versions.collect::<Vec<_>>().join(", ")

@@ -93,7 +93,8 @@ impl Script {
 }
 
 fn number<T: FromStr>(word: &str) -> Read<T> {
-    word.parse().map_err(|_| format!("{word:?} is no number that fits here"))
+    word.parse()
+        .map_err(|_| format!("{word:?} is no number that fits here"))
 }
 
 fn seconds(word: &str) -> Read<Nanos> {
@@ -118,7 +119,9 @@ fn area(word: &str) -> Read<Area> {
 }
 
 fn port(word: &str) -> Read<Port> {
-    let found = [Port::Peers, Port::Clients].into_iter().find(|port| port.name() == word);
+    let found = [Port::Peers, Port::Clients]
+        .into_iter()
+        .find(|port| port.name() == word);
     found.ok_or_else(|| format!("{word:?} is no port"))
 }
 

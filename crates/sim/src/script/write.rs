@@ -61,7 +61,11 @@ impl fmt::Display for Script {
         for comment in &self.comments {
             writeln!(out, "#{comment}")?;
         }
-        writeln!(out, "seed {}\nnodes {}\nclients {}", self.seed, self.nodes, self.clients)?;
+        writeln!(
+            out,
+            "seed {}\nnodes {}\nclients {}",
+            self.seed, self.nodes, self.clients
+        )?;
         writeln!(out, "rest-ms {}", self.rest_ms)?;
         let sizes = &self.sizes;
         writeln!(out, "log-segment-bytes {}", sizes.log_segment_bytes)?;

@@ -71,7 +71,11 @@ impl Content {
     /// Of what was not synced, chance decides sector by sector what is there.
     fn lose_power(&mut self, dice: &mut Dice) {
         if !self.before.is_empty() || self.bytes.len() != self.durable_bytes {
-            let length = if dice.flip() { self.bytes.len() } else { self.durable_bytes };
+            let length = if dice.flip() {
+                self.bytes.len()
+            } else {
+                self.durable_bytes
+            };
             for (sector, old) in std::mem::take(&mut self.before) {
                 let from = sector * SECTOR_BYTES;
                 if dice.flip() {
@@ -278,12 +282,7 @@ pub struct LifeDisk {
 
 impl LifeDisk {
     /// Does something with the disk, which takes its time. `counts`: the power may go just before it.
-    fn with<R>(
-        &self,
-        time: Nanos,
-        counts: bool,
-        work: impl FnOnce(&mut State) -> io::Result<R>,
-    ) -> io::Result<R> {
+    fn with<R>(&self, time: Nanos, counts: bool, work: impl FnOnce(&mut State) -> io::Result<R>) -> io::Result<R> {
         let gone = || io::Error::other("the process has ended");
         if self.ended.load(Ordering::Relaxed) {
             return Err(gone());
@@ -314,12 +313,7 @@ struct SimFile {
 }
 
 impl SimFile {
-    fn with<R>(
-        &self,
-        time: Nanos,
-        counts: bool,
-        work: impl FnOnce(&mut State, u64) -> io::Result<R>,
-    ) -> io::Result<R> {
+    fn with<R>(&self, time: Nanos, counts: bool, work: impl FnOnce(&mut State, u64) -> io::Result<R>) -> io::Result<R> {
         self.disk.with(time, counts, |state| work(state, self.file))
     }
 }
@@ -371,7 +365,9 @@ impl File for SimFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.with(CALL_TIME, false, |state, file| Ok(content(state, file)?.bytes.len() as u64))
+        self.with(CALL_TIME, false, |state, file| {
+            Ok(content(state, file)?.bytes.len() as u64)
+        })
     }
 }
 
@@ -405,7 +401,11 @@ impl LifeDisk {
 impl Disk for LifeDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let file = self.with(CALL_TIME, false, |state| {
-            state.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+            state
+                .names
+                .get(path)
+                .copied()
+                .ok_or_else(|| io::ErrorKind::NotFound.into())
         })?;
         Ok(self.file(file, path))
     }

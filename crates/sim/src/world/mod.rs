@@ -250,12 +250,7 @@ impl World {
         Step::Ran(life, name)
     }
 
-    fn after_run(
-        &self,
-        id: TaskId,
-        future: BoxFuture<'static, ()>,
-        polled: Result<Poll<()>, Box<dyn Any + Send>>,
-    ) {
+    fn after_run(&self, id: TaskId, future: BoxFuture<'static, ()>, polled: Result<Poll<()>, Box<dyn Any + Send>>) {
         let mut core = self.0.core.lock();
         let cost = core.dice.between(STEP_COST.0, STEP_COST.1);
         let free_at = core.now + core.ahead + cost;

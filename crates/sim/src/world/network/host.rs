@@ -217,7 +217,10 @@ impl SimListener {
             return Poll::Pending;
         }
         let id = listening.backlog.remove(0);
-        let from = state.connections.get(&id).map_or(self.here.host, |connection| connection.client.host);
+        let from = state
+            .connections
+            .get(&id)
+            .map_or(self.here.host, |connection| connection.client.host);
         drop(state);
         // Its port is nobody's business.
         Poll::Ready(Ok((self.here.stream(id, Direction::Back), from.address(1024))))

@@ -29,11 +29,7 @@ impl SimStream {
 }
 
 impl AsyncRead for SimStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.check_alive()?;
         let mut state = self.network.state.lock();
         let short = state.dice.per_mille(20);
