@@ -134,7 +134,13 @@ pub async fn assemble(
             age: config.limits.stream_retain,
         },
     };
-    let node = Node::start(node_config, environment.clone(), move |directory| state(directory), peer).await?;
+    let node = Node::start(
+        node_config,
+        environment.clone(),
+        move |directory| state(directory),
+        peer,
+    )
+    .await?;
     let meter = registry.meter();
     let check = move |module: &[u8]| {
         registry

@@ -123,8 +123,7 @@ impl Running {
     async fn start_again(&self) -> Result<Assembled, Error> {
         let mut tries = 1;
         loop {
-            let (environment, native, state) =
-                (self.environment.clone(), self.native.clone(), self.over.state.clone());
+            let (environment, native, state) = (self.environment.clone(), self.native.clone(), self.over.state.clone());
             match assemble(&self.config, environment, native, state).await {
                 Err(error) if tries < START_TRIES_MAX => {
                     warn!(%error, "this node could not start again yet");

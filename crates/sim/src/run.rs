@@ -290,7 +290,9 @@ impl Run {
             return Ok(());
         };
         let reason = machine.stopped_by_itself();
-        if let Some(reason) = &reason
+        // A node that asks to join while nobody can let it in says so and ends, to be started again.
+        let asked_in_vain = |reason: &String| reason.starts_with("could not join the cluster");
+        if let Some(reason) = reason.as_ref().filter(|reason| !asked_in_vain(reason))
             && !self.excused.contains(&number)
         {
             return Err(("nodes go on", format!("node {number} stopped by itself: {reason}")));

@@ -13,7 +13,10 @@ fn the_fixed_seeds_hold() {
         if let Some(violation) = report.violation {
             panic!("seed {seed}: {violation}\n  cargo run --release -p sim -- --seed {seed}");
         }
-        assert!(report.acknowledged > 20, "seed {seed}: a run in which nothing happens shows nothing");
+        assert!(
+            report.acknowledged > 20,
+            "seed {seed}: a run in which nothing happens shows nothing"
+        );
     }
 }
 

@@ -42,7 +42,7 @@ const OURS: [(&str, &[&str]); 12] = [
 
 /// Crates of others that only some of ours may use at all. What `machine` may use is named whole.
 const THEIRS: [(&str, &[&str]); 5] = [
-    ("openraft", &["node", "sim"]),
+    ("openraft", &["node"]),
     ("wasmtime", &["host"]),
     ("wasmparser", &["host"]),
     ("fjall", &["store"]),

@@ -91,13 +91,13 @@ impl Run {
             return;
         };
         let life = machine.life.as_ref();
-        match act {
-            Act::Pause(_) => life.map(crate::world::Life::hold),
-            Act::Resume(_) => life.map(crate::world::Life::release),
-            Act::Slow(_, ms) => life.map(|life| life.set_lag(ms * MILLISECOND)),
-            Act::Date(_, ms) => Some(machine.clock.set_date_off(*ms)),
-            _ => None,
-        };
+        match (act, life) {
+            (Act::Date(_, ms), _) => machine.clock.set_date_off(*ms),
+            (Act::Pause(_), Some(life)) => life.hold(),
+            (Act::Resume(_), Some(life)) => life.release(),
+            (Act::Slow(_, ms), Some(life)) => life.set_lag(ms * MILLISECOND),
+            (_, _) => {}
+        }
     }
 
     fn act_on_disk(&mut self, act: &Act, number: Number) {

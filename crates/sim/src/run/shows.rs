@@ -1,6 +1,6 @@
 //! What scripts wait for and print. What is printed holds no index and no time, so that it stays as a record.
 
-use machine::{Catalog, ChangeId};
+use machine::{Catalog, ChangeId, TimeMs};
 
 use super::Run;
 use crate::oracles::watch::Finding;
@@ -87,8 +87,10 @@ impl Run {
             .changes
             .iter()
             .rfind(|(_, change)| change.application == application);
-        let (_, change) = last?;
-        Some((format!("{:?}", change.stage).to_lowercase(), Vec::new()))
+        let (id, change) = last?;
+        let blockers = machine::change::report(&catalog, *id, TimeMs(0)).blockers;
+        let waits = blockers.into_iter().map(|blocker| without_numbers(&blocker.what));
+        Some((format!("{:?}", change.stage).to_lowercase(), waits.collect()))
     }
 }
 

@@ -29,14 +29,14 @@ impl Dice {
     }
 
     /// Sixty-four random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(STEP);
         mix(self.0)
     }
 
     /// A number below `bound`; 0 when there is none.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next().checked_rem(bound).unwrap_or(0)
+        self.draw().checked_rem(bound).unwrap_or(0)
     }
 
     /// A number from `low` to `high`, both included.
@@ -69,13 +69,13 @@ mod tests {
     fn a_seed_and_a_use_give_the_same_throws_and_others_give_others() {
         let throws = |seed, name: &str| {
             let mut dice = Dice::new(seed, name);
-            [dice.next(), dice.next(), dice.below(10), dice.between(3, 4)]
+            [dice.draw(), dice.draw(), dice.below(10), dice.between(3, 4)]
         };
         assert_eq!(throws(1, "network"), throws(1, "network"));
         assert_ne!(throws(1, "network"), throws(2, "network"));
         assert_ne!(throws(1, "network"), throws(1, "disk"));
         let dice = Dice::new(1, "clients");
-        assert_ne!(dice.split(1).next(), dice.split(2).next());
+        assert_ne!(dice.split(1).draw(), dice.split(2).draw());
         assert_eq!(Dice::new(1, "none").pick::<u8>(&[]), None);
         assert_eq!(Dice::new(1, "none").below(0), 0);
     }

@@ -44,7 +44,7 @@ struct LifeChance(Mutex<Dice>);
 
 impl Chance for LifeChance {
     fn next_u64(&self) -> u64 {
-        self.0.lock().next()
+        self.0.lock().draw()
     }
 }
 

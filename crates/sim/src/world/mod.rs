@@ -332,7 +332,7 @@ impl World {
 impl Core {
     fn insert(&mut self, at: Nanos, event: Event) -> Key {
         self.numbers += 1;
-        let key = (at.max(self.now), self.dice.next(), self.numbers);
+        let key = (at.max(self.now), self.dice.draw(), self.numbers);
         self.queue.insert(key, event);
         key
     }
