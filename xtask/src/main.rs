@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask ci | arrows | tidy | guests`.
+//! The project's own chores: `cargo xtask ci | arrows | tidy | guests | mutants`.
 //!
 //! `ci` is all of CI and runs locally. It never looks at anything outside the repository, and needs nothing but the Rust
 //! toolchain (the guests are built and compared only where a WASM target can be had).
@@ -6,6 +6,7 @@
 mod arrows;
 mod ci;
 mod guests;
+mod mutants;
 mod repository;
 mod source;
 mod tidy;
@@ -20,7 +21,8 @@ usage: cargo xtask CHORE
   ci        formatting, arrows, tidiness, clippy, guests, tests: all of CI
   arrows    which crate and which file may use what
   tidy      lengths of files and functions, names, paths, limits that no test meets
-  guests    builds the kept WASM modules of apps/ (--check: compares them with what their sources build to)";
+  guests    builds the kept WASM modules of apps/ (--check: compares them with what their sources build to)
+  mutants   whether the simulator finds the deliberate bugs of crates/sim/mutants (or those that are named)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -44,6 +46,7 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
         "arrows" => repository::report("arrows", &arrows::check(&root)?),
         "tidy" => repository::report("tidy", &tidy::check(&root)?),
         "guests" => guests::run(rest),
+        "mutants" => mutants::run(&root, rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

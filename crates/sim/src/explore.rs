@@ -1,7 +1,7 @@
 //! Many seeds, one behind the other, on several threads; each run has a thread of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,18 +40,36 @@ pub fn run_apart(script: &Script, keep_trace: bool) -> anyhow::Result<Report> {
         .unwrap_or_else(|_| Err(anyhow::anyhow!("the simulator's thread panicked")))
 }
 
-/// Runs seeds from `first` on for so long, on so many threads, and tells of each failure as it comes.
+/// How long is explored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Bound {
+    /// For so long.
+    Time(Duration),
+    /// Up to the first failure, or so many seeds.
+    FirstFailure(u64),
+}
+
+/// Runs seeds from `first` on up to a bound, on so many threads, and tells of each failure as it comes.
 #[allow(clippy::disallowed_methods)] // real time bounds an exploration, and decides nothing in a run
-pub fn explore(first: u64, time: Duration, threads: usize, tell: impl Fn(u64, &str) + Sync) -> Explored {
+pub fn explore(first: u64, bound: Bound, threads: usize, tell: impl Fn(u64, &str) + Sync) -> Explored {
     let next = AtomicU64::new(first);
-    let began = Instant::now();
+    let (began, failed) = (Instant::now(), AtomicBool::new(false));
     let parts: Vec<Explored> = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|_| {
                 scope.spawn(|| {
                     let mut explored = Explored::default();
-                    while began.elapsed() < time {
-                        explored.add(next.fetch_add(1, Ordering::Relaxed), &tell);
+                    loop {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        let over = match bound {
+                            Bound::Time(time) => began.elapsed() >= time,
+                            Bound::FirstFailure(seeds) => failed.load(Ordering::Relaxed) || seed - first >= seeds,
+                        };
+                        if over {
+                            break;
+                        }
+                        explored.add(seed, &tell);
+                        failed.fetch_or(!explored.failures.is_empty(), Ordering::Relaxed);
                     }
                     explored
                 })

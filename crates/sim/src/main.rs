@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use sim::explore::{explore, run_apart};
+use sim::explore::{Bound, explore, run_apart};
 use sim::plan::plan;
 use sim::run::Report;
 use sim::script::Script;
@@ -22,6 +22,9 @@ struct Arguments {
     /// Explores new seeds for so many minutes
     #[arg(long)]
     minutes: Option<f64>,
+    /// Explores so many seeds, up to the first that fails
+    #[arg(long)]
+    seeds: Option<u64>,
     /// The first seed to explore
     #[arg(long, default_value_t = 1)]
     first: u64,
@@ -99,10 +102,16 @@ fn go(arguments: &Arguments) -> anyhow::Result<bool> {
             }
             Ok(all)
         }
-        None => match (arguments.minutes, arguments.seed) {
-            (Some(minutes), _) => Ok(explore_for(arguments, minutes)),
-            (None, Some(seed)) => one(arguments, seed),
-            (None, None) => anyhow::bail!("name a --seed, or --minutes to explore; --help shows the rest"),
+        None => match (arguments.minutes, arguments.seeds, arguments.seed) {
+            (Some(minutes), _, _) => Ok(explore_for(
+                arguments,
+                Bound::Time(Duration::from_secs_f64(minutes * 60.0)),
+            )),
+            (None, Some(seeds), _) => Ok(explore_for(arguments, Bound::FirstFailure(seeds))),
+            (None, None, Some(seed)) => one(arguments, seed),
+            (None, None, None) => {
+                anyhow::bail!("name a --seed, or --minutes or --seeds to explore; --help shows the rest")
+            }
         },
     }
 }
@@ -129,12 +138,11 @@ fn say(what: &str, report: &Report) -> bool {
     report.violation.is_none()
 }
 
-fn explore_for(arguments: &Arguments, minutes: f64) -> bool {
+fn explore_for(arguments: &Arguments, bound: Bound) -> bool {
     let told = |seed: u64, failure: &str| {
         println!("seed {seed}: {failure}\n  cargo run --release -p sim -- --seed {seed}");
     };
-    let time = Duration::from_secs_f64(minutes * 60.0);
-    let explored = explore(arguments.first, time, arguments.threads, told);
+    let explored = explore(arguments.first, bound, arguments.threads, told);
     println!(
         "{} seeds, {:.0} simulated seconds, {} commands acknowledged, {} failures",
         explored.seeds,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::task::Waker;
 
 use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{ConnectionId, Direction, Farewell, Host, SimNetwork, State};
 use crate::world::{LifeId, MILLISECOND, Nanos, SECOND, World};
@@ -216,9 +217,12 @@ impl SimNetwork {
         let again = state.arrive(id, direction, now, &mut wakers);
         state.forget_if_over(id);
         drop(state);
-        if let Arrival::Came(from, to, bytes) = again {
-            self.world
-                .trace(format_args!("net {} {direction:?} {}>{} {bytes}", id.0, from.0, to.0));
+        if let Arrival::Came(from, to, data) = again {
+            let (bytes, hash) = (data.len(), xxh3_64(&data));
+            self.world.trace(format_args!(
+                "net {} {direction:?} {}>{} {bytes} {hash:x}",
+                id.0, from.0, to.0
+            ));
         }
         wakers.into_iter().for_each(Waker::wake);
         self.schedule(id, direction);
@@ -245,7 +249,7 @@ impl SimNetwork {
 }
 
 enum Arrival {
-    Came(Host, Host, usize),
+    Came(Host, Host, Bytes),
     Not,
 }
 
@@ -279,12 +283,12 @@ impl State {
         let Some((_, piece)) = way.flying.pop_front() else {
             return Arrival::Not;
         };
-        let mut bytes = 0;
+        let mut came = Bytes::new();
         match piece {
             // Nobody is there to read it: its machine says so.
             Piece::Data(_) | Piece::End if gone => connection.break_off(wakers),
             Piece::Data(data) => {
-                bytes = data.len();
+                came = data.clone();
                 way.arrived.push_back(data);
                 wakers.extend(way.reader.take());
             }
@@ -294,6 +298,6 @@ impl State {
             }
             Piece::Reset => connection.break_off(wakers),
         }
-        Arrival::Came(from, to, bytes)
+        Arrival::Came(from, to, came)
     }
 }

@@ -1,0 +1,86 @@
+//! Deliberate bugs, each a patch of `crates/sim/mutants`: the simulator must find every one of them. One that it does not
+//! find says what it cannot see; one that no longer applies says nothing any more, and fails.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+/// Within so many seeds a mutant must be found.
+const SEEDS: &str = "200";
+
+/// Tries the mutants of those names, or all.
+pub fn run(root: &Path, names: &[String]) -> anyhow::Result<()> {
+    let tree = root.join("target/mutants/tree");
+    let mut survived = Vec::new();
+    for patch in patches(root)? {
+        let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if !names.is_empty() && !names.contains(&name) {
+            continue;
+        }
+        copy(root, &tree)?;
+        apply(&tree, &patch)?;
+        match is_found(root, &tree)? {
+            Some(by) => println!("mutants: {name}: found by {by}"),
+            None => survived.push(name),
+        }
+    }
+    if survived.is_empty() {
+        return Ok(());
+    }
+    bail!("not found within {SEEDS} seeds: {}", survived.join(", "))
+}
+
+fn patches(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let directory = root.join("crates/sim/mutants");
+    let entries = std::fs::read_dir(&directory).with_context(|| directory.display().to_string())?;
+    let mut patches: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
+    patches.sort();
+    Ok(patches)
+}
+
+/// The tree as it is committed, made anew: what a mutant changed before is gone.
+fn copy(root: &Path, tree: &Path) -> anyhow::Result<()> {
+    if tree.exists() {
+        std::fs::remove_dir_all(tree)?;
+    }
+    let clone = Command::new("git")
+        .args(["clone", "--quiet", "--shared"])
+        .arg(root)
+        .arg(tree)
+        .status()?;
+    if !clone.success() {
+        bail!("the tree could not be copied to {}", tree.display());
+    }
+    Ok(())
+}
+
+fn apply(tree: &Path, patch: &Path) -> anyhow::Result<()> {
+    let applied = Command::new("git").arg("apply").arg(patch).current_dir(tree).status()?;
+    if !applied.success() {
+        bail!(
+            "{} no longer applies: make it anew, or delete it if its bug cannot be made any more",
+            patch.display()
+        );
+    }
+    Ok(())
+}
+
+/// The line that tells of the first seed that fails.
+fn is_found(root: &Path, tree: &Path) -> anyhow::Result<Option<String>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let sim = |arguments: &[&str]| {
+        let mut command = Command::new(&cargo);
+        command.args(arguments).current_dir(tree);
+        command.env("CARGO_TARGET_DIR", root.join("target/mutants/build"));
+        command
+    };
+    let built = sim(&["build", "--quiet", "--release", "-p", "sim"]).status()?;
+    if !built.success() {
+        bail!("the mutant does not compile");
+    }
+    let explored = sim(&["run", "--quiet", "--release", "-p", "sim", "--", "--seeds", SEEDS]).output()?;
+    let said = String::from_utf8_lossy(&explored.stdout).into_owned();
+    let first = said.lines().find(|line| line.starts_with("seed "));
+    Ok(first.filter(|_| !explored.status.success()).map(str::to_owned))
+}
