@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use crate::{arrows, guests, repository, tidy};
+use crate::{arrows, guests, mutants, repository, tidy};
 
 /// Runs every step and stops at the first that fails.
 pub fn run(root: &Path) -> anyhow::Result<()> {
@@ -15,6 +15,8 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
     repository::report("arrows", &arrows::check(root)?)?;
     step("tidy");
     repository::report("tidy", &tidy::check(root)?)?;
+    step("mutants apply");
+    repository::report("mutants", &mutants::check(root)?)?;
     step("clippy");
     cargo(
         root,
