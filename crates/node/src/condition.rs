@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use environment::Disk;
 use environment::channel::mpsc;
@@ -30,6 +31,8 @@ struct Shared {
     disk: Arc<dyn Disk>,
     data: PathBuf,
     notes: Mutex<Notes>,
+    /// Bytes that were free on the disk when somebody last looked.
+    free: AtomicU64,
     endings: mpsc::UnboundedSender<Ending>,
 }
 
@@ -48,6 +51,7 @@ impl Condition {
             disk,
             data: data.to_owned(),
             notes: Mutex::new(notes),
+            free: AtomicU64::new(u64::MAX),
             endings,
         };
         Ok((Condition(Arc::new(shared)), receiver))
@@ -61,6 +65,14 @@ impl Condition {
     /// The disk it lies on.
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.0.disk
+    }
+
+    /// Looks how many bytes are free on the disk. Where the system cannot tell, the writes themselves will: then there are
+    /// enough.
+    pub fn free_bytes(&self) -> u64 {
+        let free = self.0.disk.free_bytes(&self.0.data).unwrap_or(u64::MAX);
+        self.0.free.store(free, Ordering::Relaxed);
+        free
     }
 
     /// The notes.
@@ -158,11 +170,13 @@ impl Condition {
 
     /// It cannot go on. Where the disk has no room, that is all there is to it: it starts again once there is some.
     pub fn broken(&self, reason: String) {
-        match self.0.disk.free_bytes(&self.0.data) {
-            Ok(free) if free < DISK_START_BYTES_MIN => self.end(Ending::Restart(format!(
+        // Whoever filled it may have made room since the write that failed: what was seen before that counts too.
+        let before = self.0.free.load(Ordering::Relaxed);
+        match before.min(self.free_bytes()) {
+            free if free < DISK_START_BYTES_MIN => self.end(Ending::Restart(format!(
                 "the disk is full ({free} bytes are free): {reason}"
             ))),
-            Ok(_) | Err(_) => self.end(Ending::Stop(reason)),
+            _ => self.end(Ending::Stop(reason)),
         }
     }
 
@@ -207,3 +221,6 @@ pub fn order_rebuild(disk: &Arc<dyn Disk>, data: &Path, reason: &str) -> Result<
     });
     notes::write(&**disk, data, &notes).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,7 @@ pub async fn start(
     let applying = start_applying(&config, &environment, parts, &peers, &published, &condition, told).await?;
     let leader = LeaderCalls::new(peers.clone(), applying.group.clone());
     let room = Room::new(config.upkeep.disk_reserve_bytes);
-    room.look(&*environment.disk, &config.data);
+    room.look(condition.free_bytes());
     let handle = start_handle(&config, &environment, identity, &applying, &leader, &published, &room);
     let server = Server {
         peers,

@@ -63,7 +63,7 @@ pub async fn scan(hands: Hands) {
 pub async fn watch_room(hands: Hands) {
     let condition = hands.upkeep.condition().clone();
     while hands.pause(UPKEEP_INTERVAL).await {
-        hands.room.look(&**condition.disk(), condition.data());
+        hands.room.look(condition.free_bytes());
     }
 }
 
