@@ -12,7 +12,9 @@ use store::streams;
 use tracing::info;
 
 use super::bundle::{Bundle, INCOMING};
-use crate::limits::{PEER_CALL_TIMEOUT, SNAPSHOT_MAKE_TIMEOUT, SNAPSHOT_PIECE_TIMEOUT};
+use crate::limits::{
+    DISK_START_BYTES_MIN, PEER_CALL_TIMEOUT, SNAPSHOT_MAKE_TIMEOUT, SNAPSHOT_PIECE_BYTES, SNAPSHOT_PIECE_TIMEOUT,
+};
 use crate::peer::frames::{self, Frame, Hello, Kind};
 use crate::snapshots::Piece;
 
@@ -83,11 +85,21 @@ impl Source {
     }
 
     /// Fetches a snapshot as of `at_least` or later, with the segments that `data` does not have, into `data`'s place for
-    /// what comes in. Blocks on the disk: run it on a worker.
+    /// what comes in, as long as that leaves the room that a node needs for its work. Blocks on the disk: run it on a
+    /// worker.
     ///
     /// # Errors
-    /// A text that says what went wrong; what was fetched is fetched again at the next try.
+    /// A text that says what went wrong; what was fetched is gone, and is fetched again at the next try.
     pub async fn bundle(&mut self, data: &Path, at_least: Index) -> Result<Header, String> {
+        let fetched = self.fetch(data, at_least).await;
+        if fetched.is_err() {
+            // The disk may be full of it. What cannot be removed is at the next try.
+            self.environment.disk.remove_dir_all(&data.join(INCOMING)).ok();
+        }
+        fetched
+    }
+
+    async fn fetch(&mut self, data: &Path, at_least: Index) -> Result<Header, String> {
         let environment = self.environment.clone();
         let disk = &*environment.disk;
         let answer = self
@@ -156,10 +168,24 @@ impl Source {
                 break;
             }
             let wanted = usize::try_from(bytes_max - from).unwrap_or(usize::MAX).min(bytes.len());
+            check_room(&*disk, path)?;
             file.write_all_at(&bytes[..wanted], from).map_err(text)?;
             from += wanted as u64;
         }
         file.sync_data().map_err(text)
+    }
+}
+
+/// What a running node needs for its own work is left to it: its next write must not fail.
+fn check_room(disk: &dyn Disk, path: &Path) -> Result<(), String> {
+    let directory = path.parent().unwrap_or(path);
+    match disk.free_bytes(directory) {
+        Ok(free) if free < DISK_START_BYTES_MIN + SNAPSHOT_PIECE_BYTES as u64 => Err(format!(
+            "{}: {free} bytes are free on the disk, too few for a snapshot",
+            path.display()
+        )),
+        // Where the system cannot tell, the writes themselves will.
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

@@ -5,10 +5,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use environment::{Disk, Entry, File, FileLock, timeout};
 use machine::{Consistency, Request, SubmitError};
+use node::limits::DISK_START_BYTES_MIN;
 
+use crate::snapshots::{eager, purged};
 use crate::world::{Member, PATIENCE, World, total};
 
 /// The real disk, with as much room as the test says.
@@ -166,4 +169,44 @@ async fn a_node_that_starts_on_a_full_disk_waits_until_there_is_room() {
     world.switched(&a, change).await;
     assert_eq!(world.add(&[&a], 1).await, "1");
     a.node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_without_room_takes_no_snapshot_until_it_has_some() {
+    let mut world = eager();
+    let a = world.start("a", &[1], None).await;
+    let b = world.start("b", &[1], Some(&a.peer)).await;
+    let (free, _) = tighten(&mut world, u64::MAX);
+    let c = world.start("c", &[1], Some(&a.peer)).await;
+    world.voters(&a, 3).await;
+    let change = world.plan(&[&a, &b, &c], 1).await;
+    world.switched(&a, change).await;
+    world.agree(&[&a, &b, &c]).await;
+    free.store(1, Ordering::Relaxed);
+    let stuck = timeout(&world.environment, PATIENCE, async {
+        while c.cluster.status().last.0 + 200 > a.cluster.status().last.0 {
+            world.add(&[&a, &b], 1).await;
+        }
+    });
+    assert!(stuck.await.is_ok(), "the full follower takes no more");
+    for name in ["a", "b"] {
+        purged(&world, name, c.cluster.status().last).await;
+    }
+    // Less than a node needs to start, and just as much, of which a snapshot would take some: it is offered again and again.
+    for bytes in [1, DISK_START_BYTES_MIN] {
+        free.store(bytes, Ordering::Relaxed);
+        let ended = timeout(&world.environment, Duration::from_secs(2), c.node.ended()).await;
+        assert!(ended.is_err(), "with {bytes} bytes: {ended:?}");
+    }
+    let gone = timeout(&world.environment, PATIENCE, async {
+        while world.data("c").join("incoming").exists() {
+            world.environment.sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(gone.await.is_ok(), "what had come of it takes no room");
+    free.store(u64::MAX, Ordering::Relaxed);
+    let c = world.catch_up("c", c, &[&a, &b]).await;
+    for member in [a, b, c] {
+        member.node.shutdown().await;
+    }
 }

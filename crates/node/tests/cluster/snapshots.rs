@@ -5,7 +5,7 @@ use machine::{Consistency, Index};
 use crate::world::{World, total};
 
 /// A snapshot as often as possible, and little of the log kept behind it.
-fn eager() -> World {
+pub fn eager() -> World {
     let mut world = World::new();
     world.upkeep.snapshot_log_bytes = 1;
     world.upkeep.log_keep_entries = KEEP;
@@ -15,7 +15,7 @@ fn eager() -> World {
 const KEEP: u64 = 50;
 
 /// Waits until the log of a node begins after `index`.
-async fn purged(world: &World, name: &str, index: Index) {
+pub async fn purged(world: &World, name: &str, index: Index) {
     let snapshots = world.data(name).join("snapshots");
     let newest = || {
         let names = std::fs::read_dir(&snapshots).into_iter().flatten();
