@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use crate::applier::Order;
 use crate::calls::Offer;
 use crate::condition::Condition;
-use crate::limits::{DISK_START_BYTES_MIN, REBUILD_RETRY};
+use crate::limits::REBUILD_RETRY;
 use crate::peer::frames::{self, Hello};
 use crate::published::Published;
 use crate::repair::{Source, settle};
@@ -184,27 +184,15 @@ impl Upkeep {
 
     /// The leader has purged what this node lacks: takes its snapshot, unless it is on the way already. Gives how far
     /// this node has come.
-    ///
-    /// # Errors
-    /// A text: the disk has no room for it, and the leader is to offer it again.
-    pub fn offered(&self, offer: Offer) -> Result<Index, String> {
+    pub fn offered(&self, offer: Offer) -> Index {
         let applied = self.0.published.facts().applied;
-        if applied >= offer.index {
-            return Ok(applied);
-        }
-        let free = self.0.condition.free_bytes();
-        if free < DISK_START_BYTES_MIN {
-            return Err(format!(
-                "{free} bytes are free on the disk: no snapshot is taken until there is room"
-            ));
-        }
-        if !self.0.fetching.swap(true, Ordering::AcqRel) {
+        if applied < offer.index && !self.0.fetching.swap(true, Ordering::AcqRel) {
             let upkeep = self.clone();
             self.0.environment.spawn_worker("snapshot fetch", async move {
                 upkeep.fetch(offer).await;
             });
         }
-        Ok(applied)
+        applied
     }
 
     async fn fetch(&self, offer: Offer) {

@@ -93,7 +93,8 @@ impl ServerBuilder {
         self.start_in(environment::real::environment()).await
     }
 
-    /// Starts it over an environment.
+    /// Starts it over an environment: the one that is current where it is called, and where its tasks run
+    /// ([`environment::with_current`]), since the Raft library reaches the world through that one.
     ///
     /// # Errors
     /// A setting is refused, or the node cannot start.
