@@ -14,9 +14,7 @@ use seachange::running::{Over, Running};
 use store::log::Log;
 use store::state::Backend;
 
-use crate::world::{
-    Birth, Dice, Farewell, Host, JournalBackend, Life, LifeId, Nanos, NodeClock, SimDisk, SimNetwork, World,
-};
+use crate::world::{Birth, Dice, Farewell, Host, JournalBackend, Life, LifeId, NodeClock, SimDisk, SimNetwork, World};
 
 /// Where every node serves clients.
 pub const HTTP_PORT: u16 = 7070;
@@ -381,10 +379,4 @@ pub fn outsider(world: &World, network: &SimNetwork, dice: &Dice, host: Host) ->
             network,
         },
     )
-}
-
-/// A simulated second has so many nanoseconds.
-#[must_use]
-pub fn seconds(nanos: Nanos) -> f64 {
-    nanos as f64 / 1e9
 }

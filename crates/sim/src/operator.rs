@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use client::wire::{ChangeRecord, Stage};
+use client::wire::Stage;
 use client::{Admin, Client, Error, Options};
 use environment::Environment;
 use seachange::demo::ledger::{Open, ledger_1, ledger_2};
@@ -19,6 +19,17 @@ pub struct Operator {
     environment: Environment,
     options: Options,
     admin: Admin,
+}
+
+/// What an operator can decide of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Take it back.
+    Revert,
+    /// Make it final.
+    Finalize,
+    /// Give it up before the switch.
+    Abort,
 }
 
 /// A version of an application that the operator can bring in.
@@ -108,13 +119,20 @@ impl Operator {
         anyhow::bail!("change {change} ended without being {stage}")
     }
 
-    /// The last change of an application that is not over.
+    /// Takes a step of the last change of an application that is not over, if there is one.
     ///
     /// # Errors
-    /// No answer.
-    pub async fn open_change(&self, application: &str) -> Result<Option<ChangeRecord>, Error> {
+    /// The cluster refused, or gave no answer.
+    pub async fn step(&self, application: &str, step: Step) -> anyhow::Result<()> {
         let mut changes = self.admin.changes().await?.changes;
         changes.retain(|change| change.application == application && !change.stage.is_final());
-        Ok(changes.pop())
+        let Some(change) = changes.pop() else { return Ok(()) };
+        let reason = Some("the simulation's operator".to_owned());
+        match step {
+            Step::Revert => self.admin.revert(change.id, reason).await?,
+            Step::Finalize => self.admin.finalize(change.id, reason).await?,
+            Step::Abort => self.admin.abort(change.id, reason).await?,
+        };
+        Ok(())
     }
 }

@@ -27,17 +27,17 @@ pub fn plan(seed: u64) -> Script {
     acts.sort_by_key(|(at, _)| *at);
     let mut dice = plan.dice;
     let sizes = Sizes {
-        log_segment_bytes: [256 << 10, 1 << 20, 4 << 20][dice.below(3) as usize],
-        snapshot_log_bytes: [4 << 10, 32 << 10, 256 << 10][dice.below(3) as usize],
-        log_keep_entries: [0, 20, 500][dice.below(3) as usize],
-        scan_seconds: [5, 20, 600][dice.below(3) as usize],
+        log_segment_bytes: [256 << 10, 1 << 20, 4 << 20][dice.index(3)],
+        snapshot_log_bytes: [4 << 10, 32 << 10, 256 << 10][dice.index(3)],
+        log_keep_entries: [0, 20, 500][dice.index(3)],
+        scan_seconds: [5, 20, 600][dice.index(3)],
     };
     Script {
         comments: Vec::new(),
         seed,
         nodes,
         clients: dice.between(1, 5),
-        rest_ms: [20, 100, 400][dice.below(3) as usize],
+        rest_ms: [20, 100, 400][dice.index(3)],
         sizes,
         statements: acts.into_iter().map(|(at, act)| Statement::At(at, act)).collect(),
     }
@@ -47,8 +47,7 @@ pub fn plan(seed: u64) -> Script {
 fn victims(dice: &mut Dice, nodes: Number) -> Vec<Number> {
     let mut all: Vec<Number> = (1..=nodes).collect();
     while all.len() > usize::from(nodes - 1) / 2 {
-        let out = dice.below(all.len() as u64);
-        all.remove(usize::try_from(out).unwrap_or(0));
+        all.remove(dice.index(all.len()));
     }
     all
 }
@@ -65,7 +64,7 @@ impl Plan {
     fn draw(&mut self) {
         let picked: Vec<Trouble> = Trouble::ALL.into_iter().filter(|_| self.dice.per_mille(300)).collect();
         // Between two troubles, on the average.
-        let gap = [300, 1000, 4000][self.dice.below(3) as usize] * MILLISECOND;
+        let gap = [300, 1000, 4000][self.dice.index(3)] * MILLISECOND;
         let mut at = 0;
         while at < self.length {
             at += self.dice.between(gap / 10, 2 * gap);

@@ -1,7 +1,7 @@
 //! Makes a script that fails shorter: fewer acts, fewer clients, as long as the same oracle still says no.
 
 use crate::explore::run_apart;
-use crate::script::{Script, Statement};
+use crate::script::Script;
 
 /// The shortest script found that fails as this one does; none: it does not fail.
 pub fn shrink(script: &Script, tell: impl Fn(&Script)) -> Option<Script> {
@@ -35,9 +35,7 @@ pub fn shrink(script: &Script, tell: impl Fn(&Script)) -> Option<Script> {
         }
         best = fewer;
     }
-    if !best.statements.iter().any(|it| matches!(it, Statement::Show(..))) {
-        best.comments.push(format!(" Fails: {oracle}."));
-    }
+    best.comments.push(format!(" Fails: {oracle}."));
     Some(best)
 }
 

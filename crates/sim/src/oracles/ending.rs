@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use client::wire::ChangeRecord;
+use client::wire::{ChangeRecord, Stage};
 use machine::{Event, Offset};
 use seachange::demo::ledger::Transferred;
 
@@ -116,8 +116,9 @@ pub fn check_registers(history: &History) -> Result<(), Finding> {
 /// One that does none of it.
 pub fn check_changes(changes: &[ChangeRecord]) -> Result<(), Finding> {
     let stuck = |change: &&ChangeRecord| {
-        let waits = client::wire::Stage::Switched != change.stage && !change.stage.is_final();
-        waits && change.blockers.is_empty()
+        // One that is switched waits for the operator's word, unless it was to be finalized by itself.
+        let waits_for_a_word = change.stage == Stage::Switched && !change.finalize;
+        !change.stage.is_final() && !waits_for_a_word && change.blockers.is_empty()
     };
     match changes.iter().find(stuck) {
         Some(change) => Err((
@@ -172,6 +173,27 @@ mod tests {
         let doubled = [event(0, "a"), event(1, "b"), event(2, "b")];
         assert!(check_transfers(&all, &doubled).is_err());
         assert!(check_transfers(&told(&[("a", Outcome::Applied(3))]), &there).is_err());
+    }
+
+    #[test]
+    fn a_change_that_stays_without_a_word_is_found() {
+        let change = |stage, finalize| ChangeRecord {
+            id: 7,
+            kind: client::wire::ChangeKind::Application,
+            application: "ledger".into(),
+            from: Some(1),
+            to: 2,
+            stage,
+            finalize,
+            switch_index: None,
+            readiness: Vec::new(),
+            blockers: Vec::new(),
+            history: Vec::new(),
+        };
+        let ended = [change(Stage::Finalized, true), change(Stage::Switched, false)];
+        assert_eq!(check_changes(&ended), Ok(()));
+        assert!(check_changes(&[change(Stage::Switched, true)]).is_err());
+        assert!(check_changes(&[change(Stage::Preparing, false)]).is_err());
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! The menu: what each act of a script does.
 
-use futures::FutureExt;
+use std::future::Future;
+use std::sync::Arc;
+
+use machine::Cluster;
 use node::order_rebuild;
 
 use super::Run;
 use crate::fleet::{HTTP_PORT, Number, PEER_PORT, data};
-use crate::operator::Operator;
+use crate::operator::Step;
 use crate::script::{Act, Area, Port, Who};
-use crate::world::{DiskFault, Host, Link, MILLISECOND};
+use crate::world::{DiskFault, Host, Life, Link, MILLISECOND, SimDisk};
 
 impl Run {
     /// The node that is meant, if there is one now.
@@ -28,141 +31,116 @@ impl Run {
     pub(super) fn act(&mut self, act: &Act) {
         self.world.trace(format_args!("act {act}"));
         tracing::info!("act: {act}");
-        let done = match act {
-            Act::Kill(who) | Act::Power(who) | Act::Start(who) | Act::Stop(who) | Act::Rebuild(who) => {
-                self.who(*who).map(|number| self.act_on_process(act, number))
-            }
-            Act::Pause(who) | Act::Resume(who) | Act::Slow(who, _) | Act::Date(who, _) => {
-                self.who(*who).map(|number| self.act_on_pace(act, number))
-            }
-            Act::Die(who, _)
-            | Act::DiskSlow(who, _)
-            | Act::DiskFull(who, _)
-            | Act::SyncFails(who)
-            | Act::DiskSound(who)
-            | Act::Flip(who, _) => self.who(*who).map(|number| self.act_on_disk(act, number)),
-            Act::Cut(one, other)
-            | Act::Mend(one, other)
-            | Act::Lossy(one, other, _)
-            | Act::Latency(one, other, _)
-            | Act::Hang(one, other) => self
-                .who(*one)
-                .zip(self.who(*other))
-                .map(|(one, other)| self.act_on_link(act, one, other)),
-            Act::Repeat(who, port) => self.who(*who).map(|number| {
-                let port = match port {
-                    Port::Peers => PEER_PORT,
-                    Port::Clients => HTTP_PORT,
-                };
-                self.network.repeat(Host(number), port);
-            }),
-            Act::Upgrade(..) | Act::Revert(_) | Act::Finalize(_) | Act::Abort(_) => {
-                self.act_as_operator(act.clone());
-                Some(())
-            }
-            Act::Snapshot(who) | Act::Verify(who) => self.who(*who).map(|number| self.act_at_node(act, number)),
-            Act::Join => {
-                self.join();
-                Some(())
-            }
-            Act::Heal => {
-                self.heal();
-                Some(())
-            }
-        };
-        if done.is_some() {
+        if self.done(act).is_some() {
             let verb = act.to_string();
             self.acted.push(verb.split(' ').next().unwrap_or_default().to_owned());
         }
     }
 
-    fn act_on_process(&mut self, act: &Act, number: Number) {
+    /// None: the node that is meant is not there.
+    fn done(&mut self, act: &Act) -> Option<()> {
         match act {
-            Act::Kill(_) => self.fleet.kill(number),
-            Act::Power(_) => self.fleet.lose_power(number),
-            Act::Start(_) => self.fleet.start(number),
-            Act::Stop(_) => self.fleet.ask_to_stop(number),
-            _ => self.rebuild(number),
-        }
-    }
-
-    fn act_on_pace(&self, act: &Act, number: Number) {
-        let Some(machine) = self.fleet.machine(number) else {
-            return;
-        };
-        let life = machine.life.as_ref();
-        match (act, life) {
-            (Act::Date(_, ms), _) => machine.clock.set_date_off(*ms),
-            (Act::Pause(_), Some(life)) => life.hold(),
-            (Act::Resume(_), Some(life)) => life.release(),
-            (Act::Slow(_, ms), Some(life)) => life.set_lag(ms * MILLISECOND),
-            (_, _) => {}
-        }
-    }
-
-    fn act_on_disk(&mut self, act: &Act, number: Number) {
-        let Some(machine) = self.fleet.machine(number) else {
-            return;
-        };
-        let disk = machine.disk.clone();
-        match act {
-            Act::Die(_, operations) => disk.die_in(*operations),
-            Act::DiskSlow(_, times) => disk.add_fault(DiskFault::Slow(*times)),
-            Act::DiskFull(_, bytes) => disk.add_fault(DiskFault::Full(*bytes)),
-            Act::SyncFails(_) => disk.add_fault(DiskFault::SyncFails),
-            Act::Flip(_, area) => {
-                let flipped = disk.flip_bit(directory(*area));
-                self.world.trace(format_args!("flipped {flipped:?}"));
-                tracing::info!("flipped {flipped:?}");
+            Act::Kill(who) => self.who(*who).map(|number| self.fleet.kill(number)),
+            Act::Power(who) => self.who(*who).map(|number| self.fleet.lose_power(number)),
+            Act::Start(who) => self.who(*who).map(|number| self.fleet.start(number)),
+            Act::Stop(who) => self.who(*who).map(|number| self.fleet.ask_to_stop(number)),
+            Act::Rebuild(who) => self.who(*who).map(|number| self.rebuild(number)),
+            Act::Pause(who) => self.on_life(*who, Life::hold),
+            Act::Resume(who) => self.on_life(*who, Life::release),
+            Act::Slow(who, ms) => self.on_life(*who, |life| life.set_lag(ms * MILLISECOND)),
+            Act::Date(who, ms) => {
+                let number = self.who(*who)?;
+                self.fleet
+                    .machine(number)
+                    .map(|machine| machine.clock.set_date_off(*ms))
             }
-            _ => disk.heal(),
-        }
-        if !matches!(act, Act::DiskSlow(..) | Act::DiskSound(_)) {
-            self.excused.insert(number);
+            Act::Die(who, operations) => self.on_unsound_disk(*who, |disk| disk.die_in(*operations)),
+            Act::DiskFull(who, bytes) => self.on_unsound_disk(*who, |disk| disk.add_fault(DiskFault::Full(*bytes))),
+            Act::SyncFails(who) => self.on_unsound_disk(*who, |disk| disk.add_fault(DiskFault::SyncFails)),
+            Act::Flip(who, area) => self.on_unsound_disk(*who, |disk| flip(disk, *area)),
+            Act::DiskSlow(who, times) => self.on_disk(*who, |disk| disk.add_fault(DiskFault::Slow(*times))),
+            Act::DiskSound(who) => self.on_disk(*who, SimDisk::heal),
+            Act::Cut(from, to) => self.on_link(*from, *to, |link| link.cut = true),
+            Act::Mend(from, to) => self.on_link(*from, *to, |link| *link = Link::default()),
+            Act::Lossy(from, to, per_mille) => self.on_link(*from, *to, |link| link.loss_per_mille = *per_mille),
+            Act::Latency(from, to, ms) => self.on_link(*from, *to, |link| link.jitter = ms * MILLISECOND),
+            Act::Hang(one, other) => {
+                let (one, other) = (self.who(*one)?, self.who(*other)?);
+                (self.network.hang(Host(one), Host(other)) > 0).then_some(())
+            }
+            Act::Repeat(who, port) => {
+                let number = self.who(*who)?;
+                (self.network.repeat(Host(number), port_of(*port)) > 0).then_some(())
+            }
+            Act::Upgrade(name, version, finalize) => self.upgrade(name, *version, *finalize),
+            Act::Revert(name) => self.decide(name, Step::Revert),
+            Act::Finalize(name) => self.decide(name, Step::Finalize),
+            Act::Abort(name) => self.decide(name, Step::Abort),
+            // What comes of it shows in the node.
+            Act::Snapshot(who) => self.at_node(*who, |cluster| async move { drop(cluster.snapshot().await) }),
+            Act::Verify(who) => self.at_node(*who, |cluster| async move { drop(cluster.scan_disk().await) }),
+            Act::Join => self.fleet.add().map(|number| self.fleet.start(number)),
+            Act::Heal => {
+                self.heal();
+                Some(())
+            }
         }
     }
 
-    fn act_on_link(&self, act: &Act, one: Number, other: Number) {
-        let (one, other) = (Host(one), Host(other));
-        let set = |change: &dyn Fn(&mut Link)| self.network.set_link(one, other, change);
-        match act {
-            Act::Cut(..) => set(&|link| link.cut = true),
-            Act::Lossy(_, _, per_mille) => set(&|link| link.loss_per_mille = *per_mille),
-            Act::Latency(_, _, ms) => set(&|link| link.jitter = ms * MILLISECOND),
-            Act::Hang(..) => drop(self.network.hang(one, other)),
-            _ => set(&|link| *link = Link::default()),
-        }
+    fn on_life(&self, who: Who, change: impl FnOnce(&Life)) -> Option<()> {
+        let number = self.who(who)?;
+        self.fleet.machine(number)?.life.as_ref().map(change)
+    }
+
+    fn on_disk(&self, who: Who, change: impl FnOnce(&SimDisk)) -> Option<()> {
+        let number = self.who(who)?;
+        self.fleet.machine(number).map(|machine| change(&machine.disk))
+    }
+
+    /// The node of such a disk may stop by itself from now on.
+    fn on_unsound_disk(&mut self, who: Who, change: impl FnOnce(&SimDisk)) -> Option<()> {
+        let number = self.who(who)?;
+        self.excused.insert(number);
+        self.on_disk(Who::Node(number), change)
+    }
+
+    fn on_link(&self, from: Who, to: Who, change: impl FnOnce(&mut Link)) -> Option<()> {
+        let (from, to) = (self.who(from)?, self.who(to)?);
+        self.network.set_link(Host(from), Host(to), change);
+        Some(())
+    }
+
+    fn upgrade(&self, application: &str, version: u32, finalize: bool) -> Option<()> {
+        let (operator, application) = (self.operator.clone(), application.to_owned());
+        self.operate(async move { operator.upgrade(&application, version, finalize).await.map(drop) })
+    }
+
+    fn decide(&self, application: &str, step: Step) -> Option<()> {
+        let (operator, application) = (self.operator.clone(), application.to_owned());
+        self.operate(async move { operator.step(&application, step).await })
     }
 
     /// What the operator does takes its time, and the world goes on meanwhile.
-    fn act_as_operator(&self, act: Act) {
-        let operator = self.operator.clone();
-        let done = async move {
-            if let Err(error) = operate(&operator, &act).await {
+    fn operate(&self, work: impl Future<Output = anyhow::Result<()>> + Send + 'static) -> Option<()> {
+        self.outside.environment.spawn("operator", async move {
+            if let Err(error) = work.await {
                 // Refused, or without an answer: both may be, and show in the changes.
-                tracing::info!("{act}: {error:#}");
+                tracing::info!("the operator: {error:#}");
             }
-        };
-        self.outside.environment.spawn("operator", done);
+        });
+        Some(())
     }
 
-    fn act_at_node(&self, act: &Act, number: Number) {
-        let Some(machine) = self.fleet.machine(number) else {
-            return;
-        };
-        let Some(cluster) = machine.shown.lock().cluster.clone() else {
-            return;
-        };
-        let Some(life) = &machine.life else { return };
-        let is_snapshot = matches!(act, Act::Snapshot(_));
-        let asked = async move {
-            // What comes of it shows in the node.
-            match is_snapshot {
-                true => drop(cluster.snapshot().await),
-                false => drop(cluster.scan_disk().await),
-            }
-        };
-        life.environment.spawn("operator's question", asked.map(|()| ()));
+    fn at_node<F>(&self, who: Who, ask: impl FnOnce(Arc<dyn Cluster>) -> F) -> Option<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let number = self.who(who)?;
+        let machine = self.fleet.machine(number)?;
+        let cluster = machine.shown.lock().cluster.clone()?;
+        let life = machine.life.as_ref()?;
+        life.environment.spawn("operator's question", ask(cluster));
+        Some(())
     }
 
     /// As `seachange rebuild` does, on a node that does not run.
@@ -173,12 +151,6 @@ impl Run {
         let ordered = order_rebuild(&machine.offline_disk(), &data(), "the simulation's operator");
         self.world.trace(format_args!("rebuild {number} {ordered:?}"));
         tracing::info!("rebuild {number}: {ordered:?}");
-    }
-
-    fn join(&mut self) {
-        if let Some(number) = self.fleet.add() {
-            self.fleet.start(number);
-        }
     }
 
     /// Ends all faults, and lets every node run.
@@ -200,6 +172,18 @@ impl Run {
     }
 }
 
+fn flip(disk: &SimDisk, area: Area) {
+    let flipped = disk.flip_bit(directory(area));
+    tracing::info!("flipped {flipped:?}");
+}
+
+fn port_of(port: Port) -> u16 {
+    match port {
+        Port::Peers => PEER_PORT,
+        Port::Clients => HTTP_PORT,
+    }
+}
+
 fn directory(area: Area) -> &'static str {
     match area {
         Area::Log => "/log/",
@@ -207,24 +191,4 @@ fn directory(area: Area) -> &'static str {
         Area::Streams => "/streams/",
         Area::Snapshots => "/snapshots/",
     }
-}
-
-async fn operate(operator: &Operator, act: &Act) -> anyhow::Result<()> {
-    let reason = || Some("the simulation's operator".to_owned());
-    let (application, admin) = match act {
-        Act::Upgrade(name, version, finalize) => {
-            return operator.upgrade(name, *version, *finalize).await.map(drop);
-        }
-        Act::Revert(name) | Act::Finalize(name) | Act::Abort(name) => (name, operator.admin()),
-        _ => return Ok(()),
-    };
-    let Some(change) = operator.open_change(application).await? else {
-        return Ok(());
-    };
-    match act {
-        Act::Revert(_) => drop(admin.revert(change.id, reason()).await?),
-        Act::Finalize(_) => drop(admin.finalize(change.id, reason()).await?),
-        _ => drop(admin.abort(change.id, reason()).await?),
-    }
-    Ok(())
 }

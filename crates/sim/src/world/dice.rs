@@ -49,6 +49,23 @@ impl Dice {
         self.below(1000) < times
     }
 
+    /// A place among `count`; 0 when there is none.
+    pub fn index(&mut self, count: usize) -> usize {
+        usize::try_from(self.below(count as u64)).unwrap_or(0)
+    }
+
+    /// Dice of their own, whose throws depend on how often these were thrown before.
+    pub fn fork(&mut self) -> Dice {
+        Dice(self.draw())
+    }
+
+    /// Puts them in another order.
+    pub fn shuffle<T>(&mut self, all: &mut [T]) {
+        for at in (1..all.len()).rev() {
+            all.swap(at, self.index(at + 1));
+        }
+    }
+
     /// Heads or tails.
     pub fn flip(&mut self) -> bool {
         self.below(2) == 0
@@ -56,8 +73,7 @@ impl Dice {
 
     /// One of them.
     pub fn pick<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
-        let at = self.below(all.len() as u64);
-        all.get(usize::try_from(at).unwrap_or(0))
+        all.get(self.index(all.len()))
     }
 }
 

@@ -217,12 +217,6 @@ impl SimDisk {
         content.bytes[at] ^= 1 << dice.below(8);
         Some(((*path).clone(), at))
     }
-
-    /// Bytes in all files.
-    #[must_use]
-    pub fn used_bytes(&self) -> u64 {
-        self.state.lock().used()
-    }
 }
 
 impl State {

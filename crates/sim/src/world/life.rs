@@ -106,12 +106,6 @@ impl Life {
         self.world.end_life(self.id);
     }
 
-    /// Whether it has ended.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Relaxed)
-    }
-
     /// From now on its tasks do not run.
     pub fn hold(&self) {
         self.world.with_life(self.id, |state| {

@@ -212,9 +212,7 @@ impl World {
     fn run(&self, id: TaskId) -> Step {
         let mut core = self.0.core.lock();
         let now = core.now;
-        let Core {
-            tasks, lives, queue, ..
-        } = &mut *core;
+        let Core { tasks, lives, .. } = &mut *core;
         let Some(task) = tasks.get_mut(&id) else {
             return Step::Other;
         };
@@ -227,7 +225,7 @@ impl World {
             return Step::Other;
         }
         if free_at > now {
-            queue.insert((free_at, id.0, id.0), Event::Run(id));
+            core.insert(free_at, Event::Run(id));
             return Step::Other;
         }
         task.due = false;

@@ -11,7 +11,8 @@ use futures::future::join_all;
 use serde_json::json;
 use sim::oracles::linearizable::{Action, Operation};
 
-use crate::dice::Dice;
+use sim::world::Dice;
+
 use crate::history::{History, Outcome, Transfer};
 
 /// Accounts, and what each begins with: so much that no transfer is refused for want of it.
@@ -80,8 +81,8 @@ impl Load {
                 client = self.client(&number.to_string(), deadline)?;
             }
             match number < PAYERS {
-                true => payers.push(self.pay(number, client.clone(), dice.split())),
-                false => writers.push(self.write(number, client.clone(), dice.split())),
+                true => payers.push(self.pay(number, client.clone(), dice.fork())),
+                false => writers.push(self.write(number, client.clone(), dice.fork())),
             }
         }
         for number in 0..READERS {
@@ -89,7 +90,7 @@ impl Load {
             let admin = Admin::new(self.environment.clone(), options)?;
             // Each asks one node: a follower answers with what its leader confirms.
             let admin = admin.at(self.addresses[number % self.addresses.len()].clone())?;
-            readers.push(self.read(admin, dice.split()));
+            readers.push(self.read(admin, dice.fork()));
         }
         futures::join!(join_all(payers), join_all(writers), join_all(readers));
         Ok(())
@@ -114,13 +115,13 @@ impl Load {
         let mut number = 0;
         while self.goes_on().await {
             number += 1;
-            let from = dice.below(ACCOUNTS);
-            let to = (from + 1 + dice.below(ACCOUNTS - 1)) % ACCOUNTS;
+            let from = dice.index(ACCOUNTS);
+            let to = (from + 1 + dice.index(ACCOUNTS - 1)) % ACCOUNTS;
             let mut transfer = Transfer {
                 id: format!("{payer}-{number}"),
                 from: account(from),
                 to: account(to),
-                amount: 1 + i64::try_from(dice.below(100)).unwrap_or(0),
+                amount: 1 + i64::try_from(dice.index(100)).unwrap_or(0),
                 called: self.now(),
                 returned: 0,
                 outcome: Outcome::Unknown(String::new()),
@@ -142,7 +143,7 @@ impl Load {
     /// A key of those that are written now. It has the sixteen bytes that the application takes for one.
     fn key(&self, dice: &mut Dice) -> String {
         let round = self.environment.clock.now().0.as_millis() / KEYS_FOR.as_millis();
-        format!("{round:08}-{:07}", dice.below(KEYS))
+        format!("{round:08}-{:07}", dice.index(KEYS))
     }
 
     async fn write(&self, writer: usize, client: Client, mut dice: Dice) {

@@ -8,7 +8,6 @@
 //! - `CHAOS_SECONDS`: for how long there are faults. Start, settling and checking come on top.
 //! - `CHAOS_KEEP`: leave the nodes' directories, for looking at them.
 
-mod dice;
 mod evidence;
 mod faults;
 mod history;

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::dice::Dice;
+use sim::world::Dice;
 
 /// The nodes of the cluster.
 pub const NODES: usize = 3;
@@ -140,8 +140,8 @@ pub struct Plan {
 impl Plan {
     /// The plan of a seed for a run of so long, with the disk of the node `small` small enough to be filled.
     pub fn draw(dice: &mut Dice, time: Duration, small: Option<usize>) -> Plan {
-        let upgrade = 100 + dice.below(400);
-        let revert = upgrade + 200 + dice.below(750 - upgrade);
+        let upgrade = 100 + dice.index(400);
+        let revert = upgrade + 200 + dice.index(750 - upgrade);
         let mut steps = Vec::new();
         let mut planned = Duration::ZERO;
         let mut every_kind = 0;
@@ -173,14 +173,14 @@ impl Plan {
 impl Step {
     /// Draws as much whatever the fault is, so that a machine that lacks one still has the others' plan.
     fn draw(dice: &mut Dice, fault: Fault, small: Option<usize>) -> Step {
-        let after = dice.milliseconds(200, 1200);
-        let number = dice.below(NODES);
-        let leader = dice.once_in(2);
-        let short = dice.milliseconds(100, 1200);
-        let long = dice.milliseconds(500, 2500);
+        let after = Duration::from_millis(dice.between(200, 1200));
+        let number = dice.index(NODES);
+        let leader = dice.index(2) == 0;
+        let short = Duration::from_millis(dice.between(100, 1200));
+        let long = Duration::from_millis(dice.between(500, 2500));
         // Past the time that a peer or a client waits for the other side before it gives a connection up.
-        let longer = if dice.once_in(8) { long + LONGER } else { long };
-        let beside = dice.once_in(6);
+        let longer = if dice.index(8) == 0 { long + LONGER } else { long };
+        let beside = dice.index(6) == 0;
         let target = match (small, leader) {
             (Some(small), _) if fault.fills_the_disk() => Target::Node(small),
             (_, true) => Target::Leader,
@@ -204,7 +204,7 @@ impl Step {
 #[test]
 fn a_seed_gives_one_plan_that_holds_every_fault() {
     let time = Duration::from_secs(30);
-    let drawn = |seed: u64, small| Plan::draw(&mut Dice::new(seed), time, small);
+    let drawn = |seed: u64, small| Plan::draw(&mut Dice::new(seed, "chaos"), time, small);
     for seed in 0..100 {
         let plan = drawn(seed, Some(2));
         assert_eq!(plan, drawn(seed, Some(2)));

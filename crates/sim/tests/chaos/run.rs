@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use environment::Environment;
+use sim::oracles::ending;
 use sim::oracles::linearizable::{self, Action, Operation};
 
-use crate::dice::Dice;
+use sim::world::Dice;
+
 use crate::evidence::{self, Shown};
 use crate::faults::Faults;
 use crate::history::{History, Outcome, Transfer};
@@ -33,11 +35,11 @@ const ANSWERED_A_SECOND_MIN: u64 = 10;
 
 /// One run, from the first node's start to the last oracle's word.
 pub async fn run(settings: Settings, environment: Environment) -> anyhow::Result<()> {
-    let mut dice = Dice::new(settings.seed);
+    let mut dice = Dice::new(settings.seed, "chaos");
     let disk = SmallDisk::make()
         .inspect_err(|error| println!("SKIPPED: no disk is filled, because no small one can be made: {error}"))
         .ok();
-    let plan = Plan::draw(&mut dice.split(), settings.time, disk.is_some().then_some(SMALL));
+    let plan = Plan::draw(&mut dice.fork(), settings.time, disk.is_some().then_some(SMALL));
     let begun = environment.clock.now();
     let nodes = Nodes::start(&settings.program, disk, settings.keep, environment.clone()).await?;
     let mut faults = Faults {
@@ -126,7 +128,7 @@ async fn judge(faults: &mut Faults, load: &Load, operator: &Operator) -> anyhow:
     let mut registers = load.history.registers.lock().clone();
     linearizable::check(&registers).map_err(|violation| anyhow::anyhow!("no order explains {violation:#?}"))?;
     a_stale_read_would_be_found(&mut registers)?;
-    oracles::changes::all_ended_or_say_why(&operator.changes().await?)?;
+    ending::check_changes(&operator.changes().await?).map_err(|(oracle, what)| anyhow::anyhow!("{oracle}: {what}"))?;
     faults.nodes.check_running()?;
     for node in &faults.nodes.nodes {
         oracles::logs::tells_of_nothing_unexplained(&node.name, &node.log())?;

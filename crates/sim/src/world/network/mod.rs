@@ -170,10 +170,4 @@ impl SimNetwork {
         wakers.into_iter().for_each(Waker::wake);
         self.schedule_all();
     }
-
-    /// Connections that are open, for whoever looks for leaks.
-    #[must_use]
-    pub fn open(&self) -> usize {
-        self.state.lock().connections.len()
-    }
 }
