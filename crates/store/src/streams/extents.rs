@@ -57,10 +57,11 @@ impl Streams {
 }
 
 impl Listing {
-    /// With the digest of each segment. Blocks while it reads those that are not known yet.
+    /// With the digest of each segment. Blocks while it reads and checks those that are not known yet: whoever holds those
+    /// bytes takes them for sound.
     ///
     /// # Errors
-    /// [`Error::Disk`], [`Error::Damaged`] when a file is shorter than it was.
+    /// As [`Listing::check`].
     pub fn extents(&self, disk: &dyn Disk, known: &mut KnownDigests) -> Result<BTreeMap<String, StreamExtent>, Error> {
         let mut streams = BTreeMap::new();
         for (name, listed) in &self.streams {
@@ -68,18 +69,18 @@ impl Listing {
                 end: listed.end,
                 segments: Vec::with_capacity(listed.segments.len()),
             };
-            for (base, path, bytes) in &listed.segments {
+            for (base, end, path, bytes) in listed.segments() {
                 let digest = match known.0.get(path) {
-                    Some((of, digest)) if of == bytes => *digest,
-                    Some(_) | None => digest_of(disk, path, *bytes)?
-                        .ok_or_else(|| Error::damaged(path, *bytes, "the file is shorter than it was"))?,
+                    Some((of, digest)) if *of == bytes => *digest,
+                    Some(_) | None => {
+                        let digest = digest_of(disk, path, bytes)?
+                            .ok_or_else(|| Error::damaged(path, bytes, "the file is shorter than it was"))?;
+                        check_segment(disk, base, end, path, bytes)?;
+                        digest
+                    }
                 };
-                known.0.insert(path.clone(), (*bytes, digest));
-                extent.segments.push(SegmentExtent {
-                    base: *base,
-                    bytes: *bytes,
-                    digest,
-                });
+                known.0.insert(path.to_owned(), (bytes, digest));
+                extent.segments.push(SegmentExtent { base, bytes, digest });
             }
             streams.insert(name.clone(), extent);
         }
@@ -97,17 +98,31 @@ impl Listing {
     /// See [`Error`].
     pub fn check(&self, disk: &dyn Disk) -> Result<(), Error> {
         for listed in self.streams.values() {
-            for (at, (base, path, bytes)) in listed.segments.iter().enumerate() {
-                let end = listed.segments.get(at + 1).map_or(listed.end, |(next, _, _)| *next);
-                let (found, reached) = segment::scan(disk, path, *base, end)?;
-                if reached != end || found.bytes != *bytes {
-                    let detail = format!("it ends before event {reached}, and should go on to event {end}");
-                    return Err(Error::damaged(path, found.bytes, detail));
-                }
+            for (base, end, path, bytes) in listed.segments() {
+                check_segment(disk, base, end, path, bytes)?;
             }
         }
         Ok(())
     }
+}
+
+impl Listed {
+    /// Base, the event behind the last, file, bytes that count.
+    fn segments(&self) -> impl Iterator<Item = (Offset, Offset, &Path, u64)> {
+        let ends = self.segments.iter().skip(1).map(|(base, _, _)| *base).chain([self.end]);
+        let segments = self.segments.iter().zip(ends);
+        segments.map(|((base, path, bytes), end)| (*base, end, path.as_path(), *bytes))
+    }
+}
+
+/// Reads a segment again and checks each batch.
+fn check_segment(disk: &dyn Disk, base: Offset, end: Offset, path: &Path, bytes: u64) -> Result<(), Error> {
+    let (found, reached) = segment::scan(disk, path, base, end)?;
+    if reached != end || found.bytes != bytes {
+        let detail = format!("it ends before event {reached}, and should go on to event {end}");
+        return Err(Error::damaged(path, found.bytes, detail));
+    }
+    Ok(())
 }
 
 /// Where a segment lies under a directory of streams.

@@ -529,6 +529,9 @@ async fn a_flipped_byte_is_found_by_a_check_and_by_whoever_looks_for_the_segment
         let file = environment.disk.open(&first).unwrap();
         file.write_all_at(&[whole[at] ^ 1], at as u64).unwrap();
         assert!(listing.check(&*environment.disk).is_err(), "byte {at}");
+        // A snapshot that named these bytes would have the damage taken for what everybody should hold.
+        let named = listing.extents(&*environment.disk, &mut KnownDigests::default());
+        assert!(named.is_err(), "byte {at}");
         let missing = missing(&*environment.disk, Path::new(DIRECTORY), &wanted).unwrap();
         assert_eq!(missing.len(), 1, "byte {at}");
         file.write_all_at(&[whole[at]], at as u64).unwrap();
