@@ -189,8 +189,8 @@ async fn a_follower_without_room_takes_no_snapshot_until_it_has_some() {
         }
     });
     assert!(stuck.await.is_ok(), "the full follower takes no more");
-    for name in ["a", "b"] {
-        purged(&world, name, c.cluster.status().last).await;
+    for member in [&a, &b] {
+        purged(&world, member, c.cluster.status().last).await;
     }
     // Less than a node needs to start, and just as much, of which a snapshot would take some: it is offered again and again.
     for bytes in [1, DISK_START_BYTES_MIN] {

@@ -2,38 +2,26 @@
 
 use machine::{Consistency, Index};
 
-use crate::world::{World, total};
+use crate::world::{Member, World, total};
 
 /// A snapshot as often as possible, and little of the log kept behind it.
 pub fn eager() -> World {
     let mut world = World::new();
     world.upkeep.snapshot_log_bytes = 1;
-    world.upkeep.log_keep_entries = KEEP;
+    world.upkeep.log_keep_entries = 50;
     world
 }
 
-const KEEP: u64 = 50;
-
-/// Waits until the log of a node begins after `index`.
-pub async fn purged(world: &World, name: &str, index: Index) {
-    let snapshots = world.data(name).join("snapshots");
-    let newest = || {
-        let names = std::fs::read_dir(&snapshots).into_iter().flatten();
-        let index = |name: String| {
-            name.strip_suffix(".snapshot")
-                .and_then(|digits| digits.parse::<u64>().ok())
-        };
-        names
-            .filter_map(|entry| index(entry.ok()?.file_name().into_string().ok()?))
-            .max()
-    };
+/// Waits until the log of a node begins after `index`: some time after the snapshot that replaces it, as a leader keeps
+/// what it is about to send.
+pub async fn purged(world: &World, member: &Member, index: Index) {
+    let log = member.node.log();
     let waited = environment::timeout(&world.environment, crate::world::PATIENCE, async {
-        // Purging goes by steps of 64 entries.
-        while newest().is_none_or(|newest| newest < index.0 + KEEP + 70) {
+        while log.purged().is_none_or(|(purged, _)| purged <= index) {
             world.environment.sleep(std::time::Duration::from_millis(10)).await;
         }
     });
-    waited.await.expect("a snapshot is made");
+    waited.await.expect("the log is purged");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,8 +34,8 @@ async fn a_node_that_missed_what_was_purged_and_one_that_joins_late_take_a_snaps
     for _ in 0..200 {
         world.add(&[&a, &b], 1).await;
     }
-    for name in ["a", "b"] {
-        purged(&world, name, missed).await;
+    for member in [&a, &b] {
+        purged(&world, member, missed).await;
     }
     let c = world.start("c", &[1], None).await;
     let (c, reason) = world.start_again("c", c).await;
@@ -80,7 +68,7 @@ async fn a_single_node_with_a_purged_log_comes_back() {
     for _ in 0..150 {
         world.add(&[&a], 1).await;
     }
-    purged(&world, "a", Index(20)).await;
+    purged(&world, &a, Index(20)).await;
     a.node.shutdown().await;
     drop(a.cluster);
     // Without its snapshots, too: the state has all that is needed.
