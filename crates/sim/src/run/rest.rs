@@ -108,11 +108,13 @@ impl Run {
         self.check_history(&first)
     }
 
-    /// All events of a node. One that finds its stream damaged only now must mend it by itself, and then give them.
+    /// All events of a node. One that finds damage only now must mend it by itself, and then give them.
     fn read_stream(&mut self, number: Number) -> Result<Vec<Event>, Finding> {
         let end = self.world.now() + REST_MAX;
-        let mut said = "it does not serve".to_owned();
+        let mut said = "it does not hold what the others hold".to_owned();
         while self.world.now() < end {
+            // It may just have begun again from a snapshot, and have less than all of them.
+            self.until(REST_MAX, Run::agrees)?;
             let shown = self.fleet.machine(number).map(|machine| machine.shown.clone());
             if let Some(cluster) = shown.and_then(|shown| shown.lock().cluster.clone()) {
                 match self.ask(REST_MAX, whole_stream(cluster))? {
