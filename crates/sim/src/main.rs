@@ -35,7 +35,7 @@ struct Arguments {
     #[arg(long)]
     trace: Option<PathBuf>,
     /// Log lines of the nodes to show, as in info or node=debug
-    #[arg(long, default_value = "off")]
+    #[arg(long, default_value = "off", global = true)]
     log: String,
     #[command(subcommand)]
     verb: Option<Verb>,

@@ -14,7 +14,7 @@ use tracing::info;
 
 use super::bundle::{Bundle, INCOMING};
 use crate::checkpoint::own_rows;
-use crate::condition::Condition;
+use crate::condition::{Condition, rebuild_remedy};
 use crate::limits::INSTALL_BATCH_BYTES;
 
 /// What becomes of the log.
@@ -41,6 +41,27 @@ pub struct Site<'a> {
     pub log: LogOptions,
     /// Opens the state.
     pub backend: &'a OpenBackend,
+}
+
+impl Site<'_> {
+    /// Opens the log.
+    ///
+    /// # Errors
+    /// A text: of a log that cannot be trusted, with what a person can do about it.
+    pub fn open_log(&self) -> Result<log::Opened, String> {
+        let data = self.condition.data();
+        let opened = Log::open(self.environment, &data.join("log"), self.identity, self.log);
+        opened.map_err(|error| match error {
+            log::Error::Damaged { .. }
+            | log::Error::Missing { .. }
+            | log::Error::Format(store::format::Error::Unreadable { .. }) => {
+                format!("{error}; {}", rebuild_remedy(data))
+            }
+            log::Error::Format(_) | log::Error::Purged { .. } | log::Error::Disk { .. } | log::Error::Options(_) => {
+                error.to_string()
+            }
+        })
+    }
 }
 
 /// Puts the snapshot of `bundle` in the place of state and streams, and makes the log go on from there. When it returns,
@@ -119,8 +140,7 @@ fn load_state(site: &Site<'_>, reader: Reader, generation: u64) -> Result<(), St
 /// # Errors
 /// The log cannot be read.
 pub async fn purged(site: &Site<'_>) -> Result<Index, String> {
-    let directory = site.condition.data().join("log");
-    let opened = Log::open(site.environment, &directory, site.identity, site.log).map_err(|error| error.to_string())?;
+    let opened = site.open_log()?;
     let purged = opened.log.purged().map(|(index, _)| index).unwrap_or_default();
     opened.log.shutdown().await;
     Ok(purged)
@@ -128,12 +148,11 @@ pub async fn purged(site: &Site<'_>) -> Result<Index, String> {
 
 /// Makes the log go on after the snapshot.
 async fn continue_log(site: &Site<'_>, index: Index, term: Term, fate: LogFate) -> Result<(), String> {
-    let directory = site.condition.data().join("log");
     if let LogFate::Discard(_) = fate {
+        let directory = site.condition.data().join("log");
         log::discard_records(&*site.environment.disk, &directory, site.identity).map_err(|error| error.to_string())?;
     }
-    let opened = Log::open(site.environment, &directory, site.identity, site.log).map_err(|error| error.to_string())?;
-    let log = opened.log;
+    let log = site.open_log()?.log;
     if log.term_at(index) != Some(term) {
         // Either it has not come so far, or what it holds there and after it was never committed. What comes before is
         // promised, and goes only with the purge that says that the snapshot holds it.

@@ -5,7 +5,7 @@ use environment::{Environment, FileLock};
 use machine::{Machine, StateError};
 use store::format::Repair;
 use store::format::identity::StoredIdentity;
-use store::log::{self, Identity, Log};
+use store::log::{Identity, Log};
 use store::state::{self, State};
 use store::streams::{self, Streams};
 use tracing::{info, warn};
@@ -165,18 +165,7 @@ async fn repair(site: &Site<'_>, identity: &StoredIdentity) -> Result<(), StartE
 }
 
 async fn open_parts(config: &Config, site: &Site<'_>) -> Result<Parts, Fault> {
-    let (environment, condition) = (site.environment, site.condition);
-    let opened = Log::open(environment, &config.data.join("log"), site.identity, site.log);
-    let opened = opened.map_err(|error| match error {
-        log::Error::Damaged { .. }
-        | log::Error::Missing { .. }
-        | log::Error::Format(store::format::Error::Unreadable { .. }) => {
-            other(format!("{error}; {}", rebuild_remedy(&config.data)))
-        }
-        log::Error::Format(_) | log::Error::Purged { .. } | log::Error::Disk { .. } | log::Error::Options(_) => {
-            other(error)
-        }
-    })?;
+    let opened = site.open_log().map_err(other)?;
     for warning in opened.warnings {
         warn!("{warning}");
     }
@@ -187,7 +176,7 @@ async fn open_parts(config: &Config, site: &Site<'_>) -> Result<Parts, Fault> {
             // Its files are opened again after what is wrong with the others was mended.
             log.shutdown().await;
             if let Fault::Damaged(reason) = &fault {
-                condition.tell_damage(reason);
+                site.condition.tell_damage(reason);
             }
             Err(fault)
         }
