@@ -68,6 +68,8 @@ struct Run {
     excused: BTreeSet<Number>,
     /// Processes to be started again, and when.
     to_start: Vec<(Nanos, Number)>,
+    /// The faults have ended, and every node is to run.
+    resting: bool,
     acted: Vec<String>,
     /// Steps as of the last second that has begun.
     second: (Nanos, u64),
@@ -121,6 +123,7 @@ impl Run {
             began: 0,
             excused: BTreeSet::new(),
             to_start: Vec::new(),
+            resting: false,
             acted: Vec::new(),
             second: (0, 0),
         })
@@ -297,7 +300,8 @@ impl Run {
         {
             return Err(("nodes go on", format!("node {number} stopped by itself: {reason}")));
         }
-        if reason.is_some() || machine.dark {
+        // At the end one that was still stopping as it was asked to is needed too.
+        if reason.is_some() || machine.dark || self.resting {
             self.to_start.push((self.world.now() + START_AGAIN, number));
         }
         if reason.is_some_and(|reason| reason.contains("seachange rebuild")) {

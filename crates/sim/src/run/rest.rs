@@ -24,6 +24,7 @@ const TRANSFERS: &str = "ledger.transfers";
 impl Run {
     /// Ends all faults, waits until everything works again, and looks at what is left.
     pub(super) fn come_to_rest(&mut self) -> Result<(), Finding> {
+        self.resting = true;
         self.heal();
         let before = self.shared.history.lock().acknowledged;
         let wanted = before + 3 * self.clients.len() as u64;
