@@ -158,6 +158,22 @@ impl Network {
         });
         Ok(Box::pin(answers))
     }
+
+    /// Shows the other node that this one leads with `vote`: gives that, or the higher one that the other node knows.
+    async fn vote_of_peer(&mut self, vote: VoteOf<Types>) -> Rpc<VoteOf<Types>> {
+        let shown = AppendEntriesRequest {
+            vote,
+            prev_log_id: None,
+            entries: Vec::new(),
+            leader_commit: None,
+        };
+        match self.append_entries(shown, RPCOption::new(PEER_CALL_TIMEOUT)).await? {
+            AppendEntriesResponse::HigherVote(higher) => Ok(higher),
+            AppendEntriesResponse::Success
+            | AppendEntriesResponse::PartialSuccess(_)
+            | AppendEntriesResponse::Conflict => Ok(vote),
+        }
+    }
 }
 
 /// Sends requests as they come, and says of each what it covers and when it went.
@@ -257,7 +273,8 @@ impl RaftNetworkV2<Types> for Network {
         codec::decode_vote_answer(&answer).map_err(|error| garbled(&error))
     }
 
-    /// The other node takes the snapshot itself, starts again with it, and is asked until it has.
+    /// The other node takes the snapshot itself, starts again with it, and is asked until it has. It may have it from
+    /// another leader: the answer counts as its word that this one leads still, so its vote is asked for as well.
     async fn full_snapshot(
         &mut self,
         vote: VoteOf<Types>,
@@ -289,7 +306,7 @@ impl RaftNetworkV2<Types> for Network {
                 Ok(answer) => {
                     let applied = Index::from_bytes(&answer).map_err(|error| NetworkError::new(&error))?;
                     if applied >= index {
-                        return Ok(SnapshotResponse::new(vote));
+                        return Ok(SnapshotResponse::new(self.vote_of_peer(vote).await?));
                     }
                 }
                 Err(error) if environment.clock.now() >= until => return Err(Unreachable::new(&error).into()),
