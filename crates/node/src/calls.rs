@@ -127,6 +127,7 @@ impl Calls for Answers {
                 }
                 Kind::SnapshotRead => self.upkeep.read(snapshots::read_piece(&body)?).await,
                 Kind::Front => self.front().await.map(|front| front.to_bytes()),
+                Kind::WhoLeads => self.leader.address().map(|address| address.to_bytes()),
                 Kind::Hello
                 | Kind::Welcome
                 | Kind::Refusal
@@ -206,6 +207,18 @@ impl LeaderCalls {
             .entry(node)
             .or_insert_with(|| Caller::new(self.peers.clone(), node, String::new()))
             .clone()
+    }
+
+    /// The leader's peer address.
+    ///
+    /// # Errors
+    /// A text: this node knows no leader but itself, or not where it is.
+    pub fn address(&self) -> Result<String, String> {
+        let leader = self.group.other_leader().ok_or("no other node is known to lead")?;
+        match self.peers.address(leader, "") {
+            address if address.is_empty() => Err(format!("node {leader} leads, and it is not known where it is")),
+            address => Ok(address),
+        }
     }
 
     /// The leader's index for a read.

@@ -51,6 +51,8 @@ pub enum Kind {
     SnapshotRead,
     /// 33: asks the leader how far its log goes.
     Front,
+    /// 34: asks for the peer address of the leader.
+    WhoLeads,
     /// 100: the answer.
     Answer,
     /// 101: there is none: a text says why.
@@ -58,7 +60,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [(Kind, u8); 17] = [
+    const ALL: [(Kind, u8); 18] = [
         (Kind::Hello, 1),
         (Kind::Welcome, 2),
         (Kind::Refusal, 3),
@@ -74,6 +76,7 @@ impl Kind {
         (Kind::SnapshotHeader, 31),
         (Kind::SnapshotRead, 32),
         (Kind::Front, 33),
+        (Kind::WhoLeads, 34),
         (Kind::Answer, 100),
         (Kind::Failed, 101),
     ];

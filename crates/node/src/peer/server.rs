@@ -209,7 +209,8 @@ impl Server {
             | Kind::SnapshotOffer
             | Kind::SnapshotHeader
             | Kind::SnapshotRead
-            | Kind::Front => self.calls.answer(frame.kind, frame.body).await,
+            | Kind::Front
+            | Kind::WhoLeads => self.calls.answer(frame.kind, frame.body).await,
             Kind::Hello | Kind::Welcome | Kind::Refusal | Kind::AppendStream | Kind::Answer | Kind::Failed => {
                 Err("a frame of this kind cannot stand here".to_owned())
             }

@@ -91,6 +91,7 @@ impl PeerService {
             | Kind::SnapshotHeader
             | Kind::SnapshotRead
             | Kind::Front
+            | Kind::WhoLeads
             | Kind::Answer
             | Kind::Failed => Err("not a Raft call".to_owned()),
         }

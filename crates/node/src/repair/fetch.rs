@@ -84,6 +84,15 @@ impl Source {
         Front::from_bytes(&answer).map_err(|error| format!("{}: {error}", self.address))
     }
 
+    /// The peer address of the leader that the other node knows.
+    ///
+    /// # Errors
+    /// A text: mostly that it knows none.
+    pub async fn who_leads(&mut self) -> Result<String, String> {
+        let answer = self.call(Kind::WhoLeads, Vec::new(), PEER_CALL_TIMEOUT).await?;
+        String::from_bytes(&answer).map_err(|error| format!("{}: {error}", self.address))
+    }
+
     /// Fetches a snapshot as of `at_least` or later, with the segments that `data` does not have, into `data`'s place for
     /// what comes in, as long as that leaves the room that a node needs for its work. Blocks on the disk: run it on a
     /// worker.

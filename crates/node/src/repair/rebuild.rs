@@ -18,7 +18,7 @@ use crate::snapshots::Keeper;
 /// from the other members, for as long as it takes until one of them gives a snapshot. Blocks.
 ///
 /// # Errors
-/// A text: there is nobody to ask, or the disk failed.
+/// A text: there is nobody to ask, the disk failed, or the log is to be kept and cannot be read.
 pub async fn rebuild(site: &Site<'_>, hello: &Hello, reason: &str, all: bool) -> Result<(), String> {
     warn!(reason, "rebuilding this node's data");
     if !all && from_own(site).await? {
@@ -35,7 +35,12 @@ pub async fn rebuild(site: &Site<'_>, hello: &Hello, reason: &str, all: bool) ->
     }
     let mut told = String::new();
     loop {
-        let why = match from_peers(site, hello, &peers, all).await {
+        // The log that is kept must go on from the snapshot: one from before its beginning would leave a gap.
+        let kept = match all {
+            false => Some(purged(site).await?),
+            true => None,
+        };
+        let why = match from_peers(site, hello, &peers, kept).await {
             Ok(()) => return Ok(()),
             Err(why) => why,
         };
@@ -92,11 +97,16 @@ async fn from_own(site: &Site<'_>) -> Result<bool, String> {
     Ok(true)
 }
 
-async fn from_peers(site: &Site<'_>, hello: &Hello, peers: &BTreeMap<NodeId, String>, all: bool) -> Result<(), String> {
-    // The log that is kept must go on from the snapshot: one from before its beginning would leave a gap.
-    let (fate, at_least) = match all {
-        false => (LogFate::Keep, purged(site).await?.max(Index(1))),
-        true => {
+/// With the log that goes on after `kept`, or without any.
+async fn from_peers(
+    site: &Site<'_>,
+    hello: &Hello,
+    peers: &BTreeMap<NodeId, String>,
+    kept: Option<Index>,
+) -> Result<(), String> {
+    let (fate, at_least) = match kept {
+        Some(purged) => (LogFate::Keep, purged.max(Index(1))),
+        None => {
             let front = front(site, hello, peers).await?;
             // It may have promised to keep any entry up to here: until it holds them again, it must not vote as if it had
             // never seen them.
@@ -134,12 +144,27 @@ async fn from_peer(
     install(site, &bundle, fate).await.map(drop)
 }
 
+/// From the leader, which may have joined after this node last knew who the others are.
 async fn front(site: &Site<'_>, hello: &Hello, peers: &BTreeMap<NodeId, String>) -> Result<Front, String> {
+    let mut addresses: Vec<String> = peers.values().cloned().collect();
     let mut why = Vec::new();
-    for address in peers.values() {
-        let asked = async { Source::connect(site.environment, address, hello).await?.front().await };
+    let mut at = 0;
+    while let Some(address) = addresses.get(at).cloned() {
+        at += 1;
+        let asked = async {
+            let mut source = Source::connect(site.environment, &address, hello).await?;
+            match source.front().await {
+                Ok(front) => Ok(Ok(front)),
+                Err(error) => Ok(Err((error, source.who_leads().await))),
+            }
+        };
         match asked.await {
-            Ok(front) => return Ok(front),
+            Ok(Ok(front)) => return Ok(front),
+            Ok(Err((error, leader))) => {
+                why.push(error);
+                let further = leader.ok().filter(|leader| !addresses.contains(leader));
+                addresses.extend(further);
+            }
             Err(error) => why.push(error),
         }
     }
