@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use sim::explore::{Bound, explore, run_apart};
+use sim::oracles::complaints;
 use sim::plan::plan;
 use sim::run::Report;
 use sim::script::Script;
 use sim::shrink::shrink;
-use tracing_subscriber::EnvFilter;
 
 /// Simulates whole clusters, deterministically: the same seed gives the same run.
 #[derive(Debug, Parser)]
@@ -67,10 +67,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&arguments.log))
-        .with_writer(std::io::stderr);
-    log.without_time().init();
+    complaints::listen(&arguments.log);
     match go(&arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

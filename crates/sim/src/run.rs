@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use crate::clients::{Sender, Shared};
 use crate::fleet::{Fleet, Number, outsider};
 use crate::operator::Operator;
-use crate::oracles::Violation;
 use crate::oracles::watch::{Finding, Watch};
+use crate::oracles::{Violation, complaints};
 use crate::script::{Script, Statement};
 use crate::world::{Dice, Host, Life, Nanos, SECOND, SimNetwork, Step, Trace, World};
 
@@ -80,6 +80,8 @@ struct Run {
 /// # Errors
 /// The script asks for something that cannot be set up.
 pub fn run(script: &Script, keep_trace: bool) -> anyhow::Result<Report> {
+    complaints::listen("off");
+    drop(complaints::take());
     let mut run = Run::new(script, keep_trace)?;
     let mut script = script.clone();
     let outcome = run.all(&mut script);
@@ -273,7 +275,15 @@ impl Run {
         {
             self.watch.look(machine)?;
         }
+        self.check_complaints()?;
         self.check_progress()
+    }
+
+    fn check_complaints(&self) -> Result<(), Finding> {
+        match complaints::take().into_iter().next() {
+            Some(complaint) if self.excused.is_empty() => Err(("no complaint without a cause", complaint)),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn check_progress(&mut self) -> Result<(), Finding> {

@@ -1,5 +1,6 @@
 //! What must hold in every run, whatever happens. Each oracle has a name, under which it reports.
 
+pub mod complaints;
 pub mod ending;
 pub mod linearizable;
 pub mod watch;
