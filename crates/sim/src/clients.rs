@@ -41,7 +41,7 @@ pub struct Sender {
     number: u64,
     dice: Dice,
     client: Client,
-    reads: Admin,
+    admin: Admin,
     sent: u64,
     /// Between two requests, at most.
     pause: Duration,
@@ -73,7 +73,7 @@ impl Sender {
         let options = Options::new(known).named(format!("client-{number}")).deadline(deadline);
         Ok(Sender {
             client: Client::connect(environment.clone(), options.clone())?,
-            reads: Admin::new(environment.clone(), options)?,
+            admin: Admin::new(environment.clone(), options)?,
             shared: shared.clone(),
             environment,
             number,
@@ -118,7 +118,14 @@ impl Sender {
             return;
         };
         self.set(&id, Outcome::Pending);
-        let answer = self.client.submit("ledger", "transfer", 1, payload).await;
+        // Some belong to no session: then nobody may send them again once they may have been received.
+        let answer = match self.dice.below(4) {
+            0 => {
+                let traced = self.admin.submit_traced("ledger", "transfer", 1, payload).await;
+                traced.map(|(reply, _)| reply)
+            }
+            _ => self.client.submit("ledger", "transfer", 1, payload).await,
+        };
         let outcome = self.outcome(answer);
         let is_known = matches!(outcome, Outcome::Applied(_) | Outcome::Refused);
         self.set(&id, outcome);
@@ -178,7 +185,7 @@ impl Sender {
         let now = self.now();
         let called = self.shared.history.lock().call(&key, now, Action::Read(None));
         let answer = self
-            .reads
+            .admin
             .get_row("bench", "values", &key, Consistency::Linearizable)
             .await;
         let seen = match answer {
@@ -195,7 +202,7 @@ impl Sender {
     }
 
     async fn sum(&mut self) {
-        let answer = self.reads.query("ledger", "total", "", Consistency::Linearizable).await;
+        let answer = self.admin.query("ledger", "total", "", Consistency::Linearizable).await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
