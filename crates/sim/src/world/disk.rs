@@ -33,6 +33,9 @@ struct Content {
     bytes: Vec<u8>,
     /// Sectors that were written since the last sync, as they lie on the disk.
     before: BTreeMap<usize, Vec<u8>>,
+    /// The same of sectors that a sync failed to write and that are taken for written: they are read as they should be,
+    /// and no later sync writes them.
+    forgotten: BTreeMap<usize, Vec<u8>>,
     durable_bytes: usize,
 }
 
@@ -51,7 +54,8 @@ impl Content {
     fn keep(&mut self, sector: usize) {
         let (from, to) = (sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES);
         let durable = self.durable_bytes.min(to);
-        let old = || self.bytes.get(from..durable).unwrap_or_default().to_vec();
+        let forgotten = self.forgotten.remove(&sector);
+        let old = || forgotten.unwrap_or_else(|| self.bytes.get(from..durable).unwrap_or_default().to_vec());
         self.before.entry(sector).or_insert_with(old);
     }
 
@@ -68,8 +72,25 @@ impl Content {
         self.durable_bytes = self.bytes.len();
     }
 
+    /// A sync failed. What it should have written may still be waiting, may be gone, or may be taken for written: file
+    /// systems differ (Rebello and others, "Can Applications Recover from fsync Failures?", 2020).
+    fn fail_sync(&mut self, dice: &mut Dice) {
+        match dice.below(3) {
+            0 => {}
+            1 => self.lose_power(dice),
+            _ => {
+                for (sector, old) in std::mem::take(&mut self.before) {
+                    self.forgotten.entry(sector).or_insert(old);
+                }
+            }
+        }
+    }
+
     /// Of what was not synced, chance decides sector by sector what is there.
     fn lose_power(&mut self, dice: &mut Dice) {
+        for (sector, old) in std::mem::take(&mut self.forgotten) {
+            self.before.entry(sector).or_insert(old);
+        }
         if !self.before.is_empty() || self.bytes.len() != self.durable_bytes {
             let length = if dice.flip() {
                 self.bytes.len()
@@ -340,9 +361,14 @@ impl File for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let synced = self.with(SYNC_TIME, true, |state, file| {
-            state.check_sync()?;
-            content(state, file)?.sync();
-            Ok(())
+            let sound = state.check_sync();
+            let State { dice, files, .. } = state;
+            let content = files.get_mut(&file).ok_or(io::ErrorKind::NotFound)?;
+            match &sound {
+                Ok(()) => content.sync(),
+                Err(_) => content.fail_sync(dice),
+            }
+            sound
         });
         let world = &self.disk.disk.world;
         world.trace(format_args!("sync {} {}", self.path.display(), synced.is_ok()));
