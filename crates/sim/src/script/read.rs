@@ -200,6 +200,7 @@ fn topic(words: &[&str]) -> Read<Topic> {
         ["parked"] => Topic::Parked,
         ["stopped"] => Topic::Stopped,
         ["change", name] => Topic::Change(name.to_owned()),
+        ["errors"] => Topic::Errors,
         ["verdict"] => Topic::Verdict,
         [..] => return Err("nothing of that name can be shown".to_owned()),
     };

@@ -20,6 +20,7 @@ const TRY_AGAIN: Nanos = 250 * MILLISECOND;
 const QUIET: Nanos = 10 * SECOND;
 /// Bytes of a connection that are remembered, to be repeated.
 const REMEMBERED_BYTES: usize = 64 << 10;
+const COMMAND_BY_HTTP: &[u8] = b"POST /v1/apps/";
 
 pub enum Piece {
     Data(Bytes),
@@ -111,9 +112,12 @@ impl Connection {
         self.sent.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// Whether all that the client has sent is remembered.
-    pub fn is_remembered(&self) -> bool {
-        !self.sent.is_empty() && self.sent.len() < REMEMBERED_BYTES
+    /// Whether all that the client has sent is remembered, and may come twice: a command by HTTP belongs to no session,
+    /// and nothing tells its repetition from another one.
+    pub fn may_repeat(&self) -> bool {
+        let mut words = self.sent.windows(COMMAND_BY_HTTP.len());
+        let is_safe = !words.any(|word| word == COMMAND_BY_HTTP);
+        is_safe && !self.sent.is_empty() && self.sent.len() < REMEMBERED_BYTES
     }
 
     /// Neither side can use it any more.

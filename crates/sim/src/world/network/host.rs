@@ -150,7 +150,7 @@ impl SimNetwork {
         let known: Vec<ConnectionId> = state
             .connections
             .iter()
-            .filter(|(_, connection)| connection.address == address && connection.is_remembered())
+            .filter(|(_, connection)| connection.address == address && connection.may_repeat())
             .map(|(id, _)| *id)
             .collect();
         let picked = state.dice.pick(&known).copied();
