@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 /// Within so many seeds a mutant must be found.
-const SEEDS: &str = "60";
+const SEEDS: &str = "300";
 
 /// Tries the mutants of those names, or all.
 pub fn run(root: &Path, names: &[String]) -> anyhow::Result<()> {
@@ -28,7 +28,10 @@ pub fn run(root: &Path, names: &[String]) -> anyhow::Result<()> {
     if survived.is_empty() {
         return Ok(());
     }
-    bail!("not found within {SEEDS} seeds: {}", survived.join(", "))
+    bail!(
+        "not found within {SEEDS} seeds nor by a scenario: {}",
+        survived.join(", ")
+    )
 }
 
 /// Every mutant that no longer applies.
@@ -49,11 +52,14 @@ pub fn check(root: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 fn patches(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let directory = root.join("crates/sim/mutants");
-    let entries = std::fs::read_dir(&directory).with_context(|| directory.display().to_string())?;
-    let mut patches: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
-    patches.sort();
-    Ok(patches)
+    files(&root.join("crates/sim/mutants"))
+}
+
+fn files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(directory).with_context(|| directory.display().to_string())?;
+    let mut files: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
+    files.sort();
+    Ok(files)
 }
 
 /// The tree as it is committed, made anew: what a mutant changed before is gone.
@@ -83,7 +89,7 @@ fn apply(tree: &Path, patch: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The line that tells of the first seed that fails.
+/// What tells of it first: a seed that fails, or else a scenario.
 fn is_found(root: &Path, tree: &Path) -> anyhow::Result<Option<String>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let sim = |arguments: &[&str]| {
@@ -92,12 +98,24 @@ fn is_found(root: &Path, tree: &Path) -> anyhow::Result<Option<String>> {
         command.env("CARGO_TARGET_DIR", root.join("target/mutants/build"));
         command
     };
-    let built = sim(&["build", "--quiet", "-p", "sim"]).status()?;
+    let built = sim(&["build", "--quiet", "--release", "-p", "sim"]).status()?;
     if !built.success() {
         bail!("the mutant does not compile");
     }
-    let explored = sim(&["run", "--quiet", "-p", "sim", "--", "--seeds", SEEDS]).output()?;
-    let said = String::from_utf8_lossy(&explored.stdout).into_owned();
-    let first = said.lines().find(|line| line.starts_with("seed "));
-    Ok(first.filter(|_| !explored.status.success()).map(str::to_owned))
+    let violation = |arguments: &[&str]| -> anyhow::Result<Option<String>> {
+        let said = sim(&[&["run", "--quiet", "--release", "-p", "sim", "--"], arguments].concat()).output()?;
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        Ok(said.lines().find(|line| is_violation(line)).map(str::to_owned))
+    };
+    if let Some(by) = violation(&["--seeds", SEEDS])? {
+        return Ok(Some(by));
+    }
+    let scenarios = files(&tree.join("crates/sim/scenarios"))?;
+    let scenarios: Vec<&str> = scenarios.iter().filter_map(|path| path.to_str()).collect();
+    violation(&[&["scenario"], &scenarios[..]].concat())
+}
+
+/// As the simulator prints it for a seed, and for a scenario.
+fn is_violation(line: &str) -> bool {
+    line.starts_with("seed ") || line.contains(": VIOLATION: ")
 }

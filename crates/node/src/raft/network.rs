@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use environment::channel::{mpsc, oneshot};
+use environment::channel::mpsc;
 use environment::{Clock, Moment, Stream, timeout};
-use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use machine::codec::{Codec, Error as CodecError};
 use machine::{Index, NodeId};
 use openraft::OptionalSend;
@@ -124,14 +124,11 @@ impl Network {
         let (read, write) = tokio::io::split(stream);
         let (sent, ranges) = mpsc::unbounded_channel();
         let clock = self.peers.environment().clock.clone();
-        // Dropped with the answers: then nothing more is sent.
-        let (answers_wanted, nobody_wants) = oneshot::channel::<()>();
         let requests = futures::stream::iter([first]).chain(input);
-        let out = send_appends(requests, write, sent, nobody_wants, clock);
-        self.peers.environment().spawn("append stream, out", out);
-        let state = (read, ranges, answers_wanted, false);
+        let mut sending = Box::pin(send_appends(requests, write, sent, clock).fuse());
+        let state = (read, ranges, false);
         let (environment, measures) = (self.peers.environment().clone(), self.measures.clone());
-        let answers = futures::stream::unfold(state, move |(mut read, mut ranges, wanted, ended)| {
+        let answers = futures::stream::unfold(state, move |(mut read, mut ranges, ended)| {
             let (environment, measures) = (environment.clone(), measures.clone());
             async move {
                 if ended {
@@ -153,10 +150,16 @@ impl Network {
                 }
                 let answer = answer.and_then(|answer| in_range(answer, range));
                 let ended = !matches!(answer, Ok(Ok(_)));
-                Some((answer, (read, ranges, wanted, ended)))
+                Some((answer, (read, ranges, ended)))
             }
         });
-        Ok(Box::pin(answers))
+        let mut answers = Box::pin(answers);
+        // Sent by whoever takes the answers, and not by a task of its own: once they fail, the Raft crate may purge what a
+        // further request would have to read.
+        Ok(Box::pin(futures::stream::poll_fn(move |context| {
+            let _ = sending.poll_unpin(context);
+            answers.poll_next_unpin(context)
+        })))
     }
 
     /// Shows the other node that this one leads with `vote`: gives that, or the higher one that the other node knows.
@@ -181,16 +184,11 @@ async fn send_appends(
     requests: impl futures::Stream<Item = AppendEntriesRequest<Types>> + Unpin,
     mut write: WriteHalf<Box<dyn Stream>>,
     sent: mpsc::UnboundedSender<(Range, Moment)>,
-    mut nobody_wants: oneshot::Receiver<()>,
     clock: Arc<dyn Clock>,
 ) {
-    let mut requests = requests.fuse();
+    futures::pin_mut!(requests);
     let mut out = BytesMut::new();
-    loop {
-        let request = match futures::future::select(requests.next(), &mut nobody_wants).await {
-            futures::future::Either::Left((Some(request), _)) => request,
-            futures::future::Either::Left((None, _)) | futures::future::Either::Right(_) => break,
-        };
+    while let Some(request) = requests.next().await {
         let range = (range_of(&request), clock.now());
         let frame = Frame {
             kind: Kind::AppendStream,
@@ -203,7 +201,7 @@ async fn send_appends(
         }
         out.clear();
     }
-    // Dropping the requests and the writing half tells both sides that nothing more comes.
+    // Tells the other side that nothing more comes.
     write.shutdown().await.ok();
 }
 
