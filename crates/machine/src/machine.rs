@@ -41,6 +41,9 @@ pub struct World<'a> {
     pub applications: &'a mut dyn Applications,
     /// Converts documents between shapes, apart from the instances that run commands.
     pub converter: &'a mut dyn Applications,
+    /// The highest level that this node's binary knows: [`LEVEL_MAX`], unless it is to pass for another. What it does not
+    /// know it parks at, so that no two nodes apply an entry in two ways.
+    pub level_max: Level,
 }
 
 /// What came of one entry.

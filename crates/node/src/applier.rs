@@ -7,7 +7,7 @@ use environment::channel::{mpsc, oneshot};
 use environment::{Disk, Environment, Moment};
 use host::Host;
 use machine::{
-    Event, Index, Machine, Output, Row, RowSums, Scanned, StateError, StateRead, StateTxn, Stop, TableId, World,
+    Event, Index, Level, Machine, Output, Row, RowSums, Scanned, StateError, StateRead, StateTxn, Stop, TableId, World,
 };
 use parking_lot::RwLock;
 use store::log::Log;
@@ -52,6 +52,8 @@ pub struct Applier {
     pub applications: Host,
     /// Converts documents.
     pub converter: Host,
+    /// The highest level that is known here.
+    pub level_max: Level,
     /// The members as of the last entry that set them.
     pub members: Option<MembersRow>,
     /// Why it is or was last parked.
@@ -346,6 +348,7 @@ impl Applier {
             txn: &mut txn,
             applications: &mut self.applications,
             converter: &mut self.converter,
+            level_max: self.level_max,
         };
         let output = held.machine.apply(index, payload, &mut world)?;
         let time = held.machine.time();

@@ -114,7 +114,7 @@ async fn ask(
         name: config.name.clone(),
         peer_address: config.peer_address.clone(),
         http_address: config.http_address.clone(),
-        level_max: LEVEL_MAX,
+        level_max: config.level_max,
         binary: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let call = async {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use environment::channel::{mpsc, oneshot};
 use environment::{Environment, FileLock, Listener};
 use host::Registry;
-use machine::Cluster;
+use machine::{Cluster, Level};
 use parking_lot::Mutex;
 use store::log::{Log, LogOptions};
 use store::state::{Backend, StateOptions};
@@ -39,6 +39,8 @@ pub struct Config {
     pub join: Option<String>,
     /// What it can run.
     pub registry: Registry,
+    /// The highest level of the log's entries that it knows.
+    pub level_max: Level,
     /// The log.
     pub log: LogOptions,
     /// The state.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use environment::channel::mpsc;
 use environment::{Environment, Listener};
-use machine::{Index, LEVEL_MAX, Machine, ReadError, RegisterNode, Term};
+use machine::{Index, Machine, ReadError, RegisterNode, Term};
 use parking_lot::{Mutex, RwLock};
 use store::format::identity::StoredIdentity;
 use store::log::Log;
@@ -152,7 +152,7 @@ fn register_of(config: &Config, nonce: u64) -> RegisterNode {
         name: config.name.clone(),
         peer_address: config.peer_address.clone(),
         http_address: config.http_address.clone(),
-        level_max: LEVEL_MAX,
+        level_max: config.level_max,
         binary: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
@@ -209,6 +209,7 @@ async fn start_applying(
         queue: queue.clone(),
         applications: config.registry.host(),
         converter: config.registry.host(),
+        level_max: config.level_max,
         members,
         parked_for: None,
         measures: peers.measures().clone(),

@@ -94,6 +94,7 @@ impl World {
             http_address: "127.0.0.1:1".to_owned(),
             join: join.map(str::to_owned),
             registry: registry(),
+            level_max: machine::LEVEL_MAX,
             log: Default::default(),
             state: Default::default(),
             streams: StreamOptions { segment_bytes: 4 << 10 },

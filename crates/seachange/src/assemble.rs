@@ -8,6 +8,7 @@ use std::time::Duration;
 use edge::{Edge, EdgeHandle, EdgeOptions};
 use environment::Environment;
 use host::{NativeApplication, Registry};
+use machine::{LEVEL_MAX, Level};
 use node::{Ending, Node, StartError};
 use store::log::LogOptions;
 use store::state::{Backend, FjallBackend, FjallOptions, StateOptions};
@@ -82,6 +83,24 @@ impl Assembled {
     }
 }
 
+/// What a binary is made of, beside the code that all have.
+#[derive(Clone)]
+pub struct Binary {
+    /// The applications that are linked in.
+    pub native: Vec<NativeApplication>,
+    /// The highest level of the log's entries that it knows.
+    pub level_max: Level,
+}
+
+impl From<Vec<NativeApplication>> for Binary {
+    fn from(native: Vec<NativeApplication>) -> Self {
+        Binary {
+            native,
+            level_max: LEVEL_MAX,
+        }
+    }
+}
+
 /// Opens the store of a node's state in a directory.
 pub type OpenState = Arc<dyn Fn(&Path) -> Result<Arc<dyn Backend>, store::state::Error> + Send + Sync>;
 
@@ -105,14 +124,14 @@ pub fn real_state(config: &Config) -> OpenState {
 pub async fn assemble(
     config: &Config,
     environment: Environment,
-    native: Vec<NativeApplication>,
+    binary: Binary,
     state: OpenState,
 ) -> Result<Assembled, Error> {
     let http = listen(&environment, "http", &config.http).await?;
     let peer = listen(&environment, "peer", &config.peer).await?;
     let peer_address = peer.local_addr();
     let told = |told: &Option<Address>, real: SocketAddr| told.as_ref().map_or(real.to_string(), ToString::to_string);
-    let registry = Registry::new(native.clone());
+    let registry = Registry::new(binary.native);
     let node_config = node::Config {
         name: config.name.clone(),
         data: config.data.clone(),
@@ -120,6 +139,7 @@ pub async fn assemble(
         http_address: told(&config.advertise_http, http.local_addr()),
         join: config.join.as_ref().map(ToString::to_string),
         registry: registry.clone(),
+        level_max: binary.level_max,
         log: LogOptions {
             segment_bytes: u32::try_from(config.limits.log_segment_bytes).unwrap_or(u32::MAX),
             ..LogOptions::default()

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use environment::Environment;
-use host::NativeApplication;
 use node::Ending;
 use tracing::{info, warn};
 
-use crate::assemble::{Assembled, Error, OpenState, assemble, real_state};
+use crate::assemble::{Assembled, Binary, Error, OpenState, assemble, real_state};
 use crate::config::{Address, Config};
 
 /// How often a node that starts again by itself is tried to start.
@@ -30,7 +29,7 @@ pub struct Over {
 pub struct Running {
     config: Config,
     environment: Environment,
-    native: Vec<NativeApplication>,
+    binary: Binary,
     over: Over,
     addresses: (SocketAddr, SocketAddr),
     life: Option<Assembled>,
@@ -41,16 +40,12 @@ impl Running {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn start(
-        config: Config,
-        environment: Environment,
-        native: Vec<NativeApplication>,
-    ) -> Result<Running, Error> {
+    pub async fn start(config: Config, environment: Environment, binary: impl Into<Binary>) -> Result<Running, Error> {
         let over = Over {
             state: real_state(&config),
             began: Arc::new(|_| ()),
         };
-        Running::start_over(config, environment, native, over).await
+        Running::start_over(config, environment, binary, over).await
     }
 
     /// As [`Running::start`], over another store of its state.
@@ -60,10 +55,11 @@ impl Running {
     pub async fn start_over(
         mut config: Config,
         environment: Environment,
-        native: Vec<NativeApplication>,
+        binary: impl Into<Binary>,
         over: Over,
     ) -> Result<Running, Error> {
-        let life = assemble(&config, environment.clone(), native.clone(), over.state.clone()).await?;
+        let binary = binary.into();
+        let life = assemble(&config, environment.clone(), binary.clone(), over.state.clone()).await?;
         (over.began)(&life);
         let addresses = (life.http_address(), life.peer_address());
         // Where a free port was picked, the next life must be found at the same one.
@@ -72,7 +68,7 @@ impl Running {
         Ok(Running {
             config,
             environment,
-            native,
+            binary,
             over,
             addresses,
             life: Some(life),
@@ -123,8 +119,8 @@ impl Running {
     async fn start_again(&self) -> Result<Assembled, Error> {
         let mut tries = 1;
         loop {
-            let (environment, native, state) = (self.environment.clone(), self.native.clone(), self.over.state.clone());
-            match assemble(&self.config, environment, native, state).await {
+            let (environment, binary, state) = (self.environment.clone(), self.binary.clone(), self.over.state.clone());
+            match assemble(&self.config, environment, binary, state).await {
                 Err(error) if tries < START_TRIES_MAX => {
                     warn!(%error, "this node could not start again yet");
                     tries += 1;

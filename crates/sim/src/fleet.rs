@@ -6,9 +6,9 @@ use std::sync::Arc;
 use environment::channel::Notify;
 use environment::{Disk, Environment};
 use futures::{FutureExt, select_biased};
-use machine::{Cluster, Status};
+use machine::{Cluster, LEVEL_MAX, Level, Status};
 use parking_lot::Mutex;
-use seachange::assemble::Assembled;
+use seachange::assemble::{Assembled, Binary};
 use seachange::config::{Config, Flags};
 use seachange::running::{Over, Running};
 use store::log::Log;
@@ -84,6 +84,8 @@ pub struct Machine {
     pub shown: Arc<Mutex<Shown>>,
     /// Whether it has no power.
     pub dark: bool,
+    /// What its binary knows.
+    level_max: Level,
     /// Processes that it has had.
     pub lives: u64,
     stop: Arc<Notify>,
@@ -159,7 +161,7 @@ impl Fleet {
             },
         );
         let process = process(
-            machine.config.clone(),
+            (machine.config.clone(), machine.level_max),
             life.environment.clone(),
             machine.shown.clone(),
             machine.stop.clone(),
@@ -199,6 +201,11 @@ impl Fleet {
         let shown = std::mem::take(&mut *machine.shown.lock());
         machine.shown.lock().ended = shown.ended.clone();
         drop(shown);
+    }
+
+    /// The highest level that a node's binary knows, from its next start on.
+    pub fn set_binary(&mut self, number: Number, level_max: Level) -> Option<()> {
+        self.machine_mut(number).map(|machine| machine.level_max = level_max)
     }
 
     /// Asks a node's process to stop, as with SIGTERM.
@@ -277,6 +284,7 @@ impl Machine {
             life: None,
             shown: Arc::default(),
             dark: false,
+            level_max: LEVEL_MAX,
             lives: 0,
             stop: Arc::new(Notify::new()),
             config,
@@ -320,7 +328,12 @@ pub fn data() -> PathBuf {
 }
 
 /// What the process does: as `seachange serve`, over another state store.
-async fn process(config: Config, environment: Environment, shown: Arc<Mutex<Shown>>, stop: Arc<Notify>) {
+async fn process(
+    (config, level_max): (Config, Level),
+    environment: Environment,
+    shown: Arc<Mutex<Shown>>,
+    stop: Arc<Notify>,
+) {
     let disk = environment.disk.clone();
     let state = move |directory: &Path| {
         let backend = JournalBackend::open(&disk, directory)?;
@@ -337,8 +350,12 @@ async fn process(config: Config, environment: Environment, shown: Arc<Mutex<Show
         state: Arc::new(state),
         began: Arc::new(began),
     };
+    let binary = Binary {
+        native: Vec::new(),
+        level_max,
+    };
     let started = select_biased! {
-        started = Running::start_over(config, environment, Vec::new(), over).fuse() => started,
+        started = Running::start_over(config, environment, binary, over).fuse() => started,
         () = stop.notified().fuse() => {
             shown.lock().ended = Some(Ended::Asked);
             return;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::machine::{LEVEL_MAX, MODULE_TABLE, Machine, Stop, TABLE_FIRST, World};
+use crate::machine::{MODULE_TABLE, Machine, Stop, TABLE_FIRST, World};
 use crate::{
     Body, Comparison, Decision, Digest, Genesis, Index, Level, Module, ModuleChunk, Node, NodeId, RegisterNode,
     ReportDigest, Row, SessionId, Shape, change, limits,
@@ -40,7 +40,7 @@ impl Machine {
             Body::ChangeStep(step) => change::take_step(self.catalog_mut(), index, time, &step),
             Body::RegisterNode(node) => self.register_node(node),
             Body::Tick => Decision::Done { index },
-            Body::RaiseLevel(level) => self.raise_level(index, level)?,
+            Body::RaiseLevel(level) => self.raise_level(index, level, world.level_max)?,
             Body::CommitConsumer(commit) => self.commit_consumer(index, &commit),
             Body::RemoveConsumer(remove) => self.remove_consumer(index, &remove),
             Body::TrimStreams(trim) => self.trim_streams(index, trim),
@@ -65,10 +65,10 @@ impl Machine {
         Decision::Done { index }
     }
 
-    fn raise_level(&mut self, index: Index, level: Level) -> Result<Decision, Stop> {
-        if level > LEVEL_MAX {
+    fn raise_level(&mut self, index: Index, level: Level, level_max: Level) -> Result<Decision, Stop> {
+        if level > level_max {
             return Err(Stop::Park(format!(
-                "entry {index} switches on level {level}, and this binary knows levels up to {LEVEL_MAX}: run a newer binary"
+                "entry {index} switches on level {level}, and this binary knows levels up to {level_max}: run a newer binary"
             )));
         }
         let catalog = &self.catalog;

@@ -12,8 +12,8 @@ pub(crate) use control::refused;
 pub(crate) use requests::trap_failure;
 
 use crate::codec::{Codec, Error, Reader};
-use crate::machine::{LEVEL_MAX, Machine, Output, Stop, World};
-use crate::{Body, Entry, Index};
+use crate::machine::{Machine, Output, Stop, World};
+use crate::{Body, Entry, Index, Level};
 
 impl Machine {
     /// Applies the entry at `index`, which must be the one after [`Machine::applied`].
@@ -21,7 +21,7 @@ impl Machine {
     /// # Errors
     /// [`Stop`]; after a park the machine and the state are as before, after a halt they are void.
     pub fn apply(&mut self, index: Index, payload: &[u8], world: &mut World<'_>) -> Result<Output, Stop> {
-        if let Some(reason) = self.level_unknown() {
+        if let Some(reason) = self.level_unknown(world.level_max) {
             return Err(Stop::Park(reason));
         }
         let mut reader = Reader::new(payload);
@@ -45,11 +45,11 @@ impl Machine {
         self.position.time = self.position.time.max(stamp);
     }
 
-    fn level_unknown(&self) -> Option<String> {
+    fn level_unknown(&self, level_max: Level) -> Option<String> {
         let level = self.catalog.level;
-        (level > LEVEL_MAX).then(|| {
+        (level > level_max).then(|| {
             format!(
-                "the cluster has switched on level {level}, and this binary knows levels up to {LEVEL_MAX}: run a newer binary"
+                "the cluster has switched on level {level}, and this binary knows levels up to {level_max}: run a newer binary"
             )
         })
     }

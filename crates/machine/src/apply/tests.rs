@@ -183,6 +183,7 @@ impl Run {
             txn: &mut self.rows,
             applications: &mut self.notes,
             converter: &mut converter,
+            level_max: crate::LEVEL_MAX,
         };
         self.machine.apply(index, bytes, &mut world)
     }

@@ -54,6 +54,7 @@ async fn start(directory: &Path) -> Node {
         http_address: "127.0.0.1:1".to_owned(),
         join: None,
         registry: host::Registry::new(Vec::new()),
+        level_max: machine::LEVEL_MAX,
         log: Default::default(),
         state: Default::default(),
         streams: Default::default(),

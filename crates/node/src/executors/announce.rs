@@ -1,7 +1,7 @@
 //! Makes this node known: founds the cluster's log where that is due, and registers name and addresses.
 
 use environment::timeout;
-use machine::{Body, Catalog, ClusterId, Genesis, Index, LEVEL_MAX, Level, RegisterNode};
+use machine::{Body, Catalog, ClusterId, Genesis, Index, Level, RegisterNode};
 use tracing::{info, warn};
 
 use super::Hands;
@@ -57,7 +57,7 @@ async fn step(hands: &Hands, catalog: &Catalog, register: &RegisterNode) -> Resu
         let founder = register.clone();
         let genesis = Body::Genesis(Genesis {
             cluster,
-            level: LEVEL_MAX,
+            level: register.level_max,
             founder,
         });
         hands

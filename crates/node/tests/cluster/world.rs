@@ -112,6 +112,7 @@ impl World {
             http_address: "127.0.0.1:1".to_owned(),
             join: join.map(str::to_owned),
             registry,
+            level_max: machine::LEVEL_MAX,
             log: Default::default(),
             state: Default::default(),
             streams: Default::default(),

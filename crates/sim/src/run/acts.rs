@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use machine::Cluster;
+use machine::{Body, Cluster, Level};
 use node::order_rebuild;
 
 use super::Run;
@@ -79,6 +79,17 @@ impl Run {
             // What comes of it shows in the node.
             Act::Snapshot(who) => self.at_node(*who, |cluster| async move { drop(cluster.snapshot().await) }),
             Act::Verify(who) => self.at_node(*who, |cluster| async move { drop(cluster.scan_disk().await) }),
+            Act::Binary(who, level) => {
+                let number = self.who(*who)?;
+                self.fleet.set_binary(number, Level(*level))
+            }
+            Act::Raise(level) => {
+                let level = Level(*level);
+                self.at_node(Who::Leader, move |cluster| async move {
+                    let raised = cluster.propose(Body::RaiseLevel(level)).await;
+                    tracing::info!("raise: {raised:?}");
+                })
+            }
             Act::Join => self.fleet.add().map(|number| self.fleet.start(number)),
             Act::Heal => {
                 self.heal();

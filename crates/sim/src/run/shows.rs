@@ -58,6 +58,7 @@ impl Run {
                 }
                 None => vec!["there is none".to_owned()],
             },
+            Topic::Levels => self.of_each(|catalog| catalog.level.to_string()),
             Topic::Errors => self.shared.history.lock().errors.keys().cloned().collect(),
             Topic::Verdict => {
                 self.come_to_rest()?;

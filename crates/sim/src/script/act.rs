@@ -92,6 +92,10 @@ pub enum Act {
     Verify(Who),
     /// The operator orders a node that has stopped to take everything from the others.
     Rebuild(Who),
+    /// From its next start on, a node runs a binary that knows levels up to that one.
+    Binary(Who, u16),
+    /// The operator raises the cluster's level.
+    Raise(u16),
     /// A further node joins.
     Join,
     /// Every fault ends, and every node runs.
@@ -166,6 +170,8 @@ impl fmt::Display for Act {
             Act::Snapshot(who) => write!(out, "snapshot {who}"),
             Act::Verify(who) => write!(out, "verify {who}"),
             Act::Rebuild(who) => write!(out, "rebuild {who}"),
+            Act::Binary(who, level) => write!(out, "binary {who} {level}"),
+            Act::Raise(level) => write!(out, "raise {level}"),
             Act::Join => out.write_str("join"),
             Act::Heal => out.write_str("heal"),
         }

@@ -141,6 +141,7 @@ fn act(words: &[&str]) -> Read<Act> {
         ["disk", node, "sound"] => Act::DiskSound(who(node)?),
         ["flip", node, part] => Act::Flip(who(node)?, area(part)?),
         ["date", node, ms] => Act::Date(who(node)?, number(ms)?),
+        ["binary", node, level] => Act::Binary(who(node)?, number(level)?),
         ["rebuild", node] => Act::Rebuild(who(node)?),
         ["join"] => Act::Join,
         ["heal"] => Act::Heal,
@@ -170,6 +171,7 @@ fn operators_act(words: &[&str]) -> Read<Act> {
         ["finalize", name] => Act::Finalize(name.to_owned()),
         ["abort", name] => Act::Abort(name.to_owned()),
         ["snapshot", node] => Act::Snapshot(who(node)?),
+        ["raise", level] => Act::Raise(number(level)?),
         ["verify", node] => Act::Verify(who(node)?),
         [..] => return Err("no verb of that name, or it takes other words".to_owned()),
     };
@@ -200,6 +202,7 @@ fn topic(words: &[&str]) -> Read<Topic> {
         ["parked"] => Topic::Parked,
         ["stopped"] => Topic::Stopped,
         ["change", name] => Topic::Change(name.to_owned()),
+        ["levels"] => Topic::Levels,
         ["errors"] => Topic::Errors,
         ["verdict"] => Topic::Verdict,
         [..] => return Err("nothing of that name can be shown".to_owned()),
