@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use environment::channel::mpsc;
 use environment::{Environment, Listener};
-use machine::{Index, Machine, ReadError, RegisterNode, Term};
+use machine::{Index, Machine, NodeId, ReadError, RegisterNode, Term};
 use parking_lot::{Mutex, RwLock};
 use store::format::identity::StoredIdentity;
 use store::log::Log;
@@ -213,9 +213,7 @@ async fn start_applying(
         members,
         parked_for: None,
         measures: peers.measures().clone(),
-        // Members apply the same bytes, so with one limit they would all write at once, and every sync of the log would
-        // wait for it; like this there is mostly a majority that does not.
-        checkpoint_bytes: CHECKPOINT_BYTES + usize::from((peers.node().0 % 3) as u8) * CHECKPOINT_BYTES / 3,
+        checkpoint_bytes: checkpoint_bytes(peers.node()),
         sums,
         keeper,
         applied_bytes: applied_bytes.clone(),
@@ -230,6 +228,12 @@ async fn start_applying(
         queue,
         measures: peers.measures().clone(),
     })
+}
+
+/// Members apply the same bytes, so with one limit they would all write at once, and every sync of the log would wait for
+/// it; like this there is mostly a majority that does not.
+fn checkpoint_bytes(node: NodeId) -> usize {
+    CHECKPOINT_BYTES + usize::from((node.0 % 3) as u8) * CHECKPOINT_BYTES / 3
 }
 
 fn term_of(log: &Log, applied: Index) -> Option<(Index, Term)> {
