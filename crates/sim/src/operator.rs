@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use client::wire::Stage;
+use client::wire::{CodeSource, ModuleStored, PlanRequest, Stage};
 use client::{Admin, Client, Error, Options};
 use environment::Environment;
+use machine::Digest;
 use seachange::demo::ledger::{Open, ledger_1, ledger_2};
-use seachange::package::Package;
+use seachange::package::{Package, PackagedCode};
 
 use crate::clients::{ACCOUNTS, BALANCE, account};
 
@@ -107,6 +108,35 @@ impl Operator {
     /// The cluster refused, or gave no answer.
     pub async fn upgrade(&self, application: &str, version: u32, finalize: bool) -> anyhow::Result<u64> {
         package(application, version)?.plan(&self.admin, finalize).await
+    }
+
+    /// Sends another module under the name of a version's, and plans a change to the version; gives what each was refused
+    /// with.
+    ///
+    /// # Errors
+    /// There is no such version, or one of them was taken.
+    pub async fn bring_in_another(&self, application: &str, version: u32) -> anyhow::Result<[&'static str; 2]> {
+        let Package { manifest, code } = package(application, version)?;
+        let PackagedCode::Module(mut other) = code else {
+            anyhow::bail!("{application} {version} has no module");
+        };
+        let digest = Digest::of(&other).to_string();
+        if let Some(last) = other.last_mut() {
+            *last ^= 1;
+        }
+        let path = format!("/v1/modules/{digest}");
+        let stored = self.admin.http().put_bytes::<ModuleStored>(&path, other).await;
+        let plan = PlanRequest {
+            manifest,
+            code: CodeSource::module(digest),
+            finalize: false,
+        };
+        let planned = self.admin.plan_change(&plan).await;
+        match (stored, planned) {
+            (Err(stored), Err(planned)) => Ok([stored.code().name(), planned.code().name()]),
+            (Ok(_), _) => anyhow::bail!("a module was taken under the name of another"),
+            (_, Ok(planned)) => anyhow::bail!("change {} was planned without a module", planned.change),
+        }
     }
 
     async fn until(&self, change: u64, stage: Stage) -> anyhow::Result<()> {

@@ -73,6 +73,7 @@ impl Run {
                 (self.network.repeat(Host(number), port_of(*port)) > 0).then_some(())
             }
             Act::Upgrade(name, version, finalize) => self.upgrade(name, *version, *finalize),
+            Act::Replaced(name, version) => self.replaced(name, *version),
             Act::Revert(name) => self.decide(name, Step::Revert),
             Act::Finalize(name) => self.decide(name, Step::Finalize),
             Act::Abort(name) => self.decide(name, Step::Abort),
@@ -124,6 +125,17 @@ impl Run {
     fn upgrade(&self, application: &str, version: u32, finalize: bool) -> Option<()> {
         let (operator, application) = (self.operator.clone(), application.to_owned());
         self.operate(async move { operator.upgrade(&application, version, finalize).await.map(drop) })
+    }
+
+    fn replaced(&self, application: &str, version: u32) -> Option<()> {
+        let (operator, application) = (self.operator.clone(), application.to_owned());
+        let shared = self.shared.clone();
+        self.operate(async move {
+            let refusals = operator.bring_in_another(&application, version).await?;
+            let mut history = shared.history.lock();
+            refusals.iter().for_each(|code| history.error(code));
+            Ok(())
+        })
     }
 
     fn decide(&self, application: &str, step: Step) -> Option<()> {

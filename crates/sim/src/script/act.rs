@@ -80,6 +80,8 @@ pub enum Act {
     Date(Who, i64),
     /// The operator brings in a version, and finalizes it at once or not.
     Upgrade(String, u32, bool),
+    /// The operator brings in a version, whose module is replaced by another one on the way.
+    Replaced(String, u32),
     /// The operator takes the last change of an application back.
     Revert(String),
     /// The operator finalizes it.
@@ -164,6 +166,7 @@ impl fmt::Display for Act {
             Act::Date(who, ms) => write!(out, "date {who} {ms}"),
             Act::Upgrade(name, version, false) => write!(out, "upgrade {name} {version}"),
             Act::Upgrade(name, version, true) => write!(out, "upgrade {name} {version} finalize"),
+            Act::Replaced(name, version) => write!(out, "replaced {name} {version}"),
             Act::Revert(name) => write!(out, "revert {name}"),
             Act::Finalize(name) => write!(out, "finalize {name}"),
             Act::Abort(name) => write!(out, "abort {name}"),

@@ -167,6 +167,7 @@ fn operators_act(words: &[&str]) -> Read<Act> {
     let act = match *words {
         ["upgrade", name, version] => Act::Upgrade(name.to_owned(), number(version)?, false),
         ["upgrade", name, version, "finalize"] => Act::Upgrade(name.to_owned(), number(version)?, true),
+        ["replaced", name, version] => Act::Replaced(name.to_owned(), number(version)?),
         ["revert", name] => Act::Revert(name.to_owned()),
         ["finalize", name] => Act::Finalize(name.to_owned()),
         ["abort", name] => Act::Abort(name.to_owned()),
