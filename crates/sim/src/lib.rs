@@ -11,6 +11,7 @@ pub mod history;
 pub mod operator;
 pub mod oracles;
 pub mod plan;
+pub mod reader;
 pub mod run;
 pub mod script;
 pub mod shrink;

@@ -16,11 +16,14 @@ use crate::fleet::{Fleet, Number, outsider};
 use crate::operator::Operator;
 use crate::oracles::watch::{Finding, Watch};
 use crate::oracles::{Violation, complaints};
+use crate::reader::{self, Consumed};
 use crate::script::{Script, Statement};
 use crate::world::{Dice, Host, Life, Nanos, SECOND, SimNetwork, Step, Trace, World};
 
 /// The operator's machine; the clients' follow.
 const OPERATOR: Host = Host(100);
+/// The machine of the consumer.
+const READER: Host = Host(99);
 /// For setting the cluster up.
 const SET_UP_MAX: Nanos = 60 * SECOND;
 /// For a condition that a script waits for.
@@ -61,6 +64,8 @@ struct Run {
     outside: Life,
     shared: Arc<Shared>,
     clients: Vec<Life>,
+    /// What the consumer has read.
+    consumed: Arc<Mutex<Consumed>>,
     watch: Watch,
     /// When the cluster was set up.
     began: Nanos,
@@ -121,6 +126,7 @@ impl Run {
             outside,
             shared,
             clients: Vec::new(),
+            consumed: Arc::default(),
             watch: Watch::default(),
             began: 0,
             excused: BTreeSet::new(),
@@ -184,6 +190,12 @@ impl Run {
             life.environment.spawn("client", sender.run());
             self.clients.push(life);
         }
+        let life = outsider(&self.world, &self.network, &Dice::new(script.seed, "reader"), READER);
+        let addresses = self.fleet.addresses();
+        let reading = reader::read(&life.environment, addresses, self.consumed.clone());
+        let reading = reading.map_err(|error| ("set-up", error.to_string()))?;
+        life.environment.spawn("reader", reading);
+        self.clients.push(life);
         self.began = self.world.now();
         Ok(())
     }

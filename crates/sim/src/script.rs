@@ -93,6 +93,8 @@ pub enum Topic {
     Stopped,
     /// The last change of an application: its stage, and what it waits for.
     Change(String),
+    /// Whether each stream holds all its events, at each node.
+    Streams,
     /// The cluster's level, as each node has it.
     Levels,
     /// The kinds of errors that clients were told.

@@ -13,7 +13,7 @@ fn every_scenario_prints_what_is_recorded() {
         .map(|entry| entry.expect("an entry").path())
         .collect();
     files.sort();
-    assert!(files.len() >= 15);
+    assert!(files.len() >= 16);
     for file in files {
         let text = std::fs::read_to_string(&file).expect("a scenario");
         let script: Script = text.parse().expect("a script");

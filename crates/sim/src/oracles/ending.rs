@@ -62,15 +62,35 @@ pub fn check_dense(number: Number, start: Offset, events: &[Event]) -> Result<()
     Ok(())
 }
 
+/// What the consumer has read, from the first event on, is what stands in the stream; gives all of it, with what was
+/// trimmed before `start`.
+///
+/// # Errors
+/// The first event that it was told otherwise.
+pub fn check_consumed(mut read: Vec<Event>, start: Offset, stands: &[Event]) -> Result<Vec<Event>, Finding> {
+    let kept = usize::try_from(start.0).unwrap_or(usize::MAX).min(read.len());
+    let told = read.split_off(kept);
+    if let Some((told, _)) = told.iter().zip(stands).find(|(told, stands)| told != stands) {
+        let what = format!("the consumer was told another event {}", told.offset);
+        return Err(("consumers read what stands", what));
+    }
+    read.extend_from_slice(stands);
+    Ok(read)
+}
+
 /// Every node has the same stream.
 ///
 /// # Errors
 /// The first two that differ.
-pub fn check_streams(streams: &BTreeMap<Number, Vec<Event>>) -> Result<(), Finding> {
-    let Some((first, expected)) = streams.first_key_value() else {
+pub fn check_streams(streams: &BTreeMap<Number, (Offset, Vec<Event>)>) -> Result<(), Finding> {
+    let Some((first, (begins, expected))) = streams.first_key_value() else {
         return Ok(());
     };
-    for (number, events) in streams {
+    for (number, (start, events)) in streams {
+        if start != begins {
+            let what = format!("the stream begins at {begins} on node {first}, at {start} on node {number}");
+            return Err(("equal streams", what));
+        }
         if events.len() != expected.len() {
             let (here, there) = (events.len(), expected.len());
             let what = format!("node {first} has {there} events, node {number} {here}");
@@ -202,11 +222,20 @@ mod tests {
         assert_eq!(check_dense(1, Offset(4), &there), Ok(()));
         assert!(check_dense(1, Offset(3), &there).is_err());
         assert!(check_dense(1, Offset(4), &[event(4, "a"), event(6, "b")]).is_err());
-        let equal = BTreeMap::from([(1, there.clone()), (2, there.clone())]);
-        assert_eq!(check_streams(&equal), Ok(()));
-        let shorter = BTreeMap::from([(1, there.clone()), (2, there[..1].to_vec())]);
-        assert!(check_streams(&shorter).is_err());
-        let other = BTreeMap::from([(1, there), (2, vec![event(4, "a"), event(5, "c")])]);
-        assert!(check_streams(&other).is_err());
+        let start = Offset(4);
+        let both = |second: (Offset, Vec<Event>)| BTreeMap::from([(1, (start, there.clone())), (2, second)]);
+        assert_eq!(check_streams(&both((start, there.clone()))), Ok(()));
+        assert!(check_streams(&both((start, there[..1].to_vec()))).is_err());
+        assert!(check_streams(&both((start, vec![event(4, "a"), event(5, "c")]))).is_err());
+        assert!(check_streams(&both((Offset(3), there.clone()))).is_err());
+    }
+
+    #[test]
+    fn a_consumer_keeps_what_is_trimmed_and_was_told_what_stands() {
+        let stands = [event(1, "b"), event(2, "c")];
+        let read = vec![event(0, "a"), event(1, "b"), event(2, "c")];
+        assert_eq!(check_consumed(read.clone(), Offset(1), &stands), Ok(read.clone()));
+        let other = vec![event(0, "a"), event(1, "x"), event(2, "c")];
+        assert!(check_consumed(other, Offset(1), &stands).is_err());
     }
 }

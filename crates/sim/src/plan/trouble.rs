@@ -33,11 +33,12 @@ pub enum Trouble {
     Upgrade,
     Broken,
     Look,
+    Trim,
     Join,
 }
 
 impl Trouble {
-    pub const ALL: [Trouble; 26] = [
+    pub const ALL: [Trouble; 27] = [
         Trouble::Kill,
         Trouble::KillLeader,
         Trouble::Power,
@@ -63,6 +64,7 @@ impl Trouble {
         Trouble::Upgrade,
         Trouble::Broken,
         Trouble::Look,
+        Trouble::Trim,
         Trouble::Join,
     ];
 }
@@ -131,6 +133,7 @@ impl Plan {
                 };
                 self.push(at, look);
             }
+            Trouble::Trim => self.push(at, Act::Trim),
             Trouble::Join => self.push(at, Act::Join),
         }
     }

@@ -9,6 +9,7 @@ use node::order_rebuild;
 use super::Run;
 use crate::fleet::{HTTP_PORT, Number, PEER_PORT, data};
 use crate::operator::Step;
+use crate::reader::TRANSFERS;
 use crate::script::{Act, Area, Port, Who};
 use crate::world::{DiskFault, Host, Life, Link, MILLISECOND, SimDisk};
 
@@ -74,6 +75,10 @@ impl Run {
             }
             Act::Upgrade(name, version, finalize) => self.upgrade(name, *version, *finalize),
             Act::Replaced(name, version) => self.replaced(name, *version),
+            Act::Trim => {
+                let (operator, before) = (self.operator.clone(), self.consumed.lock().committed);
+                self.operate(async move { Ok(operator.admin().trim_stream(TRANSFERS, before).await.map(drop)?) })
+            }
             Act::Revert(name) => self.decide(name, Step::Revert),
             Act::Finalize(name) => self.decide(name, Step::Finalize),
             Act::Abort(name) => self.decide(name, Step::Abort),

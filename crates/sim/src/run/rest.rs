@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use machine::{Cluster, Event, Offset, ReadError};
+use client::wire::EventRecord;
+use machine::{Cluster, Event, Offset, ReadError, TimeMs};
 
 use super::Run;
 use crate::fleet::Number;
 use crate::oracles::ending;
 use crate::oracles::watch::Finding;
+use crate::reader::TRANSFERS;
 use crate::world::{Nanos, SECOND};
 
 /// After the faults have stopped, the cluster has so long to serve everybody again and to agree.
@@ -18,8 +20,6 @@ const REST_MAX: Nanos = 120 * SECOND;
 const CHANGE_MAX: Nanos = 10 * SECOND;
 /// Bytes of a stream that are read at once.
 const PAGE_BYTES: usize = 1 << 20;
-/// The stream that the ledger writes.
-const TRANSFERS: &str = "ledger.transfers";
 
 impl Run {
     /// Ends all faults, waits until everything works again, and looks at what is left.
@@ -91,9 +91,9 @@ impl Run {
     fn check_ending(&mut self) -> Result<(), Finding> {
         let mut streams = BTreeMap::new();
         for number in self.numbers() {
-            let events = self.read_stream(number)?;
-            ending::check_dense(number, Offset(0), &events)?;
-            streams.insert(number, events);
+            let (start, events) = self.read_stream(number)?;
+            ending::check_dense(number, start, &events)?;
+            streams.insert(number, (start, events));
         }
         ending::check_streams(&streams)?;
         // To read them may have brought damage to light, which is mended by now.
@@ -105,12 +105,24 @@ impl Run {
             self.advance(self.world.now() + CHANGE_MAX)?;
             self.check_changes()?;
         }
-        let first = streams.into_values().next().unwrap_or_default();
-        self.check_history(&first)
+        let (start, events) = streams.into_values().next().unwrap_or_default();
+        let all = self.with_what_was_trimmed(start, events)?;
+        self.check_history(&all)
+    }
+
+    /// The consumer has read everything, as it stands in the stream, and kept what is trimmed there.
+    fn with_what_was_trimmed(&mut self, start: Offset, events: Vec<Event>) -> Result<Vec<Event>, Finding> {
+        let end = start.0 + events.len() as u64;
+        if !self.until(REST_MAX, |run| run.consumed.lock().events.len() as u64 >= end)? {
+            let read = self.consumed.lock().events.len();
+            return Err(("liveness", format!("the consumer has read {read} of {end} events")));
+        }
+        let read = self.consumed.lock().events.iter().map(as_stored).collect();
+        ending::check_consumed(read, start, &events)
     }
 
     /// All events of a node. One that finds damage only now must mend it by itself, and then give them.
-    fn read_stream(&mut self, number: Number) -> Result<Vec<Event>, Finding> {
+    fn read_stream(&mut self, number: Number) -> Result<(Offset, Vec<Event>), Finding> {
         let end = self.world.now() + REST_MAX;
         let mut said = "it does not hold what the others hold".to_owned();
         while self.world.now() < end {
@@ -159,13 +171,30 @@ impl Run {
     }
 }
 
-async fn whole_stream(cluster: Arc<dyn Cluster>) -> Result<Vec<Event>, ReadError> {
+fn as_stored(event: &EventRecord) -> Event {
+    Event {
+        offset: Offset(event.offset),
+        time: TimeMs(event.time_ms),
+        key: event.key.clone(),
+        value: event.value.clone(),
+    }
+}
+
+/// From its first event on, and which that is.
+async fn whole_stream(cluster: Arc<dyn Cluster>) -> Result<(Offset, Vec<Event>), ReadError> {
+    let mut start = Offset(0);
     let mut all: Vec<Event> = Vec::new();
     loop {
-        let from = all.last().map_or(Offset(0), |last| Offset(last.offset.0 + 1));
-        let page = cluster.events(TRANSFERS.to_owned(), from, PAGE_BYTES).await?;
+        let from = all.last().map_or(start, |last| Offset(last.offset.0 + 1));
+        let page = match cluster.events(TRANSFERS.to_owned(), from, PAGE_BYTES).await {
+            Err(ReadError::EventsTrimmed { start: first, .. }) if all.is_empty() && first > start => {
+                start = first;
+                continue;
+            }
+            page => page?,
+        };
         if page.events.is_empty() {
-            return Ok(all);
+            return Ok((start, all));
         }
         all.extend(page.events);
     }

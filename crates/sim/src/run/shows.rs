@@ -58,6 +58,15 @@ impl Run {
                 }
                 None => vec!["there is none".to_owned()],
             },
+            Topic::Streams => self.each(|run, number| {
+                let cluster = run.fleet.machine(number)?.shown.lock().cluster.clone()?;
+                let streams = cluster.streams().into_iter();
+                let shown = streams.map(|(name, status)| match status.start.0 {
+                    0 => format!("{name} whole"),
+                    _ => format!("{name} trimmed"),
+                });
+                Some(shown.collect::<Vec<_>>().join(", "))
+            }),
             Topic::Levels => self.of_each(|catalog| catalog.level.to_string()),
             Topic::Errors => self.shared.history.lock().errors.keys().cloned().collect(),
             Topic::Verdict => {

@@ -88,6 +88,8 @@ pub enum Act {
     Finalize(String),
     /// The operator gives it up.
     Abort(String),
+    /// The operator lets go of the events that the consumer has read.
+    Trim,
     /// The operator asks a node for a snapshot, as a backup does.
     Snapshot(Who),
     /// The operator lets a node read its disk again.
@@ -175,6 +177,7 @@ impl fmt::Display for Act {
             Act::Rebuild(who) => write!(out, "rebuild {who}"),
             Act::Binary(who, level) => write!(out, "binary {who} {level}"),
             Act::Raise(level) => write!(out, "raise {level}"),
+            Act::Trim => out.write_str("trim"),
             Act::Join => out.write_str("join"),
             Act::Heal => out.write_str("heal"),
         }

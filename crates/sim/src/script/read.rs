@@ -173,6 +173,7 @@ fn operators_act(words: &[&str]) -> Read<Act> {
         ["abort", name] => Act::Abort(name.to_owned()),
         ["snapshot", node] => Act::Snapshot(who(node)?),
         ["raise", level] => Act::Raise(number(level)?),
+        ["trim"] => Act::Trim,
         ["verify", node] => Act::Verify(who(node)?),
         [..] => return Err("no verb of that name, or it takes other words".to_owned()),
     };
@@ -203,6 +204,7 @@ fn topic(words: &[&str]) -> Read<Topic> {
         ["parked"] => Topic::Parked,
         ["stopped"] => Topic::Stopped,
         ["change", name] => Topic::Change(name.to_owned()),
+        ["streams"] => Topic::Streams,
         ["levels"] => Topic::Levels,
         ["errors"] => Topic::Errors,
         ["verdict"] => Topic::Verdict,

@@ -35,6 +35,7 @@ impl fmt::Display for Topic {
             Topic::Parked => out.write_str("parked"),
             Topic::Stopped => out.write_str("stopped"),
             Topic::Change(name) => write!(out, "change {name}"),
+            Topic::Streams => out.write_str("streams"),
             Topic::Levels => out.write_str("levels"),
             Topic::Errors => out.write_str("errors"),
             Topic::Verdict => out.write_str("verdict"),
