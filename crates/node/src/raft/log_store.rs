@@ -36,7 +36,12 @@ impl LogStore {
         if from >= to {
             return Ok(Vec::new());
         }
-        let records = self.log.read(from, to, bytes_max).map_err(io::Error::other)?;
+        let records = match self.log.read(from, to, bytes_max) {
+            // Of a peer that has fallen back behind what is kept a stream may still ask for what was purged meanwhile. It
+            // is to get a snapshot, and the Raft crate takes no entries for none that it can have; an error would end it.
+            Err(store::log::Error::Purged { .. }) => Vec::new(),
+            read => read.map_err(io::Error::other)?,
+        };
         records
             .into_iter()
             .map(|record| codec::from_record(record).map_err(io::Error::other))
@@ -170,5 +175,39 @@ impl RaftLogStorage<Types> for LogStore {
             .purge_through(index, term, Box::new(move |result| drop(done.send(result))));
         wait.await
             .unwrap_or_else(|_| Err(io::Error::other("the log has stopped")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use environment::real;
+    use machine::ClusterId;
+    use store::log::{Identity, LogOptions};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_purged_meanwhile_is_no_error_for_a_stream_that_still_asks_for_it() {
+        let environment = real::environment();
+        let directory = tempfile::tempdir().expect("a directory");
+        let identity = Identity {
+            cluster: ClusterId(7),
+            node: NodeId(1),
+        };
+        let opened = Log::open(&environment, directory.path(), identity, LogOptions::default()).expect("a log");
+        let measures = Arc::new(Measures::new(NodeId(1), environment.clock.clone()));
+        let mut store = LogStore::new(opened.log.clone(), Arc::default(), measures);
+        let id = |index| to_log_id(to_index(index), Term(1)).expect("an id");
+        let entries = (0..10).map(|index| Entry {
+            log_id: id(index),
+            payload: openraft::EntryPayload::Blank,
+        });
+        store.append(entries, IOFlushed::noop()).await.expect("appended");
+        store.purge(id(5)).await.expect("purged");
+        let read = store.limited_get_log_entries(4, 10).await.expect("no error");
+        assert_eq!(read.len(), 0);
+        let read = store.limited_get_log_entries(6, 10).await.expect("what is there");
+        assert_eq!(read.len(), 4);
+        opened.log.shutdown().await;
     }
 }
