@@ -14,9 +14,9 @@ use crate::state::Error;
 /// The directory of table files within that of a keyspace.
 const TABLES: &str = "tables";
 
-/// What each file was when it was last read.
+/// What each file was when it was last read: its bytes, and their sum.
 #[derive(Default)]
-pub(super) struct KnownFiles(BTreeMap<PathBuf, u128>);
+pub(super) struct KnownFiles(BTreeMap<PathBuf, (u64, u128)>);
 
 impl KnownFiles {
     /// Reads all files again; one that is new is only noted.
@@ -29,19 +29,21 @@ impl KnownFiles {
         list(directory, false, &mut files).map_err(|error| store(directory, &error))?;
         let mut now = BTreeMap::new();
         for path in files {
-            let sum = match hash(&path) {
-                Ok(sum) => sum,
+            let (bytes, sum) = match hash(&path) {
+                Ok(read) => read,
                 // Compaction has removed it meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(store(&path, &error)),
             };
-            if self.0.get(&path).is_some_and(|before| *before != sum) {
+            // One that has grown was still being written when it was read before.
+            let has_changed = |before: &(u64, u128)| bytes <= before.0 && (bytes, sum) != *before;
+            if self.0.get(&path).is_some_and(has_changed) {
                 return Err(Error::Damaged {
                     directory: directory.to_owned(),
                     detail: format!("{} has changed, and such a file never does", path.display()),
                 });
             }
-            now.insert(path, sum);
+            now.insert(path, (bytes, sum));
         }
         self.0 = now;
         Ok(())
@@ -61,14 +63,40 @@ fn list(directory: &Path, tables: bool, files: &mut Vec<PathBuf>) -> io::Result<
     Ok(())
 }
 
-fn hash(path: &Path) -> io::Result<u128> {
+fn hash(path: &Path) -> io::Result<(u64, u128)> {
     let mut file = File::open(path)?;
     let mut hasher = Xxh3Default::new();
     let mut buffer = vec![0; STREAM_READ_BYTES];
+    let mut bytes = 0;
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(hasher.digest128()),
-            read => hasher.update(&buffer[..read]),
+            0 => return Ok((bytes, hasher.digest128())),
+            read => {
+                hasher.update(&buffer[..read]);
+                bytes += read as u64;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_still_being_written_grows_and_one_that_is_damaged_does_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let tables = directory.path().join(TABLES);
+        std::fs::create_dir(&tables).unwrap();
+        let write = |bytes: &[u8]| std::fs::write(tables.join("0"), bytes).unwrap();
+        let mut known = KnownFiles::default();
+        for bytes in [&b""[..], b"some", b"some more", b"some more"] {
+            write(bytes);
+            known.check(directory.path()).unwrap();
+        }
+        for bytes in [&b"some mora"[..], b"some mor"] {
+            write(bytes);
+            assert!(known.check(directory.path()).is_err());
         }
     }
 }
