@@ -36,17 +36,14 @@ impl LogStore {
         if from >= to {
             return Ok(Vec::new());
         }
-        let records = match self.log.read(from, to, bytes_max) {
-            // Of a peer that has fallen back behind what is kept a stream may still ask for what was purged meanwhile. It
-            // is to get a snapshot, and the Raft crate takes no entries for none that it can have; an error would end it.
-            Err(store::log::Error::Purged { .. }) => Vec::new(),
-            read => read.map_err(io::Error::other)?,
-        };
-        records
-            .into_iter()
-            .map(|record| codec::from_record(record).map_err(io::Error::other))
-            .collect()
+        let records = self.log.read(from, to, bytes_max).map_err(io::Error::other)?;
+        decoded(records)
     }
+}
+
+fn decoded(records: Vec<store::log::Record>) -> io::Result<Vec<Entry>> {
+    let entries = records.into_iter().map(codec::from_record);
+    entries.map(|entry| entry.map_err(io::Error::other)).collect()
 }
 
 impl RaftLogReader<Types> for LogStore {
@@ -78,7 +75,17 @@ impl RaftLogReader<Types> for LogStore {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
-        self.entries(to_index(start), to_index(end), APPEND_BYTES_MAX)
+        let start = to_index(start);
+        // Of a peer that has fallen back behind what is kept a stream may still ask for what was purged meanwhile. It is to
+        // get a snapshot, and the Raft crate takes no entries for none that it can have; an error would end it.
+        if start >= to_index(end) {
+            return Ok(Vec::new());
+        }
+        match self.log.read(start, to_index(end), APPEND_BYTES_MAX) {
+            Err(store::log::Error::Purged { .. }) => Ok(Vec::new()),
+            Err(error) => Err(io::Error::other(error)),
+            Ok(records) => decoded(records),
+        }
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
