@@ -1,7 +1,7 @@
 //! Many seeds, one behind the other, on several threads; each run has a thread of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,29 @@ pub fn run_apart(script: &Script, keep_trace: bool) -> anyhow::Result<Report> {
     thread
         .join()
         .unwrap_or_else(|_| Err(anyhow::anyhow!("the simulator's thread panicked")))
+}
+
+/// Runs scripts on two threads, and gives each report in the order of its script.
+///
+/// # Errors
+/// One cannot be set up, or the simulator itself has a mistake.
+#[allow(clippy::disallowed_methods)] // as above: real threads
+pub fn run_all(scripts: &[Script]) -> anyhow::Result<Vec<Report>> {
+    let next = AtomicUsize::new(0);
+    let run_some = || {
+        let mut reports = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(script) = scripts.get(at) else { return reports };
+            reports.push((at, run_apart(script, false)));
+        }
+    };
+    let mut reports: Vec<_> = thread::scope(|scope| {
+        let workers = [scope.spawn(run_some), scope.spawn(run_some)];
+        workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
+    });
+    reports.sort_by_key(|(at, _)| *at);
+    reports.into_iter().map(|(_, report)| report).collect()
 }
 
 /// How long is explored.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sim::explore::run_apart;
+use sim::explore::run_all;
 use sim::script::Script;
 
 #[test]
@@ -14,17 +14,21 @@ fn every_scenario_prints_what_is_recorded() {
         .collect();
     files.sort();
     assert!(files.len() >= 16);
-    for file in files {
-        let text = std::fs::read_to_string(&file).expect("a scenario");
-        let script: Script = text.parse().expect("a script");
-        let report = run_apart(&script, false).expect("a run");
+    let texts: Vec<String> = files
+        .iter()
+        .map(|file| std::fs::read_to_string(file).expect("a scenario"))
+        .collect();
+    let scripts: Vec<Script> = texts.iter().map(|text| text.parse().expect("a script")).collect();
+    let reports = run_all(&scripts).expect("runs");
+    assert_eq!(reports.len(), files.len());
+    for ((file, text), report) in files.iter().zip(&texts).zip(reports) {
         let name = file.display();
         if let Some(violation) = report.violation {
             panic!("{name}: {violation}");
         }
         let now = report.script.to_string();
         assert_eq!(
-            now, text,
+            &now, text,
             "{name} prints something else than what is recorded; if that is right: cargo run -p sim -- scenario --accept {name}"
         );
     }

@@ -1,6 +1,6 @@
 //! A fixed set of seeds, and the promise that a seed gives the same run.
 
-use sim::explore::run_apart;
+use sim::explore::{run_all, run_apart};
 use sim::plan::plan;
 
 /// Seeds whose runs are short, with every kind of trouble among them.
@@ -8,8 +8,9 @@ const SEEDS: [u64; 8] = [1, 2, 5, 7, 8, 9, 12, 15];
 
 #[test]
 fn the_fixed_seeds_hold() {
-    for seed in SEEDS {
-        let report = run_apart(&plan(seed), false).expect("a run");
+    let reports = run_all(&SEEDS.map(plan)).expect("runs");
+    assert_eq!(reports.len(), SEEDS.len());
+    for (seed, report) in SEEDS.into_iter().zip(reports) {
         if let Some(violation) = report.violation {
             panic!("seed {seed}: {violation}\n  cargo run --release -p sim -- --seed {seed}");
         }
