@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask ci | arrows | tidy | guests | mutants`.
+//! The project's own chores: `cargo xtask ci | arrows | tidy | guests | mutants | peers`.
 //!
 //! `ci` is all of CI and runs locally. It never looks at anything outside the repository, and needs nothing but the Rust
 //! toolchain (the guests are built and compared only where a WASM target can be had).
@@ -7,6 +7,7 @@ mod arrows;
 mod ci;
 mod guests;
 mod mutants;
+mod peers;
 mod repository;
 mod source;
 mod tidy;
@@ -22,7 +23,8 @@ usage: cargo xtask CHORE
   arrows    which crate and which file may use what
   tidy      lengths of files and functions, names, paths, limits that no test meets
   guests    builds the kept WASM modules of apps/ (--check: compares them with what their sources build to)
-  mutants   whether the simulator finds the deliberate bugs of crates/sim/mutants (or those that are named)";
+  mutants   whether the simulator finds the deliberate bugs of crates/sim/mutants (or those that are named)
+  peers     commands a second, latencies and what they cost, beside etcd and NATS JetStream (flags: those of bench/)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,6 +49,7 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
         "tidy" => repository::report("tidy", &tidy::check(&root)?),
         "guests" => guests::run(rest),
         "mutants" => mutants::run(&root, rest),
+        "peers" => peers::run(&root, rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

@@ -62,20 +62,30 @@ fn files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The tree as it is committed, made anew: what a mutant changed before is gone.
+/// The tree as it is committed: what a mutant changed before is gone, and what none changed is not built again.
 fn copy(root: &Path, tree: &Path) -> anyhow::Result<()> {
-    if tree.exists() {
-        std::fs::remove_dir_all(tree)?;
+    let git = |arguments: &[&str], what: &Path| -> anyhow::Result<()> {
+        let done = Command::new("git")
+            .args(arguments)
+            .arg(what)
+            .current_dir(root)
+            .status()?;
+        if !done.success() {
+            bail!(
+                "the tree could not be copied to {}: git {}",
+                tree.display(),
+                arguments.join(" ")
+            );
+        }
+        Ok(())
+    };
+    if !tree.join(".git").exists() {
+        git(&["clone", "--quiet", "--shared", "."], tree)?;
     }
-    let clone = Command::new("git")
-        .args(["clone", "--quiet", "--shared"])
-        .arg(root)
-        .arg(tree)
-        .status()?;
-    if !clone.success() {
-        bail!("the tree could not be copied to {}", tree.display());
-    }
-    Ok(())
+    let copy = tree.to_string_lossy().into_owned();
+    git(&["-C", &copy, "fetch", "--quiet"], root)?;
+    git(&["-C", &copy, "clean", "--quiet", "--force", "-d"], Path::new("."))?;
+    git(&["-C", &copy, "reset", "--quiet", "--hard"], Path::new("FETCH_HEAD"))
 }
 
 fn apply(tree: &Path, patch: &Path) -> anyhow::Result<()> {

@@ -57,7 +57,11 @@ pub fn run_all(scripts: &[Script]) -> anyhow::Result<Vec<Report>> {
     };
     let mut reports: Vec<_> = thread::scope(|scope| {
         let workers = [scope.spawn(run_some), scope.spawn(run_some)];
-        workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
+        workers
+            .into_iter()
+            .filter_map(|worker| worker.join().ok())
+            .flatten()
+            .collect()
     });
     reports.sort_by_key(|(at, _)| *at);
     reports.into_iter().map(|(_, report)| report).collect()

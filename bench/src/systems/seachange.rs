@@ -1,0 +1,97 @@
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::{BufMut, BytesMut};
+use client::wire::Consistency;
+use client::{Admin, Client, Options};
+
+use super::{Address, Programs, command};
+use crate::load::KEY_BYTES;
+use crate::processes::{Process, free_ports, until};
+
+/// A session for the commands, and HTTP for the reads.
+#[derive(Clone)]
+pub struct Connection {
+    client: Client,
+    admin: Admin,
+}
+
+pub async fn start(programs: &Programs, place: &Path, nodes: &mut Vec<Process>) -> anyhow::Result<Address> {
+    let ports = free_ports(6)?;
+    let address = |port: u16| format!("127.0.0.1:{port}");
+    for number in 0..3 {
+        let mut serve = command(programs, &programs.seachange);
+        serve.args(["serve", "--name", &format!("node-{number}")]);
+        serve.args(["--http", &address(ports[number]), "--peer", &address(ports[number + 3])]);
+        serve.arg("--data").arg(place.join(number.to_string()));
+        if number > 0 {
+            serve.args(["--join", &address(ports[3])]);
+        }
+        nodes.push(Process::start(serve, &place.join(format!("{number}.log")))?);
+        let admin = Admin::new(environment::real::environment(), Options::new([address(ports[number])]))?;
+        until("a node of Seachange", async || Ok(admin.ready().await?)).await?;
+    }
+    let all: Vec<String> = ports[..3].iter().map(|port| address(*port)).collect();
+    let admin = Admin::new(environment::real::environment(), Options::new(all.clone()))?;
+    until("three voters", async || {
+        let voters = admin
+            .status()
+            .await?
+            .members
+            .iter()
+            .filter(|member| member.voter)
+            .count();
+        if voters < 3 {
+            bail!("{voters} nodes vote");
+        }
+        Ok(())
+    })
+    .await?;
+    let mut install = command(programs, &programs.seachange);
+    install
+        .args(["app", "install"])
+        .arg(&programs.application)
+        .args(["--at", &all[0]]);
+    let installed = install.output().context("seachange app install")?;
+    if !installed.status.success() {
+        bail!("seachange app install: {}", String::from_utf8_lossy(&installed.stderr));
+    }
+    Ok(Address::Seachange(all))
+}
+
+pub fn connect(addresses: &[String]) -> anyhow::Result<Connection> {
+    let options = Options::new(addresses.to_vec()).deadline(Duration::from_secs(10));
+    Ok(Connection {
+        client: Client::connect(environment::real::environment(), options.clone())?,
+        admin: Admin::new(environment::real::environment(), options)?,
+    })
+}
+
+pub async fn leader(addresses: &[String]) -> anyhow::Result<usize> {
+    let admin = Admin::new(environment::real::environment(), Options::new(addresses.to_vec()))?;
+    for (number, address) in addresses.iter().enumerate() {
+        let status = admin.at(address.clone())?.status().await?;
+        if status.leader == Some(status.node) {
+            return Ok(number);
+        }
+    }
+    bail!("no node of Seachange leads")
+}
+
+impl Connection {
+    pub async fn write(&self, key: &str, value: &[u8]) -> anyhow::Result<()> {
+        let mut payload = BytesMut::with_capacity(KEY_BYTES + value.len());
+        payload.put_slice(key.as_bytes());
+        payload.put_slice(value);
+        self.client.submit("bench", "put", 1, payload.freeze()).await?;
+        Ok(())
+    }
+
+    pub async fn read(&self, key: &str) -> anyhow::Result<()> {
+        self.admin
+            .get_row("bench", "values", key, Consistency::Linearizable)
+            .await?;
+        Ok(())
+    }
+}
