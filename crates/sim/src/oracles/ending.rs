@@ -118,14 +118,25 @@ pub fn check_sums(history: &History) -> Result<(), Finding> {
     }
 }
 
+/// Operations of a history that a complaint shows: the last ones, where it shows.
+const OPERATIONS_SHOWN: usize = 12;
+
 /// What clients saw of each register can have happened in one order.
 ///
 /// # Errors
 /// The first register of which that does not hold.
 pub fn check_registers(history: &History) -> Result<(), Finding> {
     linearizable::check(&history.registers).map_err(|violation| {
-        let shown: Vec<String> = violation.operations.iter().map(|it| format!("{it:?}")).collect();
-        let what = format!("{} has no order: {}", violation.key, shown.join(", "));
+        let (all, shown) = (violation.operations.len(), OPERATIONS_SHOWN);
+        let last: Vec<String> = violation.operations[all.saturating_sub(shown)..]
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let what = format!(
+            "{} has no order from the last of {all} operations on: {}",
+            violation.key,
+            last.join(", ")
+        );
         ("linearizable registers", what)
     })
 }

@@ -6,6 +6,7 @@
 //! which is enough, because linearizability is local (Herlihy and Wing, 1990, theorem 1).
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
 
 /// What a client asked of the register under one key, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,20 @@ pub enum Action {
     Write(String),
     /// Saw the value; none: nothing was there.
     Read(Option<String>),
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.action {
+            Action::Write(value) => write!(out, "write {value}")?,
+            Action::Read(Some(value)) => write!(out, "read {value}")?,
+            Action::Read(None) => write!(out, "read nothing")?,
+        }
+        match self.returned {
+            Some(returned) => write!(out, " ({}..{returned})", self.called),
+            None => write!(out, " ({}.., no answer)", self.called),
+        }
+    }
 }
 
 /// No order explains what was seen.
