@@ -3,20 +3,18 @@ use std::hash::BuildHasher;
 
 use bytes::Bytes;
 use foldhash::quality::FixedState;
-use machine::{Row, TableId};
+use machine::Row;
 use parking_lot::Mutex;
 
 use crate::limits::STATE_ROW_OVERHEAD_BYTES;
 
 /// Parts that the cache is cut into, so that readers seldom meet and no single step is long.
 const SHARDS: usize = 64;
-/// Keys up to this length are looked up without touching the heap.
-const SHORT_KEY_BYTES: usize = 124;
-const TABLE_BYTES: usize = 4;
 
-/// Rows as they are now, and keys known to have none. Bounded by bytes: what was not used for a generation is let go.
+/// Rows as the backend has them, by whole key, and keys known to have none. Bounded by bytes: what was not used for a
+/// generation is let go.
 ///
-/// Whatever it holds is the latest: writers must tell it of every write.
+/// Whatever it holds is the latest: writers must let it forget what they write.
 pub(super) struct Cache {
     shards: Vec<Mutex<Shard>>,
     hasher: FixedState,
@@ -56,17 +54,7 @@ impl Cache {
     }
 
     /// What is known about a key: its row, or that it has none.
-    pub(super) fn get(&self, table: TableId, key: &[u8]) -> Option<Option<Row>> {
-        let mut short = [0; TABLE_BYTES + SHORT_KEY_BYTES];
-        let long;
-        let whole = if key.len() <= SHORT_KEY_BYTES {
-            short[..TABLE_BYTES].copy_from_slice(&table.0.to_be_bytes());
-            short[TABLE_BYTES..TABLE_BYTES + key.len()].copy_from_slice(key);
-            &short[..TABLE_BYTES + key.len()]
-        } else {
-            long = whole_key(table, key);
-            &long[..]
-        };
+    pub(super) fn get(&self, whole: &[u8]) -> Option<Option<Row>> {
         let mut shard = self.shards[self.shard_of(whole)].lock();
         let found = shard.get(whole);
         match found {
@@ -85,12 +73,16 @@ impl Cache {
         each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
-    /// Notes what a key has now. Gives the key's bytes, to be shared.
-    pub(super) fn set(&self, table: TableId, key: &[u8], row: Option<Row>) -> Bytes {
-        let whole = whole_key(table, key);
-        let shared = whole.slice(TABLE_BYTES..);
-        self.shards[self.shard_of(&whole)].lock().set(whole, row);
-        shared
+    /// Notes what a key has.
+    pub(super) fn set(&self, whole: &[u8], row: Option<Row>) {
+        let key = Bytes::copy_from_slice(whole);
+        self.shards[self.shard_of(whole)].lock().set(key, row);
+    }
+
+    /// Nothing is known about a key any more.
+    pub(super) fn forget(&mut self, whole: &[u8]) {
+        let shard = self.shard_of(whole);
+        self.shards[shard].get_mut().forget(whole);
     }
 
     fn shard_of(&self, whole: &[u8]) -> usize {
@@ -107,6 +99,13 @@ impl Shard {
         let (key, row) = self.old.remove_entry(whole)?;
         self.set(key, row.clone());
         Some(row)
+    }
+
+    fn forget(&mut self, whole: &[u8]) {
+        self.old.remove(whole);
+        if let Some(row) = self.young.remove(whole) {
+            self.young_bytes -= cost(whole, &row);
+        }
     }
 
     fn set(&mut self, whole: Bytes, row: Option<Row>) {
@@ -131,13 +130,6 @@ impl Shard {
     }
 }
 
-fn whole_key(table: TableId, key: &[u8]) -> Bytes {
-    let mut whole = Vec::with_capacity(TABLE_BYTES + key.len());
-    whole.extend_from_slice(&table.0.to_be_bytes());
-    whole.extend_from_slice(key);
-    whole.into()
-}
-
 fn cost(key: &[u8], row: &Option<Row>) -> usize {
     STATE_ROW_OVERHEAD_BYTES + key.len() + row.as_ref().map_or(0, |row| row.document.len())
 }
@@ -158,10 +150,10 @@ mod tests {
     #[test]
     fn the_bytes_are_bounded_and_what_is_used_stays() {
         let cache = Cache::new(1 << 20);
-        cache.set(TableId(1), b"hot", row(10));
+        cache.set(b"hot", row(10));
         for number in 0_u32..100_000 {
-            cache.set(TableId(1), &number.to_be_bytes(), row(10));
-            assert!(cache.get(TableId(1), b"hot").is_some(), "after {number}");
+            cache.set(&number.to_be_bytes(), row(10));
+            assert!(cache.get(b"hot").is_some(), "after {number}");
         }
         let mut bytes = 0;
         for shard in &cache.shards {
@@ -175,38 +167,42 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kept_is_not_remembered_wrongly() {
-        let cache = Cache::new(64 << 10);
-        cache.set(TableId(1), b"k", row(1));
-        cache.set(TableId(1), b"k", row(100_000));
-        assert_eq!(cache.get(TableId(1), b"k"), None);
-        cache.set(TableId(1), b"k", None);
-        assert_eq!(cache.get(TableId(1), b"k"), Some(None));
-        assert_eq!(cache.get(TableId(2), b"k"), None);
+    fn what_is_forgotten_or_not_kept_is_not_remembered_wrongly() {
+        let mut cache = Cache::new(64 << 10);
+        cache.set(b"k", row(1));
+        cache.set(b"k", row(100_000));
+        assert_eq!(cache.get(b"k"), None);
+        cache.set(b"k", None);
+        assert_eq!(cache.get(b"k"), Some(None));
+        cache.forget(b"k");
+        assert_eq!(cache.get(b"k"), None);
         // Also when what was known before is of the old generation.
-        cache.set(TableId(1), b"k", row(1));
-        let shard = cache.shard_of(&whole_key(TableId(1), b"k"));
-        for number in 0_u32.. {
-            cache.set(TableId(3), &number.to_be_bytes(), row(1));
-            if cache.shards[shard]
-                .lock()
-                .old
-                .contains_key(&whole_key(TableId(1), b"k"))
-            {
-                break;
+        for last in [Cache::forget_it, Cache::outgrow_it] {
+            cache.set(b"k", row(1));
+            let shard = cache.shard_of(b"k");
+            for number in 0_u32.. {
+                cache.set(&number.to_be_bytes(), row(1));
+                if cache.shards[shard].lock().old.contains_key(&b"k"[..]) {
+                    break;
+                }
             }
+            last(&mut cache);
+            assert_eq!(cache.get(b"k"), None);
         }
-        cache.set(TableId(1), b"k", row(100_000));
-        assert_eq!(cache.get(TableId(1), b"k"), None);
+        let kept = |shard: &Mutex<Shard>| {
+            let shard = shard.lock();
+            shard.young_bytes == shard.young.iter().map(|(key, row)| cost(key, row)).sum::<usize>()
+        };
+        assert!(cache.shards.iter().all(kept));
     }
 
-    #[test]
-    fn long_keys_are_found() {
-        let cache = Cache::new(1 << 20);
-        for length in [0, 1, SHORT_KEY_BYTES, SHORT_KEY_BYTES + 1, 1024] {
-            let key = vec![7; length];
-            assert_eq!(cache.set(TableId(3), &key, row(length)), key);
-            assert_eq!(cache.get(TableId(3), &key), Some(row(length)), "{length}");
+    impl Cache {
+        fn forget_it(&mut self) {
+            self.forget(b"k");
+        }
+
+        fn outgrow_it(&mut self) {
+            self.set(b"k", row(100_000));
         }
     }
 }

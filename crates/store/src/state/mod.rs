@@ -1,21 +1,22 @@
 //! The state: rows in memory as they are now, over a backend that holds them as of the last checkpoint.
 //!
 //! Writes gather in memory (`dirty`). A checkpoint takes all of them at one moment (`frozen`) and writes them in one
-//! atomic, durable batch while new writes gather; the log holds what a crash would lose meanwhile. Reads look through
-//! `dirty`, `frozen` and the backend, in this order, and a bounded cache of single rows stands before them all.
+//! atomic, durable batch while new writes gather; the log holds what a crash would lose meanwhile. What the last
+//! checkpoint wrote stays in memory until the next one has written (`recent`), since what was just written is often
+//! wanted again. Reads look through these three, a bounded cache of single rows that were read, and the backend, in this
+//! order.
 
 mod backend;
 mod cache;
 mod error;
 mod fjall;
+mod key;
+mod layer;
 mod memory;
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use machine::{Row, StateError, StateRead, TableId};
 
 pub use self::fjall::{FjallBackend, FjallOptions};
@@ -23,8 +24,10 @@ pub use backend::{Backend, View, Write};
 pub use error::Error;
 pub use memory::MemoryBackend;
 
-use crate::limits::{STATE_CACHE_BYTES, STATE_ROW_OVERHEAD_BYTES};
+use crate::limits::STATE_CACHE_BYTES;
 use cache::Cache;
+use key::WholeKey;
+use layer::{Item, Layer, Ordered, Range};
 
 /// How the state is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,15 +44,13 @@ impl Default for StateOptions {
     }
 }
 
-/// Rows by table and key; none: removed.
-type Layer = BTreeMap<TableId, BTreeMap<Bytes, Option<Row>>>;
-
 /// All rows as of now. Any number may read at once; whoever writes needs it alone.
 pub struct State {
     backend: Arc<dyn Backend>,
     dirty: Layer,
-    dirty_bytes: usize,
     frozen: Option<Arc<Layer>>,
+    recent: Option<Arc<Layer>>,
+    /// What was read from the backend and not written since.
     cache: Cache,
 }
 
@@ -85,9 +86,9 @@ impl State {
     pub fn open(backend: Arc<dyn Backend>, options: StateOptions) -> State {
         State {
             backend,
-            dirty: Layer::new(),
-            dirty_bytes: 0,
+            dirty: Layer::default(),
             frozen: None,
+            recent: None,
             cache: Cache::new(options.cache_bytes),
         }
     }
@@ -103,15 +104,10 @@ impl State {
     }
 
     fn set(&mut self, table: TableId, key: &[u8], row: Option<Row>) {
-        let key = self.cache.set(table, key, row.clone());
-        let rows = self.dirty.entry(table).or_default();
-        self.dirty_bytes += cost(&key, row.as_ref());
-        if let Some(before) = rows.get_mut(&key) {
-            self.dirty_bytes -= cost(&key, before.as_ref());
-            *before = row;
-        } else {
-            rows.insert(key, row);
-        }
+        let whole = WholeKey::new(table, key);
+        self.dirty.set(&whole, row);
+        // It is wrong from now on, and would be believed once the layers have let go of the row.
+        self.cache.forget(&whole);
     }
 
     /// What lies under it.
@@ -123,10 +119,11 @@ impl State {
     /// Bytes of rows, roughly, that the next checkpoint would write.
     #[must_use]
     pub fn dirty_bytes(&self) -> usize {
-        self.dirty_bytes
+        self.dirty.bytes()
     }
 
-    /// Reads that the row cache answered, and those that it could not, since the state was opened.
+    /// Reads that neither found what was written of late, since the state was opened: those that the row cache answered,
+    /// and those that went to the backend.
     #[must_use]
     pub fn cache_hits_and_misses(&self) -> (u64, u64) {
         self.cache.hits_and_misses()
@@ -151,7 +148,6 @@ impl State {
             return None;
         }
         let rows = Arc::new(std::mem::take(&mut self.dirty));
-        self.dirty_bytes = 0;
         self.frozen = Some(rows.clone());
         Some(Checkpoint {
             backend: self.backend.clone(),
@@ -162,20 +158,18 @@ impl State {
     /// Ends a checkpoint: its rows are read from the backend from now on, as far as the cache has let go of them.
     pub fn finish(&mut self, written: Written) -> Retired {
         // One that belongs to another state proves nothing about this one.
-        if self
-            .frozen
-            .as_ref()
-            .is_some_and(|frozen| Arc::ptr_eq(frozen, &written.rows))
-        {
-            return Retired(self.frozen.take());
+        let ours = self.frozen.take_if(|frozen| Arc::ptr_eq(frozen, &written.rows));
+        if ours.is_some() {
+            return Retired(std::mem::replace(&mut self.recent, ours));
         }
         Retired(Some(written.rows))
     }
 
-    /// What the layers above the backend say about a key.
-    fn layered(&self, table: TableId, key: &[u8]) -> Option<Option<Row>> {
-        let found = |layer: &Layer| layer.get(&table).and_then(|rows| rows.get(key)).cloned();
-        found(&self.dirty).or_else(|| self.frozen.as_ref().and_then(|frozen| found(frozen)))
+    /// What was written of late under a key.
+    fn layered(&self, whole: &[u8]) -> Option<&Option<Row>> {
+        let below = [&self.frozen, &self.recent];
+        let found = || below.into_iter().flatten().find_map(|layer| layer.get(whole));
+        self.dirty.get(whole).or_else(found)
     }
 }
 
@@ -183,7 +177,7 @@ impl Checkpoint {
     /// How many rows it writes.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.rows.values().map(BTreeMap::len).sum()
+        self.rows.len()
     }
 
     /// Writes the rows, all or none. Blocks: run it on a worker.
@@ -191,13 +185,7 @@ impl Checkpoint {
     /// # Errors
     /// See [`Error`]. The state can then make no checkpoint any more, and the node must stop.
     pub fn write(self) -> Result<Written, Error> {
-        let mut batch = Vec::with_capacity(self.rows());
-        for (table, rows) in &*self.rows {
-            for (key, row) in rows {
-                batch.push((*table, key.clone(), row.clone()));
-            }
-        }
-        self.backend.write(batch)?;
+        self.backend.write(self.rows.writes())?;
         // No other checkpoint can be written before this one is finished: the view shows this one exactly.
         let view = self.backend.view();
         Ok(Written { rows: self.rows, view })
@@ -206,14 +194,15 @@ impl Checkpoint {
 
 impl StateRead for State {
     fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Row>, StateError> {
-        if let Some(row) = self.cache.get(table, key) {
+        let whole = WholeKey::new(table, key);
+        if let Some(row) = self.layered(&whole) {
+            return Ok(row.clone());
+        }
+        if let Some(row) = self.cache.get(&whole) {
             return Ok(row);
         }
-        let row = match self.layered(table, key) {
-            Some(row) => row,
-            None => self.backend.get(table, key)?,
-        };
-        self.cache.set(table, key, row.clone());
+        let row = self.backend.get(table, key)?;
+        self.cache.set(&whole, row.clone());
         Ok(row)
     }
 
@@ -228,8 +217,12 @@ impl StateRead for State {
         if end.is_some_and(|end| end <= start) {
             return Ok(());
         }
-        let layers = [Some(&self.dirty), self.frozen.as_deref()];
-        let mut overlay = Overlay::new(layers, table, start, end, reverse);
+        // What lies in `recent` lies in the backend too.
+        let layers = [
+            Some(self.dirty.ordered()),
+            self.frozen.as_ref().map(|frozen| frozen.ordered()),
+        ];
+        let mut overlay = Overlay::new(&layers, table, start, end, reverse);
         let mut more = true;
         self.backend.scan(table, start, end, reverse, &mut |key, row| {
             // First what lies above and comes before; then this row, unless what lies above speaks of it.
@@ -251,9 +244,6 @@ impl StateRead for State {
     }
 }
 
-type Range<'a> = std::collections::btree_map::Range<'a, Bytes, Option<Row>>;
-type Item<'a> = (&'a Bytes, &'a Option<Row>);
-
 /// The layers above the backend, merged, in the direction of a scan.
 struct Overlay<'a> {
     ranges: [Option<Range<'a>>; 2],
@@ -264,11 +254,16 @@ struct Overlay<'a> {
 
 impl<'a> Overlay<'a> {
     /// `layers`: the upper one first.
-    fn new(layers: [Option<&'a Layer>; 2], table: TableId, start: &[u8], end: Option<&[u8]>, reverse: bool) -> Self {
-        let bounds = (Bound::Included(start), end.map_or(Bound::Unbounded, Bound::Excluded));
-        let range = |layer: Option<&'a Layer>| Some(layer?.get(&table)?.range::<[u8], _>(bounds));
+    fn new(
+        layers: &'a [Option<Ordered<'a>>; 2],
+        table: TableId,
+        start: &[u8],
+        end: Option<&[u8]>,
+        reverse: bool,
+    ) -> Self {
+        let range = |layer: &'a Option<Ordered<'a>>| Some(layer.as_ref()?.range(table, start, end));
         let mut overlay = Overlay {
-            ranges: layers.map(range),
+            ranges: layers.each_ref().map(range),
             heads: [None, None],
             reverse,
         };
@@ -308,7 +303,7 @@ impl<'a> Overlay<'a> {
         item
     }
 
-    fn peek(&self) -> Option<&'a Bytes> {
+    fn peek(&self) -> Option<&'a [u8]> {
         match self.heads {
             [Some((upper, _)), Some((lower, _))] if self.compare(lower, upper) == Ordering::Less => Some(lower),
             [Some((upper, _)), _] => Some(upper),
@@ -338,10 +333,6 @@ impl<'a> Overlay<'a> {
         }
         self.next().map(|(_, row)| row.clone())
     }
-}
-
-fn cost(key: &[u8], row: Option<&Row>) -> usize {
-    STATE_ROW_OVERHEAD_BYTES + key.len() + row.map_or(0, |row| row.document.len())
 }
 
 #[cfg(test)]

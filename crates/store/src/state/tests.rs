@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use bytes::Bytes;
 use machine::Shape;
 use parking_lot::Mutex;
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! After any operations the state reads like a plain map, whatever is dirty, frozen, cached or written.
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 #[derive(Debug, Clone)]
