@@ -116,6 +116,10 @@ impl StateTxn for EntryTxn<'_> {
         self.state.delete(table, key);
     }
 
+    fn replace(&mut self, table: TableId, key: &[u8], row: Option<Row>) -> Result<Option<Row>, StateError> {
+        self.state.replace(table, key, row)
+    }
+
     fn emit(&mut self, stream: &str, event: Event) {
         match self.events.iter_mut().find(|(name, _)| name == stream) {
             Some((_, events)) => events.push(event),

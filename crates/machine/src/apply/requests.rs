@@ -160,15 +160,11 @@ impl Machine {
     fn take_effects(&mut self, effects: super::context::Effects, txn: &mut dyn StateTxn) -> Result<(), Stop> {
         let digest = &mut self.position.digest;
         for ((table, key), row) in effects.writes {
-            if let Some(old) = txn.get(table, &key)? {
-                digest.remove(table, &key, &old);
+            if let Some(new) = &row {
+                digest.add(table, &key, new);
             }
-            match row {
-                Some(row) => {
-                    digest.add(table, &key, &row);
-                    txn.put(table, &key, row);
-                }
-                None => txn.delete(table, &key),
+            if let Some(old) = txn.replace(table, &key, row)? {
+                digest.remove(table, &key, &old);
             }
         }
         for (stream, key, value) in effects.events {

@@ -46,6 +46,18 @@ pub trait StateTxn: StateRead {
     fn put(&mut self, table: TableId, key: &[u8], row: Row);
     /// Removes a row.
     fn delete(&mut self, table: TableId, key: &[u8]);
+    /// Writes a row or removes it, and gives what was there before.
+    ///
+    /// # Errors
+    /// The disk failed; nothing was written.
+    fn replace(&mut self, table: TableId, key: &[u8], row: Option<Row>) -> Result<Option<Row>, StateError> {
+        let before = self.get(table, key)?;
+        match row {
+            Some(row) => self.put(table, key, row),
+            None => self.delete(table, key),
+        }
+        Ok(before)
+    }
     /// Appends an event to a stream, after all those of earlier entries.
     fn emit(&mut self, stream: &str, event: crate::Event);
 }

@@ -44,13 +44,25 @@ impl Layer {
     }
 
     pub(super) fn set(&mut self, whole: &[u8], row: Option<Row>) {
-        self.bytes += cost(whole, row.as_ref());
-        if let Some(before) = self.rows.get_mut(whole) {
-            self.bytes -= cost(whole, before.as_ref());
-            *before = row;
-        } else {
-            self.rows.insert(Bytes::copy_from_slice(whole), row);
+        if let Err(row) = self.swap(whole, row) {
+            self.add(whole, row);
         }
+    }
+
+    /// Sets the row of a key that the layer speaks of, and gives what it said before; else gives the row back.
+    pub(super) fn swap(&mut self, whole: &[u8], row: Option<Row>) -> Result<Option<Row>, Option<Row>> {
+        let Some(there) = self.rows.get_mut(whole) else {
+            return Err(row);
+        };
+        self.bytes += cost(whole, row.as_ref());
+        self.bytes -= cost(whole, there.as_ref());
+        Ok(std::mem::replace(there, row))
+    }
+
+    /// Sets the row of a key that the layer does not speak of.
+    pub(super) fn add(&mut self, whole: &[u8], row: Option<Row>) {
+        self.bytes += cost(whole, row.as_ref());
+        self.rows.insert(Bytes::copy_from_slice(whole), row);
     }
 
     /// Bytes that it takes in memory, roughly.

@@ -103,6 +103,22 @@ impl State {
         self.set(table, key, None);
     }
 
+    /// Writes a row or removes it, and gives what was there before.
+    ///
+    /// # Errors
+    /// The disk failed; nothing was written.
+    pub fn replace(&mut self, table: TableId, key: &[u8], row: Option<Row>) -> Result<Option<Row>, StateError> {
+        let whole = WholeKey::new(table, key);
+        let row = match self.dirty.swap(&whole, row) {
+            Ok(before) => return Ok(before),
+            Err(row) => row,
+        };
+        let before = self.below(table, key, &whole)?;
+        self.dirty.add(&whole, row);
+        self.cache.forget(&whole);
+        Ok(before)
+    }
+
     fn set(&mut self, table: TableId, key: &[u8], row: Option<Row>) {
         let whole = WholeKey::new(table, key);
         self.dirty.set(&whole, row);
@@ -165,11 +181,18 @@ impl State {
         Retired(Some(written.rows))
     }
 
-    /// What was written of late under a key.
-    fn layered(&self, whole: &[u8]) -> Option<&Option<Row>> {
-        let below = [&self.frozen, &self.recent];
-        let found = || below.into_iter().flatten().find_map(|layer| layer.get(whole));
-        self.dirty.get(whole).or_else(found)
+    /// The row under a key as it is below what gathers for the next checkpoint.
+    fn below(&self, table: TableId, key: &[u8], whole: &[u8]) -> Result<Option<Row>, StateError> {
+        let layers = [&self.frozen, &self.recent];
+        if let Some(row) = layers.into_iter().flatten().find_map(|layer| layer.get(whole)) {
+            return Ok(row.clone());
+        }
+        if let Some(row) = self.cache.get(whole) {
+            return Ok(row);
+        }
+        let row = self.backend.get(table, key)?;
+        self.cache.set(whole, row.clone());
+        Ok(row)
     }
 }
 
@@ -195,15 +218,10 @@ impl Checkpoint {
 impl StateRead for State {
     fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Row>, StateError> {
         let whole = WholeKey::new(table, key);
-        if let Some(row) = self.layered(&whole) {
-            return Ok(row.clone());
+        match self.dirty.get(&whole) {
+            Some(row) => Ok(row.clone()),
+            None => self.below(table, key, &whole),
         }
-        if let Some(row) = self.cache.get(&whole) {
-            return Ok(row);
-        }
-        let row = self.backend.get(table, key)?;
-        self.cache.set(&whole, row.clone());
-        Ok(row)
     }
 
     fn scan(

@@ -19,6 +19,11 @@ enum Action {
         table: u32,
         key: u8,
     },
+    Replace {
+        table: u32,
+        key: u8,
+        document: Option<u8>,
+    },
     Freeze,
     Write,
     Finish,
@@ -39,6 +44,8 @@ fn action() -> impl Strategy<Value = Action> {
         8 => (table(), key(), any::<u8>()).prop_map(|(table, key, document)| Action::Put { table, key, document }),
         4 => (table(), key()).prop_map(|(table, key)| Action::Delete { table, key }),
         6 => (table(), key()).prop_map(|(table, key)| Action::Get { table, key }),
+        8 => (table(), key(), any::<Option<u8>>())
+            .prop_map(|(table, key, document)| Action::Replace { table, key, document }),
         2 => Just(Action::Freeze),
         2 => Just(Action::Write),
         2 => Just(Action::Finish),
@@ -46,6 +53,10 @@ fn action() -> impl Strategy<Value = Action> {
         6 => (table(), key(), proptest::option::of(key()), any::<bool>(), 0..30_usize)
             .prop_map(|(table, start, end, reverse, limit)| Action::Scan { table, start, end, reverse, limit }),
     ]
+}
+
+fn row_of(document: u8) -> Row {
+    row(u16::from(document % 3), vec![document; usize::from(document)])
 }
 
 type Map = BTreeMap<(u32, Vec<u8>), Row>;
@@ -75,7 +86,7 @@ fn check(actions: Vec<Action>, cache_bytes: usize) {
     for action in actions {
         match action {
             Action::Put { table, key, document } => {
-                let row = row(u16::from(document % 3), vec![document; usize::from(document)]);
+                let row = row_of(document);
                 state.put(TableId(table), &[key], row.clone());
                 twin.insert((table, vec![key]), row);
             }
@@ -86,6 +97,16 @@ fn check(actions: Vec<Action>, cache_bytes: usize) {
             Action::Get { table, key } => {
                 let found = state.get(TableId(table), &[key]).unwrap();
                 assert_eq!(found.as_ref(), twin.get(&(table, vec![key])));
+            }
+            Action::Replace { table, key, document } => {
+                let row = document.map(row_of);
+                let before = state.replace(TableId(table), &[key], row.clone()).unwrap();
+                let key = (table, vec![key]);
+                let expected = match row {
+                    Some(row) => twin.insert(key, row),
+                    None => twin.remove(&key),
+                };
+                assert_eq!(before, expected);
             }
             Action::Freeze => {
                 let frozen = state.freeze();
