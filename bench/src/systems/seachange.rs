@@ -10,11 +10,10 @@ use super::{Address, Programs, command};
 use crate::load::KEY_BYTES;
 use crate::processes::{Process, free_ports, until};
 
-/// A session for the commands, and HTTP for the reads.
+/// A session of its own.
 #[derive(Clone)]
 pub struct Connection {
     client: Client,
-    admin: Admin,
 }
 
 pub async fn start(programs: &Programs, place: &Path, nodes: &mut Vec<Process>) -> anyhow::Result<Address> {
@@ -63,8 +62,7 @@ pub async fn start(programs: &Programs, place: &Path, nodes: &mut Vec<Process>) 
 pub fn connect(addresses: &[String]) -> anyhow::Result<Connection> {
     let options = Options::new(addresses.to_vec()).deadline(Duration::from_secs(10));
     Ok(Connection {
-        client: Client::connect(environment::real::environment(), options.clone())?,
-        admin: Admin::new(environment::real::environment(), options)?,
+        client: Client::connect(environment::real::environment(), options)?,
     })
 }
 
@@ -89,8 +87,8 @@ impl Connection {
     }
 
     pub async fn read(&self, key: &str) -> anyhow::Result<()> {
-        self.admin
-            .get_row("bench", "values", key, Consistency::Linearizable)
+        self.client
+            .get("bench", "values", key, Consistency::Linearizable)
             .await?;
         Ok(())
     }

@@ -7,8 +7,8 @@ use environment::{Environment, Moment, timeout};
 
 use crate::counters::Counters;
 use crate::driver::{Answer, Ask, Done, Driver, NewRequest};
-use crate::wire::frames::{Outcome, Reply, Submit};
-use crate::wire::{self, Code, CommandOutcome, CommandReply, Problem};
+use crate::wire::frames::{Get, Outcome, Reply, Row, Submit};
+use crate::wire::{self, Code, CommandOutcome, CommandReply, Consistency, Problem};
 use crate::{Counts, Error, Options};
 
 /// Submits commands to a cluster, exactly once each. Cloning shares connections, session and limits; the last clone
@@ -110,7 +110,7 @@ impl Client {
         };
         let result = done.result.and_then(|answer| match answer {
             Answer::Reply(reply) => command_reply(reply),
-            Answer::Session(_) => Err(mismatch()),
+            Answer::Session(_) | Answer::Row(_) => Err(mismatch()),
         });
         self.count(&result);
         Traced {
@@ -128,7 +128,7 @@ impl Client {
         check(&submit)?;
         let result = match self.ask(Ask::Forward(submit)).await.result {
             Ok(Answer::Reply(reply)) => Ok(reply),
-            Ok(Answer::Session(_)) => Err(mismatch()),
+            Ok(Answer::Session(_) | Answer::Row(_)) => Err(mismatch()),
             Err(error) => Err(error),
         };
         self.count(&result);
@@ -142,7 +142,43 @@ impl Client {
     pub async fn open_session(&self) -> Result<u64, Error> {
         let result = match self.ask(Ask::OpenSession).await.result {
             Ok(Answer::Session(session)) => Ok(session),
-            Ok(Answer::Reply(_)) => Err(mismatch()),
+            Ok(Answer::Reply(_) | Answer::Row(_)) => Err(mismatch()),
+            Err(error) => Err(error),
+        };
+        self.count(&result);
+        result
+    }
+
+    /// Reads one row by its key: its document in the shape of the version in force, or none where there is no such row,
+    /// and the index that it shows. It is asked again until it is answered or the deadline passes; many may be in flight
+    /// on the one connection, to the leader.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], or [`Error::Problem`] for what nobody can answer: an unknown application or table.
+    pub async fn get(
+        &self,
+        application: &str,
+        table: &str,
+        key: impl AsRef<[u8]>,
+        consistency: Consistency,
+    ) -> Result<(u64, Option<Bytes>), Error> {
+        let get = Get {
+            application: application.to_owned(),
+            table: table.to_owned(),
+            key: Bytes::copy_from_slice(key.as_ref()),
+            stale: consistency == Consistency::Stale,
+        };
+        let names = [("application", &get.application), ("table", &get.table)];
+        let result = match check_names(names).and_then(|()| check_key(&get.key)) {
+            Ok(()) => self.ask(Ask::Get(get)).await.result,
+            Err(error) => Err(error),
+        };
+        let result = match result {
+            // A copy, since the bytes share a read buffer that is many times larger than most documents.
+            Ok(Answer::Row(Row { index, document })) => {
+                Ok((index, document.map(|document| Bytes::copy_from_slice(&document))))
+            }
+            Ok(Answer::Reply(_) | Answer::Session(_)) => Err(mismatch()),
             Err(error) => Err(error),
         };
         self.count(&result);
@@ -232,23 +268,34 @@ impl Client {
 
 /// What no cluster would take is not sent.
 fn check(submit: &Submit) -> Result<(), Error> {
-    let too_large = |text: String| Err(Error::problem(Code::TooLarge, text));
-    for (what, name) in [("application", &submit.application), ("command", &submit.command)] {
-        if name.len() > wire::limits::NAME_BYTES_MAX {
-            return too_large(format!(
-                "the name of the {what} has {} bytes: no name has that many",
-                name.len()
-            ));
-        }
-    }
+    check_names([("application", &submit.application), ("command", &submit.command)])?;
     if submit.payload.len() > wire::limits::COMMAND_BYTES_MAX {
-        return too_large(format!(
+        let text = format!(
             "the payload has {} bytes, more than the {} that a command may have: split it",
             submit.payload.len(),
             wire::limits::COMMAND_BYTES_MAX
-        ));
+        );
+        return Err(Error::problem(Code::TooLarge, text));
     }
     Ok(())
+}
+
+fn check_names(names: [(&str, &String); 2]) -> Result<(), Error> {
+    for (what, name) in names {
+        if name.len() > wire::limits::NAME_BYTES_MAX {
+            let text = format!("the name of the {what} has {} bytes: no name has that many", name.len());
+            return Err(Error::problem(Code::TooLarge, text));
+        }
+    }
+    Ok(())
+}
+
+fn check_key(key: &[u8]) -> Result<(), Error> {
+    if key.len() <= wire::limits::COMMAND_BYTES_MAX {
+        return Ok(());
+    }
+    let text = format!("the key has {} bytes: no row's key has that many", key.len());
+    Err(Error::problem(Code::TooLarge, text))
 }
 
 fn mismatch() -> Error {

@@ -83,6 +83,14 @@ pub(crate) fn of_submit(error: &SubmitError) -> Refusal {
     }
 }
 
+/// A read that was answered with what it did not ask for: a defect of this binary.
+pub(crate) fn wrong_value() -> Refusal {
+    Refusal::new(
+        Code::Internal,
+        "the read was answered with a value of another kind: please report this",
+    )
+}
+
 /// Why a read gave nothing.
 pub(crate) fn of_read(error: &ReadError) -> Refusal {
     match error {

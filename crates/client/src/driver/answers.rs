@@ -22,14 +22,22 @@ impl Driver {
             };
             let kind = pending.kind;
             let is_session = matches!(kind, Kind::SessionForUs | Kind::SessionForCaller);
+            let is_command = matches!(kind, Kind::Own | Kind::Forwarded);
             match answer {
-                FromServer::Reply(reply) if !is_session => self.replied(id, ticket, reply, now),
+                FromServer::Reply(reply) if is_command => self.replied(id, ticket, reply, now),
                 FromServer::SessionOpened(session) if is_session => self.session_opened(id, ticket, kind, session),
+                FromServer::Row(row) if kind == Kind::Read => {
+                    self.served(id);
+                    self.finish(ticket, Ok(Answer::Row(row)));
+                }
                 FromServer::Error(error) => {
                     pending.on = None;
                     self.refused(id, ticket, error, now);
                 }
-                FromServer::Reply(_) | FromServer::SessionOpened(_) | FromServer::HelloAnswer(_) => {
+                FromServer::Reply(_)
+                | FromServer::SessionOpened(_)
+                | FromServer::Row(_)
+                | FromServer::HelloAnswer(_) => {
                     return self.lost(id, "an answer of another kind than the request".into(), now);
                 }
             }
@@ -110,8 +118,9 @@ impl Driver {
         }
         self.reason = format!("{} ({})", error.detail, error.code);
         match error.code.retry() {
-            // A node that knows no leader has waited for one; perhaps another has heard more.
-            Retry::Later if error.code != Code::NoLeader => self.delay(ticket, now),
+            // A node that knows no leader has waited for one, and one that cannot confirm a read may have been left
+            // behind; perhaps another has heard more.
+            Retry::Later if !matches!(error.code, Code::NoLeader | Code::ReadUnconfirmed) => self.delay(ticket, now),
             Retry::Later | Retry::Elsewhere => {
                 self.leave(id, &error, now);
                 self.make_ready(ticket);

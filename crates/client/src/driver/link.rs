@@ -147,7 +147,7 @@ fn first_answer(raw: &frames::RawFrame) -> Result<HelloAnswer, String> {
             answer.version
         )),
         FromServer::Error(error) => Err(format!("{} ({})", error.detail, error.code)),
-        FromServer::Reply(_) | FromServer::SessionOpened(_) => {
+        FromServer::Reply(_) | FromServer::SessionOpened(_) | FromServer::Row(_) => {
             Err("the server's first frame is no answer to Hello".into())
         }
     }
@@ -193,7 +193,7 @@ fn decode_all(buffer: &mut BytesMut, answers: &mut Vec<(u64, FromServer)>) -> Re
                 return Err(format!("{} ({})", error.detail, error.code));
             }
             FromServer::HelloAnswer(_) => return Err("a second answer to Hello".into()),
-            FromServer::Reply(_) | FromServer::SessionOpened(_) | FromServer::Error(_) => {
+            FromServer::Reply(_) | FromServer::SessionOpened(_) | FromServer::Row(_) | FromServer::Error(_) => {
                 answers.push((raw.correlation, answer));
             }
         }

@@ -4,7 +4,7 @@ use environment::channel::{OwnedSemaphorePermit, oneshot};
 use super::link::LinkId;
 use super::sessions::Slot;
 use crate::Error;
-use crate::wire::frames::{FromClient, Reply, Submit};
+use crate::wire::frames::{FromClient, Get, Reply, Row, Submit};
 
 /// Number of a request, never used again by its client; its correlation id too.
 pub(super) type Ticket = u64;
@@ -18,6 +18,8 @@ pub(crate) enum Ask {
     Forward(Submit),
     /// A session for somebody else.
     OpenSession,
+    /// A row.
+    Get(Get),
 }
 
 /// A request on its way to the driver.
@@ -40,6 +42,7 @@ pub(crate) struct Done {
 pub(crate) enum Answer {
     Reply(Reply),
     Session(u64),
+    Row(Row),
 }
 
 /// Whose request it is.
@@ -53,6 +56,8 @@ pub(super) enum Kind {
     SessionForCaller,
     /// The client's own session.
     SessionForUs,
+    /// A caller's, and it changes nothing.
+    Read,
 }
 
 /// A request that is not finished.
@@ -86,6 +91,7 @@ impl Pending {
             Ask::Submit(submit) => (Kind::Own, FromClient::Submit(submit)),
             Ask::Forward(submit) => (Kind::Forwarded, FromClient::Submit(submit)),
             Ask::OpenSession => (Kind::SessionForCaller, FromClient::OpenSession),
+            Ask::Get(get) => (Kind::Read, FromClient::Get(get)),
         };
         let caller = Caller {
             deadline: request.deadline,
@@ -119,9 +125,9 @@ impl Pending {
     /// Whether sending it again can do no harm when an earlier attempt may have been applied.
     pub(super) fn is_repeatable(&self) -> bool {
         match (self.kind, &self.frame) {
-            (Kind::SessionForCaller | Kind::SessionForUs | Kind::Own, _) => true,
+            (Kind::SessionForCaller | Kind::SessionForUs | Kind::Own | Kind::Read, _) => true,
             (Kind::Forwarded, FromClient::Submit(submit)) => submit.claim.is_some(),
-            (Kind::Forwarded, FromClient::Hello(_) | FromClient::OpenSession) => false,
+            (Kind::Forwarded, FromClient::Hello(_) | FromClient::OpenSession | FromClient::Get(_)) => false,
         }
     }
 
@@ -129,7 +135,7 @@ impl Pending {
     pub(super) fn is_in_doubt(&self) -> bool {
         match self.kind {
             Kind::Own | Kind::Forwarded => self.doubt || self.on.is_some(),
-            Kind::SessionForCaller | Kind::SessionForUs => false,
+            Kind::SessionForCaller | Kind::SessionForUs | Kind::Read => false,
         }
     }
 }

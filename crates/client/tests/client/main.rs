@@ -6,4 +6,5 @@ mod garbage;
 mod http;
 mod leader;
 mod outcome;
+mod reads;
 mod session;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use client::wire::Code;
-use client::wire::frames::{Failure, FromClient, FromServer, Outcome, Reply, Submit};
+use client::wire::frames::{Failure, FromClient, FromServer, Get, Outcome, Reply, Row, Submit};
 use client::wire::limits::{COMMAND_BYTES_MAX, LEADER_WAIT_MS_MAX};
-use environment::Moment;
+use environment::{Moment, timeout};
 use machine::limits::NAME_BYTES_MAX;
-use machine::{Body, Claim, Decision, NodeId, Request, Sequence, SessionId, SubmitError};
+use machine::{Body, Claim, Consistency, Decision, NodeId, Read, ReadValue, Request, Sequence, SessionId, SubmitError};
 
 use super::{Frames, SUBMIT, error_answer};
 use crate::codes::{self, Refusal};
@@ -20,6 +20,7 @@ impl Frames {
         let (answered, measures) = match request {
             FromClient::Submit(submit) => (self.submit(submit, received).await, &self.submits),
             FromClient::OpenSession => (self.open_session().await, &self.sessions),
+            FromClient::Get(get) => (self.get(get).await, &self.gets),
             FromClient::Hello(_) => {
                 let refusal = Refusal::malformed("a second Hello on one connection: say it once");
                 (Err(refusal), &self.sessions)
@@ -62,6 +63,34 @@ impl Frames {
             }
             // A session that was opened and never heard of is forgotten by itself: opening another harms nobody.
             Err(error) => Err(Box::pin(self.redirect(error, true, 0)).await),
+        }
+    }
+
+    /// A read that no leader can confirm now is refused at once: the client asks again, here or elsewhere.
+    async fn get(&self, get: Get) -> Result<FromServer, Refusal> {
+        let consistency = match get.stale {
+            true => Consistency::Stale,
+            false => Consistency::Linearizable,
+        };
+        let read = Read::Get {
+            application: get.application,
+            table: get.table,
+            key: get.key,
+        };
+        let limit = self.limits.request_time_max;
+        match timeout(&self.environment, limit, self.cluster.read(read, consistency)).await {
+            Ok(Ok(answer)) => match answer.value {
+                ReadValue::Document(document) => Ok(FromServer::Row(Row {
+                    index: answer.index.0,
+                    document,
+                })),
+                ReadValue::Pairs { .. } | ReadValue::Answer(_) | ReadValue::Refused(_) => Err(codes::wrong_value()),
+            },
+            Ok(Err(error)) => Err(codes::of_read(&error)),
+            Err(_) => Err(Refusal::new(
+                Code::Timeout,
+                format!("the read was not answered within {limit:?}: ask again, or at another node"),
+            )),
         }
     }
 

@@ -31,6 +31,7 @@ const CONNECTION: u64 = 0;
 /// What the kinds of requests are called where routes are.
 const SUBMIT: &str = "frames/submit";
 const OPEN_SESSION: &str = "frames/open_session";
+const GET: &str = "frames/get";
 
 /// Serves connections of the framed protocol.
 pub(crate) struct Frames {
@@ -40,9 +41,10 @@ pub(crate) struct Frames {
     limits: Limits,
     stopping: Stop,
     binary: String,
-    /// What is counted of commands, and of sessions.
+    /// What is counted of commands, of sessions, and of reads.
     submits: Arc<RouteMeasures>,
     sessions: Arc<RouteMeasures>,
+    gets: Arc<RouteMeasures>,
 }
 
 impl Frames {
@@ -57,6 +59,7 @@ impl Frames {
         Frames {
             submits: measures.route(SUBMIT),
             sessions: measures.route(OPEN_SESSION),
+            gets: measures.route(GET),
             environment,
             cluster,
             router,
@@ -100,7 +103,7 @@ impl Frames {
                 }
                 Err(refusal) => refusal,
             },
-            Ok(FromClient::Submit(_) | FromClient::OpenSession) => {
+            Ok(FromClient::Submit(_) | FromClient::OpenSession | FromClient::Get(_)) => {
                 Refusal::malformed("the first frame must be a Hello, which says what version the client speaks")
             }
             Err(error) => Refusal::malformed(error.to_string()),

@@ -195,14 +195,6 @@ fn consistency(wanted: client::wire::Consistency) -> machine::Consistency {
     }
 }
 
-/// A value that does not belong to the read: a defect of the node.
-fn wrong_value() -> Refusal {
-    Refusal::new(
-        Code::Internal,
-        "the read was answered with a value of another kind: please report this",
-    )
-}
-
 /// A JSON body of a request, with its shape checked.
 fn parse<T: serde::de::DeserializeOwned>(body: &Bytes, what: &str) -> Result<T, Refusal> {
     serde_json::from_slice(body)

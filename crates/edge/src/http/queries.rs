@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 use super::body::{self, Media};
 use super::extract::{UrlPath, UrlQuery};
 use super::problems::{CALL, READ, problems};
-use super::{Api, consistency, wrong_value};
-use crate::codes::Refusal;
+use super::{Api, consistency};
+use crate::codes::{self, Refusal};
 
 problems!(Problems: READ, CALL, &[Code::UnknownQuery, Code::TooLarge, Code::UnsupportedMediaType]);
 
@@ -55,7 +55,7 @@ pub(super) async fn ask(
     let (outcome, bytes) = match answer.value {
         ReadValue::Answer(bytes) => (QueryOutcome::Answered, bytes),
         ReadValue::Refused(bytes) => (QueryOutcome::Refused, bytes),
-        ReadValue::Document(_) | ReadValue::Pairs { .. } => return Err(wrong_value()),
+        ReadValue::Document(_) | ReadValue::Pairs { .. } => return Err(codes::wrong_value()),
     };
     Ok(Json(QueryReply {
         index: answer.index.0,

@@ -13,7 +13,7 @@ use machine::{Read, ReadError, ReadValue};
 use super::cursor::{self, Range};
 use super::extract::{Parameters, UrlPath, UrlQuery, parameter_bytes, path_bytes};
 use super::problems::{ANY, READ, problems};
-use super::{Api, apps, consistency, wrong_value};
+use super::{Api, apps, consistency};
 use crate::codes::{self, Refusal};
 use crate::limits::SCAN_ROWS_DEFAULT;
 
@@ -96,7 +96,7 @@ pub(super) async fn row(
             );
             Err(missing.at(answer.index))
         }
-        ReadValue::Pairs { .. } | ReadValue::Answer(_) | ReadValue::Refused(_) => Err(wrong_value()),
+        ReadValue::Pairs { .. } | ReadValue::Answer(_) | ReadValue::Refused(_) => Err(codes::wrong_value()),
     }
 }
 
@@ -146,7 +146,7 @@ pub(super) async fn rows(
             rows: pairs.into_iter().map(|(key, document)| Row { key, document }).collect(),
             more,
         })),
-        ReadValue::Document(_) | ReadValue::Answer(_) | ReadValue::Refused(_) => Err(wrong_value()),
+        ReadValue::Document(_) | ReadValue::Answer(_) | ReadValue::Refused(_) => Err(codes::wrong_value()),
     }
 }
 

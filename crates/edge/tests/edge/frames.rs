@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use client::wire::Code;
-use client::wire::frames::{ErrorAnswer, FromClient, FromServer, Hello, Outcome, Reply};
+use client::wire::frames::{ErrorAnswer, FromClient, FromServer, Get, Hello, Outcome, Reply, Row};
 use client::wire::limits::{COMMAND_BYTES_MAX, FRAME_BYTES_MAX};
 use edge::{EdgeOptions, Limits};
-use machine::SubmitError;
+use machine::{Consistency, ReadError, SubmitError};
 use tokio::io::AsyncWriteExt;
 
 use crate::fake::{Fake, OTHER, node};
@@ -89,6 +89,37 @@ async fn outcomes_come_as_they_are() {
     framer.ask(6, FromClient::Submit(claimed("transfer", 3))).await;
     let claim = served.fake.state.lock().requests.last().unwrap().claim.unwrap();
     assert_eq!((claim.session.0, claim.sequence.0, claim.settled.0), (7, 3, 3));
+}
+
+#[tokio::test]
+async fn rows_are_read_by_key() {
+    let served = serve(Fake::leading()).await;
+    served.fake.put_row("accounts", "ada", "1");
+    let (mut framer, _) = Framer::connect(&served.browser).await;
+    let get = |table: &str, key: &'static str, stale| {
+        FromClient::Get(Get {
+            application: "ledger".into(),
+            table: table.into(),
+            key: key.into(),
+            stale,
+        })
+    };
+    let row = |document: Option<&'static str>| {
+        FromServer::Row(Row {
+            index: 10,
+            document: document.map(Bytes::from),
+        })
+    };
+    assert_eq!(framer.ask(1, get("accounts", "ada", false)).await, row(Some("1")));
+    assert_eq!(framer.ask(2, get("accounts", "eve", true)).await, row(None));
+    let consistencies = served.fake.state.lock().consistencies.clone();
+    assert_eq!(consistencies, [Consistency::Linearizable, Consistency::Stale]);
+    let unknown = framer.ask(3, get("nothing", "ada", false)).await;
+    assert_eq!(code_of(&unknown), Code::UnknownTable);
+    let unconfirmed = Err(ReadError::Unconfirmed("no leader".into()));
+    served.fake.state.lock().reads.push_back(unconfirmed);
+    let unconfirmed = framer.ask(4, get("accounts", "ada", false)).await;
+    assert_eq!(code_of(&unconfirmed), Code::ReadUnconfirmed);
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ pub const ACCOUNTS: usize = 20;
 pub const OPENED_WITH: i64 = 1_000_000;
 const PAYERS: usize = 6;
 const WRITERS: usize = 4;
+/// Of each kind.
 const READERS: usize = 3;
 /// Commands that share a client, and so its session and its connection.
 const SHARING: usize = 3;
@@ -47,15 +48,35 @@ pub fn account(number: usize) -> String {
 
 /// What a register holds: the row's document is the value as a JSON string.
 pub async fn read_register(admin: &Admin, key: &str) -> Result<Option<String>, Error> {
-    let answer = admin.get_row("bench", "values", key, Consistency::Linearizable).await;
-    match answer {
-        Ok(answer) => match serde_json::from_slice(&answer.row.document) {
-            Ok(value) => Ok(Some(value)),
-            // Nobody has written this: as a value it is one that no order explains.
-            Err(_) => Ok(Some(format!("{:?}", answer.row.document))),
-        },
+    match admin.get_row("bench", "values", key, Consistency::Linearizable).await {
+        Ok(answer) => Ok(Some(value_of(&answer.row.document))),
         Err(error) if error.code() == Code::RowNotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+fn value_of(document: &[u8]) -> String {
+    // What is no such string nobody has written: as a value it is one that no order explains.
+    serde_json::from_slice(document).unwrap_or_else(|_| format!("{document:?}"))
+}
+
+/// How a reader reads.
+enum Reader {
+    /// Over HTTP, from one node: a follower answers with what its leader confirms.
+    Http(Admin),
+    /// Over the framed protocol, from the leader.
+    Frames(Client),
+}
+
+impl Reader {
+    async fn read(&self, key: &str) -> Result<Option<String>, Error> {
+        match self {
+            Reader::Http(admin) => read_register(admin, key).await,
+            Reader::Frames(client) => {
+                let (_, document) = client.get("bench", "values", key, Consistency::Linearizable).await?;
+                Ok(document.map(|document| value_of(&document)))
+            }
+        }
     }
 }
 
@@ -88,9 +109,10 @@ impl Load {
         for number in 0..READERS {
             let options = Options::new(self.addresses.clone()).deadline(DEADLINES[0]);
             let admin = Admin::new(self.environment.clone(), options)?;
-            // Each asks one node: a follower answers with what its leader confirms.
             let admin = admin.at(self.addresses[number % self.addresses.len()].clone())?;
-            readers.push(self.read(admin, dice.fork()));
+            readers.push(self.read(Reader::Http(admin), dice.fork()));
+            let client = self.client(&format!("reader {number}"), DEADLINES[number % DEADLINES.len()])?;
+            readers.push(self.read(Reader::Frames(client), dice.fork()));
         }
         futures::join!(join_all(payers), join_all(writers), join_all(readers));
         Ok(())
@@ -173,11 +195,11 @@ impl Load {
         }
     }
 
-    async fn read(&self, admin: Admin, mut dice: Dice) {
+    async fn read(&self, reader: Reader, mut dice: Dice) {
         while self.goes_on().await {
             let key = self.key(&mut dice);
             let called = self.now();
-            match read_register(&admin, &key).await {
+            match reader.read(&key).await {
                 Ok(seen) => {
                     let operation = Operation {
                         called,

@@ -59,6 +59,19 @@ impl Submit {
     }
 }
 
+/// A read of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Get {
+    /// The application's name.
+    pub application: String,
+    /// The table's name.
+    pub table: String,
+    /// The row's key.
+    pub key: Bytes,
+    /// Whether what the node that answers has applied will do; else every acknowledged command is seen.
+    pub stale: bool,
+}
+
 /// What a client sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FromClient {
@@ -68,6 +81,8 @@ pub enum FromClient {
     Submit(Submit),
     /// Kind 4: asks for a session.
     OpenSession,
+    /// Kind 8: a read of one row.
+    Get(Get),
 }
 
 impl FromClient {
@@ -86,6 +101,12 @@ impl FromClient {
             }),
             FromClient::Submit(submit) => encode(kind::SUBMIT, correlation, out, |out| submit.encode_body(out)),
             FromClient::OpenSession => encode(kind::OPEN_SESSION, correlation, out, |_| {}),
+            FromClient::Get(get) => encode(kind::GET, correlation, out, |out| {
+                put_bytes(get.application.as_bytes(), out);
+                put_bytes(get.table.as_bytes(), out);
+                put_bytes(&get.key, out);
+                put_varint(get.stale.into(), out);
+            }),
         }
     }
 
@@ -119,6 +140,12 @@ impl FromClient {
                 payload: reader.bytes()?,
             }),
             kind::OPEN_SESSION => FromClient::OpenSession,
+            kind::GET => FromClient::Get(Get {
+                application: reader.name()?,
+                table: reader.name()?,
+                key: reader.bytes()?,
+                stale: reader.flag()?,
+            }),
             other => return Err(FrameError::Kind(other)),
         };
         reader.end()?;

@@ -52,6 +52,15 @@ pub struct Failure {
     pub detail: String,
 }
 
+/// The answer to a read of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The index that it shows.
+    pub index: u64,
+    /// The row's document, in the shape of the version in force; none: there is no such row.
+    pub document: Option<Bytes>,
+}
+
 /// A request that has no reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorAnswer {
@@ -74,6 +83,8 @@ pub enum FromServer {
     SessionOpened(u64),
     /// Kind 7: in place of the answer.
     Error(ErrorAnswer),
+    /// Kind 9: the answer to a Get.
+    Row(Row),
 }
 
 mod outcome {
@@ -188,6 +199,10 @@ impl FromServer {
             FromServer::SessionOpened(session) => {
                 encode(kind::SESSION_OPENED, correlation, out, |out| put_varint(*session, out))
             }
+            FromServer::Row(row) => encode(kind::ROW, correlation, out, |out| {
+                put_varint(row.index, out);
+                put_option(row.document.as_ref(), out, |document, out| put_bytes(document, out));
+            }),
             FromServer::Error(error) => encode(kind::ERROR, correlation, out, |out| {
                 put_code(error.code, out);
                 put_detail(&error.detail, out);
@@ -208,6 +223,10 @@ impl FromServer {
             kind::HELLO_ANSWER => return HelloAnswer::decode_body(&mut reader).map(FromServer::HelloAnswer),
             kind::REPLY => FromServer::Reply(Reply::decode_body(&mut reader)?),
             kind::SESSION_OPENED => FromServer::SessionOpened(reader.varint()?),
+            kind::ROW => FromServer::Row(Row {
+                index: reader.varint()?,
+                document: reader.option(Reader::bytes)?,
+            }),
             kind::ERROR => {
                 let (code, detail) = read_code(&mut reader)?;
                 let leader_http = reader.option(Reader::name)?;

@@ -25,8 +25,8 @@ mod raw;
 mod reader;
 
 pub use error::FrameError;
-pub use from_client::{Claim, FromClient, Hello, Submit};
-pub use from_server::{ErrorAnswer, Failure, FromServer, HelloAnswer, Outcome, Reply};
+pub use from_client::{Claim, FromClient, Get, Hello, Submit};
+pub use from_server::{ErrorAnswer, Failure, FromServer, HelloAnswer, Outcome, Reply, Row};
 pub use raw::{RawFrame, decode, encode};
 
 /// The first bytes of a connection that speaks this protocol.
@@ -52,6 +52,8 @@ mod kind {
     pub(super) const REPLY: u8 = 5;
     pub(super) const SESSION_OPENED: u8 = 6;
     pub(super) const ERROR: u8 = 7;
+    pub(super) const GET: u8 = 8;
+    pub(super) const ROW: u8 = 9;
 }
 
 #[cfg(test)]

@@ -41,7 +41,15 @@ fn from_client() -> impl Strategy<Value = FromClient> {
             })
         },
     );
-    prop_oneof![hello, submit, Just(FromClient::OpenSession)]
+    let get = (".{0,40}", ".{0,40}", bytes(), any::<bool>()).prop_map(|(application, table, key, stale)| {
+        FromClient::Get(Get {
+            application,
+            table,
+            key,
+            stale,
+        })
+    });
+    prop_oneof![hello, submit, Just(FromClient::OpenSession), get]
 }
 
 fn from_server() -> impl Strategy<Value = FromServer> {
@@ -77,7 +85,15 @@ fn from_server() -> impl Strategy<Value = FromServer> {
             leader_http,
         })
     });
-    prop_oneof![hello, reply, any::<u64>().prop_map(FromServer::SessionOpened), error]
+    let row = (any::<u64>(), proptest::option::of(bytes()))
+        .prop_map(|(index, document)| FromServer::Row(Row { index, document }));
+    prop_oneof![
+        hello,
+        reply,
+        any::<u64>().prop_map(FromServer::SessionOpened),
+        error,
+        row
+    ]
 }
 
 /// Hands the bytes over in pieces, as a socket would.
