@@ -66,8 +66,9 @@ async fn start(directory: &Path) -> Node {
         Ok(Arc::new(backend) as Arc<dyn store::state::Backend>)
     };
     let node = Node::start(config, environment, backend, listener).await.unwrap();
+    // Who leads is known a little before its reign has begun.
     until(&node.handle, |status| {
-        status.level.0 > 0 && status.leader == Some(status.node)
+        status.level.0 > 0 && status.leader == Some(status.node) && node.handle.group.reign().is_some()
     })
     .await;
     node
