@@ -171,7 +171,7 @@ impl State {
         })
     }
 
-    /// Ends a checkpoint: its rows are read from the backend from now on, as far as the cache has let go of them.
+    /// Ends a checkpoint: its rows stay in memory until the next one ends, and those of the one before are let go.
     pub fn finish(&mut self, written: Written) -> Retired {
         // One that belongs to another state proves nothing about this one.
         let ours = self.frozen.take_if(|frozen| Arc::ptr_eq(frozen, &written.rows));
