@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 
 use crate::systems::Connection;
 
-/// Keys over which writes and reads are spread.
+/// Keys over which writes and reads are spread, unless a load says otherwise.
 pub const KEYS: u64 = 100_000;
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 16;
@@ -35,6 +35,8 @@ pub struct Load {
     pub work: Work,
     /// Requests on their way at the same time, in all.
     pub in_flight: usize,
+    /// Keys over which they are spread.
+    pub keys: u64,
     pub length: Duration,
 }
 
@@ -89,6 +91,7 @@ pub async fn run(load: Load, connections: &[Connection], meanwhile: impl AsyncFn
                 connection: connection.clone(),
                 shared: shared.clone(),
                 work: load.work,
+                keys: load.keys,
                 random: 0x9e37_79b9_7f4a_7c15 ^ (number as u64 + 1),
             };
             tokio::spawn(worker.run(share))
@@ -142,6 +145,7 @@ struct Worker {
     connection: Connection,
     shared: Arc<Shared>,
     work: Work,
+    keys: u64,
     random: u64,
 }
 
@@ -206,7 +210,7 @@ impl Worker {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        key((self.random >> 16) % KEYS)
+        key((self.random >> 16) % self.keys)
     }
 }
 

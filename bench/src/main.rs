@@ -1,6 +1,8 @@
-//! `cargo xtask peers`: Seachange beside etcd and NATS JetStream, on this machine, in one run.
+//! `cargo xtask peers`: Seachange beside etcd and NATS JetStream, on this machine, in one run; and `cargo xtask growth`:
+//! how its cost grows with nodes and documents.
 
 mod disk;
+mod growth;
 mod load;
 mod picture;
 mod processes;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 
-use load::{Load, Work};
+use load::{KEYS, Load, Work};
 use processes::processor_seconds;
 use report::{Report, Row, Sample};
 use systems::{Cluster, Programs, System};
@@ -75,6 +77,10 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    if std::env::args().nth(1).as_deref() == Some("growth") {
+        let arguments = std::env::args().skip(1);
+        return growth::run(&growth::Arguments::parse_from(arguments)).await;
+    }
     let arguments = Arguments::parse();
     std::fs::create_dir_all(&arguments.place)?;
     std::fs::create_dir_all(&arguments.out)?;
@@ -213,18 +219,7 @@ async fn measure(arguments: &Arguments, system: System, report: &mut Report) -> 
 fn loads(arguments: &Arguments, system: System) -> Vec<Load> {
     let length = arguments.length();
     let mut loads = Vec::new();
-    for &bytes in &arguments.bytes {
-        for &in_flight in &arguments.in_flight {
-            if arguments.does("write") {
-                let work = Work::Write { bytes, batch: 1 };
-                loads.push(Load {
-                    work,
-                    in_flight,
-                    length,
-                });
-            }
-        }
-    }
+    // Before the large values: what those leave behind would be measured with it.
     if arguments.does("batch") && system == System::Seachange {
         let work = Work::Write {
             bytes: arguments.bytes[0],
@@ -233,14 +228,29 @@ fn loads(arguments: &Arguments, system: System) -> Vec<Load> {
         loads.push(Load {
             work,
             in_flight: 40,
+            keys: KEYS,
             length,
         });
+    }
+    for &bytes in &arguments.bytes {
+        for &in_flight in &arguments.in_flight {
+            if arguments.does("write") {
+                let work = Work::Write { bytes, batch: 1 };
+                loads.push(Load {
+                    work,
+                    in_flight,
+                    keys: KEYS,
+                    length,
+                });
+            }
+        }
     }
     if arguments.does("read") && system.reads() {
         let work = Work::Read;
         loads.push(Load {
             work,
             in_flight: 256,
+            keys: KEYS,
             length,
         });
     }
@@ -260,6 +270,7 @@ async fn killed(
     let load = Load {
         work: Work::Write { bytes, batch: 1 },
         in_flight: KILLED_IN_FLIGHT,
+        keys: KEYS,
         length: KILLED_LENGTH,
     };
     let node = &mut cluster.nodes[leader];

@@ -15,6 +15,7 @@ pub const START_MAX: Duration = Duration::from_secs(30);
 
 /// A server of the measured cluster. It ends with this value.
 pub struct Process {
+    command: Command,
     child: Child,
     log: PathBuf,
 }
@@ -27,6 +28,7 @@ impl Process {
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command.spawn().with_context(|| format!("cannot start {program}"))?;
         Ok(Process {
+            command,
             child,
             log: log.to_path_buf(),
         })
@@ -45,6 +47,12 @@ impl Process {
     /// The memory that it holds, bytes.
     pub fn memory(&self) -> u64 {
         field(self.child.id(), "VmRSS:")
+    }
+
+    /// Starts it once more as before, when it has ended.
+    pub fn start_again(&mut self) -> anyhow::Result<()> {
+        self.child = self.command.spawn().context("cannot start it again")?;
+        Ok(())
     }
 
     /// Ends it as a power cut would.

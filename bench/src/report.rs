@@ -69,6 +69,9 @@ impl Report {
                     && (&other.work, other.bytes, other.in_flight) == (&row.work, row.bytes, row.in_flight)
             });
             let ratio = ours.map_or_else(String::new, |(_, ours)| {
+                if sample.per_second == 0.0 {
+                    return String::new();
+                }
                 format!("{:.2}×", ours.per_second / sample.per_second)
             });
             let _ = writeln!(
@@ -78,7 +81,10 @@ impl Report {
                 row.bytes,
                 row.in_flight,
                 row.system,
-                grouped(sample.per_second),
+                match sample.per_second {
+                    0.0 => String::new(),
+                    some => grouped(some),
+                },
                 ms(sample.p50_us),
                 ms(sample.p99_us),
                 ms(sample.p999_us),
@@ -127,7 +133,7 @@ fn nothing_for_0(value: f64, places: usize) -> String {
     format!("{value:.places$}")
 }
 
-fn grouped(value: f64) -> String {
+pub fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

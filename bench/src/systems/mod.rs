@@ -2,7 +2,7 @@
 
 mod etcd;
 mod nats;
-mod seachange;
+pub mod seachange;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,6 +37,9 @@ pub enum System {
 
 /// Every system, Seachange first.
 pub const ALL: [System; 4] = [System::Seachange, System::Etcd, System::NatsSync, System::Nats];
+
+/// Servers of each system.
+const NODES: usize = 3;
 
 /// A cluster that runs. It ends with this value.
 pub struct Cluster {
@@ -94,7 +97,9 @@ impl System {
         let directory = tempfile::Builder::new().prefix(self.name()).tempdir_in(place)?;
         let (place, mut nodes) = (directory.path(), Vec::new());
         let started = match self {
-            System::Seachange => seachange::start(programs, place, &mut nodes).await,
+            System::Seachange => seachange::start(programs, place, &mut nodes, NODES)
+                .await
+                .map(Address::Seachange),
             System::Etcd => etcd::start(programs, place, &mut nodes).await,
             System::NatsSync => nats::start(programs, place, &mut nodes, true).await,
             System::Nats => nats::start(programs, place, &mut nodes, false).await,

@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 use client::wire::Consistency;
 use client::{Admin, Client, Options};
 
-use super::{Address, Programs, command};
+use super::{Programs, command};
 use crate::load::KEY_BYTES;
 use crate::processes::{Process, free_ports, until};
 
@@ -16,24 +16,35 @@ pub struct Connection {
     client: Client,
 }
 
-pub async fn start(programs: &Programs, place: &Path, nodes: &mut Vec<Process>) -> anyhow::Result<Address> {
-    let ports = free_ports(6)?;
+/// Starts so many nodes with the application on them, and gives their HTTP addresses.
+pub async fn start(
+    programs: &Programs,
+    place: &Path,
+    nodes: &mut Vec<Process>,
+    count: usize,
+) -> anyhow::Result<Vec<String>> {
+    let ports = free_ports(2 * count)?;
     let address = |port: u16| format!("127.0.0.1:{port}");
-    for number in 0..3 {
+    for number in 0..count {
         let mut serve = command(programs, &programs.seachange);
         serve.args(["serve", "--name", &format!("node-{number}")]);
-        serve.args(["--http", &address(ports[number]), "--peer", &address(ports[number + 3])]);
+        serve.args([
+            "--http",
+            &address(ports[number]),
+            "--peer",
+            &address(ports[number + count]),
+        ]);
         serve.arg("--data").arg(place.join(number.to_string()));
         if number > 0 {
-            serve.args(["--join", &address(ports[3])]);
+            serve.args(["--join", &address(ports[count])]);
         }
         nodes.push(Process::start(serve, &place.join(format!("{number}.log")))?);
         let admin = Admin::new(environment::real::environment(), Options::new([address(ports[number])]))?;
         until("a node of Seachange", async || Ok(admin.ready().await?)).await?;
     }
-    let all: Vec<String> = ports[..3].iter().map(|port| address(*port)).collect();
+    let all: Vec<String> = ports[..count].iter().map(|port| address(*port)).collect();
     let admin = Admin::new(environment::real::environment(), Options::new(all.clone()))?;
-    until("three voters", async || {
+    until("all nodes to vote", async || {
         let voters = admin
             .status()
             .await?
@@ -41,7 +52,7 @@ pub async fn start(programs: &Programs, place: &Path, nodes: &mut Vec<Process>) 
             .iter()
             .filter(|member| member.voter)
             .count();
-        if voters < 3 {
+        if voters < count {
             bail!("{voters} nodes vote");
         }
         Ok(())
@@ -56,9 +67,10 @@ pub async fn start(programs: &Programs, place: &Path, nodes: &mut Vec<Process>) 
     if !installed.status.success() {
         bail!("seachange app install: {}", String::from_utf8_lossy(&installed.stderr));
     }
-    Ok(Address::Seachange(all))
+    Ok(all)
 }
 
+/// A connection that knows all nodes.
 pub fn connect(addresses: &[String]) -> anyhow::Result<Connection> {
     let options = Options::new(addresses.to_vec()).deadline(Duration::from_secs(10));
     Ok(Connection {
@@ -83,6 +95,12 @@ impl Connection {
         payload.put_slice(key.as_bytes());
         payload.put_slice(value);
         self.client.submit("bench", "put", 1, payload.freeze()).await?;
+        Ok(())
+    }
+
+    /// Adds one to a counter of apps/counter-wat.
+    pub async fn count(&self, key: &str) -> anyhow::Result<()> {
+        self.client.submit("counter", "count", 1, format!("\"{key}\"")).await?;
         Ok(())
     }
 

@@ -46,10 +46,10 @@ async fn a_state_that_is_damaged_is_rebuilt_from_the_nodes_own_log_or_snapshot()
                 .is_some_and(|name| name.to_string_lossy().starts_with("state"))
         });
         let state = state.expect("there is a state");
-        // Whatever holds rows: journals and tables.
+        // Whatever holds rows: journals, tables, and files of large rows.
         for file in files(&state, "") {
             let name = file.to_string_lossy().into_owned();
-            if name.contains(".jnl") || name.contains("tables") {
+            if [".jnl", "tables", "blobs"].iter().any(|part| name.contains(part)) {
                 flip(&file);
             }
         }

@@ -1,5 +1,6 @@
 //! Rows in fjall: one keyspace, the key behind its table's number (big-endian, so that a table is one range), the
-//! document behind its shape (little-endian).
+//! document behind its shape (little-endian). Large rows lie in files of their own, to which the tables point, so that
+//! compaction moves only the pointers.
 
 mod files;
 
@@ -9,14 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable};
 use machine::{Row, Shape, StateError, StateRead, TableId};
 use parking_lot::Mutex;
 
 use super::backend::Write;
 use super::{Backend, Error, View};
 use crate::format::STATE;
-use crate::limits::{FJALL_CACHE_BYTES, FJALL_MEMTABLE_BYTES};
+use crate::limits::{FJALL_APART_BYTES, FJALL_APART_STALE, FJALL_CACHE_BYTES, FJALL_MEMTABLE_BYTES};
 use files::KnownFiles;
 
 /// The one keyspace.
@@ -79,7 +80,14 @@ impl FjallBackend {
             .map_err(failed)?;
         let rows = database
             .keyspace(KEYSPACE, || {
-                KeyspaceCreateOptions::default().max_memtable_size(FJALL_MEMTABLE_BYTES)
+                // Noted with the keyspace when it is made: one that an older binary made stays as it is.
+                KeyspaceCreateOptions::default()
+                    .max_memtable_size(FJALL_MEMTABLE_BYTES)
+                    .with_kv_separation(Some(
+                        KvSeparationOptions::default()
+                            .separation_threshold(FJALL_APART_BYTES)
+                            .staleness_threshold(FJALL_APART_STALE),
+                    ))
             })
             .map_err(failed)?;
         match rows.get(FORMAT_KEY).map_err(failed)? {

@@ -145,39 +145,69 @@ fn fjall_conforms() {
     views_conform(&fjall(&directory.path().join("view")));
 }
 
-#[test]
-fn a_table_file_that_changes_is_noticed_although_its_rows_are_in_memory() {
-    let directory = tempfile::tempdir().unwrap();
-    let backend = fjall(directory.path());
+/// A backend with more large rows than fjall holds in memory, so that it has written a table, and a file of rows.
+fn with_large_rows(directory: &Path) -> FjallBackend {
+    let backend = fjall(directory);
     let documents = (0..40_u8).map(|number| {
         let key = Bytes::copy_from_slice(&[number]);
         (TableId(1), key, Some(row(1, vec![number; 400_000])))
     });
-    // More than fjall holds in memory, so that it has to write a table.
     backend.write(documents.collect()).unwrap();
-    // It is whole once a version of the keyspace names it.
-    while !directory.path().join("keyspaces/1/v1").exists() {
+    // They are whole once a version of the keyspace names them.
+    while !directory.join("keyspaces/1/v1").exists() {
         std::thread::yield_now();
     }
-    let tables = table_files(directory.path());
-    backend.check_files().unwrap();
-    backend.check_files().unwrap();
-    let table = &tables[0];
-    let mut bytes = std::fs::read(table).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(table, bytes).unwrap();
-    let error = backend.check_files().unwrap_err().to_string();
-    assert!(error.contains("has changed"), "{error}");
+    backend
 }
 
-fn table_files(directory: &Path) -> Vec<std::path::PathBuf> {
+#[test]
+fn a_file_that_changes_is_noticed_although_its_rows_are_in_memory() {
+    for kind in ["tables", "blobs"] {
+        let directory = tempfile::tempdir().unwrap();
+        let backend = with_large_rows(directory.path());
+        backend.check_files().unwrap();
+        backend.check_files().unwrap();
+        flip(&files_of(directory.path(), kind)[0]);
+        let error = backend.check_files().unwrap_err().to_string();
+        assert!(error.contains("has changed"), "{error}");
+    }
+}
+
+#[test]
+fn a_large_row_that_has_changed_on_disk_is_damage_and_never_given() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(with_large_rows(directory.path()));
+    let file = &files_of(directory.path(), "blobs")[0];
+    assert!(file.metadata().unwrap().len() > 15_000_000, "it holds the rows");
+    flip(file);
+    let backend = fjall(directory.path());
+    let mut damaged = 0;
+    for number in 0..40_u8 {
+        match backend.get(TableId(1), &[number]) {
+            Ok(found) => assert_eq!(found, Some(row(1, vec![number; 400_000]))),
+            Err(Error::Damaged { .. }) => damaged += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(damaged, 1);
+}
+
+/// Changes one bit in the middle.
+fn flip(file: &Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+}
+
+/// Files in directories of that name, however deep, that are not empty.
+fn files_of(directory: &Path, kind: &str) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(table_files(&path));
-        } else if path.parent().is_some_and(|parent| parent.ends_with("tables")) && path.metadata().unwrap().len() > 0 {
+            found.extend(files_of(&path, kind));
+        } else if path.parent().is_some_and(|parent| parent.ends_with(kind)) && path.metadata().unwrap().len() > 0 {
             found.push(path);
         }
     }

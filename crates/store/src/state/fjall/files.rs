@@ -1,4 +1,4 @@
-//! The tables that fjall keeps as files: written once, read many times, and never changed. What it reads of them it keeps
+//! The tables that fjall keeps as files, and the files of large rows: written once, read many times, and never changed. What it reads of them it keeps
 //! in memory, so damage to one may be seen by nobody until a restart, unless the file itself is read again.
 
 use std::collections::BTreeMap;
@@ -11,8 +11,8 @@ use xxhash_rust::xxh3::Xxh3Default;
 use crate::limits::STREAM_READ_BYTES;
 use crate::state::Error;
 
-/// The directory of table files within that of a keyspace.
-const TABLES: &str = "tables";
+/// The directories of such files within that of a keyspace: tables, and large rows.
+const DIRECTORIES: [&str; 2] = ["tables", "blobs"];
 
 /// What each file was when it was last read: its bytes, and their sum.
 #[derive(Default)]
@@ -50,13 +50,13 @@ impl KnownFiles {
     }
 }
 
-fn list(directory: &Path, tables: bool, files: &mut Vec<PathBuf>) -> io::Result<()> {
+fn list(directory: &Path, is_ours: bool, files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            let is_tables = entry.file_name() == TABLES;
-            list(&entry.path(), is_tables, files)?;
-        } else if tables {
+            let is_ours = DIRECTORIES.iter().any(|name| entry.file_name() == *name);
+            list(&entry.path(), is_ours, files)?;
+        } else if is_ours {
             files.push(entry.path());
         }
     }
@@ -86,17 +86,20 @@ mod tests {
     #[test]
     fn a_file_that_is_still_being_written_grows_and_one_that_is_damaged_does_not() {
         let directory = tempfile::tempdir().unwrap();
-        let tables = directory.path().join(TABLES);
-        std::fs::create_dir(&tables).unwrap();
-        let write = |bytes: &[u8]| std::fs::write(tables.join("0"), bytes).unwrap();
-        let mut known = KnownFiles::default();
-        for bytes in [&b""[..], b"some", b"some more", b"some more"] {
-            write(bytes);
-            known.check(directory.path()).unwrap();
-        }
-        for bytes in [&b"some mora"[..], b"some mor"] {
-            write(bytes);
-            assert!(known.check(directory.path()).is_err());
+        for name in DIRECTORIES {
+            let files = directory.path().join(name);
+            std::fs::create_dir(&files).unwrap();
+            let write = |bytes: &[u8]| std::fs::write(files.join("0"), bytes).unwrap();
+            let mut known = KnownFiles::default();
+            for bytes in [&b""[..], b"some", b"some more", b"some more"] {
+                write(bytes);
+                known.check(directory.path()).unwrap();
+            }
+            for bytes in [&b"some mora"[..], b"some mor"] {
+                write(bytes);
+                assert!(known.check(directory.path()).is_err());
+            }
+            std::fs::remove_file(files.join("0")).unwrap();
         }
     }
 }
