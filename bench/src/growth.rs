@@ -1,32 +1,32 @@
 //! `cargo xtask growth`: what a command, a restart and a node's memory cost with more nodes and more documents, and how
 //! fast streams are read from their start by many.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use clap::Parser;
+use clap::Args;
 use client::{Admin, Options};
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use futures::{StreamExt, TryStreamExt};
 
 use crate::load::{self, Load, Work, key, value};
 use crate::processes::{Process, until};
 use crate::report::grouped;
-use crate::systems::seachange;
-use crate::systems::{Connection, Programs};
+use crate::systems::{Cluster, Connection, Programs, seachange};
 
 /// Connections that write.
 const CONNECTIONS: usize = 4;
 /// Commands on their way while documents are filled in.
 const FILL_IN_FLIGHT: usize = 4096;
+/// Nodes from which streams are read.
+const STREAM_NODES: usize = 3;
 /// How long a node may take to read and check all that lies on its disk.
 const CHECK_MAX: Duration = Duration::from_secs(300);
 /// What is left alone between filling and measuring, so that compaction comes to rest.
 const REST: Duration = Duration::from_secs(3);
 
-/// Measures how Seachange's cost grows with nodes and documents, and how fast streams are read.
-#[derive(Debug, Parser)]
+/// What is measured, and how long.
+#[derive(Debug, Args)]
 pub struct Arguments {
     /// The binary of Seachange
     #[arg(long)]
@@ -94,7 +94,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 impl Arguments {
-    fn programs(&self, application: &std::path::Path) -> Programs {
+    fn programs(&self, application: &Path) -> Programs {
         Programs {
             seachange: self.seachange.clone(),
             application: application.to_path_buf(),
@@ -107,12 +107,15 @@ impl Arguments {
 
 /// A cluster of so many nodes with so many documents: filled, written to at random, and one node of it started again.
 async fn documents(arguments: &Arguments, count: usize, documents: u64) -> anyhow::Result<()> {
-    let directory = tempfile::Builder::new().prefix("growth").tempdir_in(&arguments.place)?;
-    let (programs, mut nodes) = (arguments.programs(&arguments.application), Vec::new());
-    let addresses = seachange::start(&programs, directory.path(), &mut nodes, count).await?;
-    let connections: Vec<seachange::Connection> = (0..CONNECTIONS)
-        .map(|_| seachange::connect(&addresses))
-        .collect::<Result<_, _>>()?;
+    let programs = arguments.programs(&arguments.application);
+    let mut cluster = Cluster::of_seachange(&programs, &arguments.place, count).await?;
+    let row = measure(arguments, &mut cluster, documents).await;
+    println!("{}", row.with_context(|| cluster.log_ends())?);
+    Ok(())
+}
+
+async fn measure(arguments: &Arguments, cluster: &mut Cluster, documents: u64) -> anyhow::Result<String> {
+    let connections = cluster.connect(CONNECTIONS, true).await?;
     let began = Instant::now();
     fill(&connections, documents, arguments.bytes).await?;
     let filled = began.elapsed();
@@ -126,33 +129,22 @@ async fn documents(arguments: &Arguments, count: usize, documents: u64) -> anyho
         keys: documents,
         length: Duration::from_secs_f64(arguments.seconds),
     };
-    let spent = |nodes: &[Process]| -> f64 { nodes.iter().map(Process::processor_seconds).sum() };
-    let (before, began) = (spent(&nodes), Instant::now());
-    let connections: Vec<_> = connections.into_iter().map(Connection::Seachange).collect();
+    let (before, began) = (cluster.processor_seconds(), Instant::now());
     let measured = load::run(load, &connections, async || ()).await?;
     let commands = measured.per_second * began.elapsed().as_secs_f64();
-    let cost = (spent(&nodes) - before) * 1e6 / commands.max(1.0);
+    let cost = (cluster.processor_seconds() - before) * 1e6 / commands.max(1.0);
     if let Some(error) = measured.first_error {
-        bail!(
-            "{count} nodes, {documents} documents: {} errors, {error}",
-            measured.errors
-        );
+        bail!("{documents} documents: {} errors, {error}", measured.errors);
     }
-    let peak = nodes.iter().map(Process::peak_memory).max().unwrap_or(0);
-    let on_disk = bytes_under(&directory.path().join("0"))?;
-    let restarted = restart(&mut nodes[0], &addresses[0]).await?;
-    // What was measured must be worth something: all that lies on its disk is read again and checked.
-    let options = Options::new([addresses[0].clone()]).deadline(CHECK_MAX);
-    let checked = Admin::new(environment::real::environment(), options)?.verify().await?;
-    if checked.rows < documents {
-        bail!(
-            "{documents} documents were written, and {} rows are there",
-            checked.rows
-        );
-    }
+    let peak = cluster.peak_memory();
+    let on_disk = bytes_under(&cluster.place().join("0"))?;
+    let address = cluster.addresses()[0].clone();
+    let restarted = restart(&mut cluster.nodes[0], &address).await?;
+    check(&address, documents).await?;
     let ms = |part: f64| measured.quantile(part).as_secs_f64() * 1e3;
-    println!(
-        "| {count} | {} | {:.1} | {} | {:.2} | {:.2} | {:.1} | {cost:.1} | {} | {} | {:.2} |",
+    Ok(format!(
+        "| {} | {} | {:.1} | {} | {:.2} | {:.2} | {:.1} | {cost:.1} | {} | {} | {:.2} |",
+        cluster.nodes.len(),
         grouped(documents as f64),
         filled.as_secs_f64(),
         grouped(measured.per_second),
@@ -162,33 +154,48 @@ async fn documents(arguments: &Arguments, count: usize, documents: u64) -> anyho
         peak >> 20,
         on_disk >> 20,
         restarted.as_secs_f64(),
-    );
+    ))
+}
+
+/// What was measured must be worth something: all that lies on the node's disk is read again and checked.
+async fn check(address: &str, documents: u64) -> anyhow::Result<()> {
+    let options = Options::new([address.to_owned()]).deadline(CHECK_MAX);
+    let checked = Admin::new(environment::real::environment(), options)?.verify().await?;
+    if checked.rows < documents {
+        bail!(
+            "{documents} documents were written, and {} rows are there",
+            checked.rows
+        );
+    }
     Ok(())
 }
 
 /// Writes each key once.
-async fn fill(connections: &[seachange::Connection], documents: u64, bytes: usize) -> anyhow::Result<()> {
-    let mut tasks = Vec::new();
-    for (number, connection) in connections.iter().enumerate() {
+async fn fill(connections: &[Connection], documents: u64, bytes: usize) -> anyhow::Result<()> {
+    let writers = connections.iter().enumerate().map(|(number, connection)| {
         let connection = connection.clone();
         let keys = (number as u64..documents).step_by(connections.len());
-        tasks.push(tokio::spawn(async move {
-            let mut keys = keys.map(|number| {
-                let connection = connection.clone();
-                async move { connection.write(&key(number), &value(bytes)).await }
-            });
-            let mut writes: FuturesUnordered<_> = keys.by_ref().take(FILL_IN_FLIGHT / CONNECTIONS).collect();
-            while let Some(written) = writes.next().await {
-                written?;
-                writes.extend(keys.next());
-            }
-            anyhow::Ok(())
-        }));
-    }
-    for task in tasks {
-        task.await?.context("filling documents in")?;
+        let writes = keys.map(move |number| {
+            let mut connection = connection.clone();
+            async move { connection.write(&key(number), value(bytes)).await }
+        });
+        tokio::spawn(all(writes, FILL_IN_FLIGHT / CONNECTIONS))
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await?.context("filling documents in")?;
     }
     Ok(())
+}
+
+/// Does all of them, so many at the same time.
+async fn all<W: Future<Output = anyhow::Result<()>>>(
+    writes: impl Iterator<Item = W>,
+    in_flight: usize,
+) -> anyhow::Result<()> {
+    futures::stream::iter(writes)
+        .buffer_unordered(in_flight)
+        .try_collect()
+        .await
 }
 
 /// Ends a node as a power cut would, starts it, and gives the time until it serves.
@@ -209,22 +216,15 @@ async fn ready(address: &str) -> anyhow::Result<()> {
 
 /// One stream, read from its start by many at once, as lines of JSON that nobody parses.
 async fn streams(arguments: &Arguments) -> anyhow::Result<()> {
-    let directory = tempfile::Builder::new()
-        .prefix("streams")
-        .tempdir_in(&arguments.place)?;
-    let (programs, mut nodes) = (arguments.programs(&arguments.counter), Vec::new());
-    let addresses = seachange::start(&programs, directory.path(), &mut nodes, 3).await?;
-    let connection = seachange::connect(&addresses)?;
-    let mut numbers = 0..arguments.events;
+    let programs = arguments.programs(&arguments.counter);
+    let cluster = Cluster::of_seachange(&programs, &arguments.place, STREAM_NODES).await?;
+    let addresses = cluster.addresses();
+    let connection = seachange::connect(addresses)?;
     let count = |number: u64| {
         let connection = connection.clone();
         async move { connection.count(&key(number % load::KEYS)).await }
     };
-    let mut writes: FuturesUnordered<_> = numbers.by_ref().take(FILL_IN_FLIGHT).map(count).collect();
-    while let Some(written) = writes.next().await {
-        written?;
-        writes.extend(numbers.next().map(count));
-    }
+    all((0..arguments.events).map(count), FILL_IN_FLIGHT).await?;
     let began = Instant::now();
     let readers: Vec<_> = (0..arguments.consumers)
         .map(|number| tokio::spawn(read(addresses[number % addresses.len()].clone())))
@@ -239,7 +239,7 @@ async fn streams(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let seconds = began.elapsed().as_secs_f64();
     println!(
-        "\n{} consumers of a stream of {} events, over three nodes: {} events and {:.0} MB a second in all",
+        "\n{} consumers of a stream of {} events, over {STREAM_NODES} nodes: {} events and {:.0} MB a second in all",
         arguments.consumers,
         grouped(arguments.events as f64),
         grouped(events as f64 / seconds),
@@ -260,7 +260,7 @@ async fn read(address: String) -> anyhow::Result<(u64, u64)> {
     Ok((events, bytes))
 }
 
-fn bytes_under(directory: &std::path::Path) -> anyhow::Result<u64> {
+fn bytes_under(directory: &Path) -> anyhow::Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;

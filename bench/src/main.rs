@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Args, Parser};
 
 use load::{KEYS, Load, Work};
 use processes::processor_seconds;
@@ -28,8 +28,16 @@ const KILLED_AFTER: Duration = Duration::from_secs(2);
 /// How long a cluster is left alone before its memory is looked at.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// Measures Seachange and its peers, in turn and more than once, each with three nodes on loopback.
+/// What can be measured.
 #[derive(Debug, Parser)]
+enum Chore {
+    /// Measures Seachange and its peers, in turn and more than once, each with three nodes on loopback
+    Peers(Arguments),
+    /// Measures how Seachange's cost grows with nodes and documents, and how fast streams are read
+    Growth(growth::Arguments),
+}
+
+#[derive(Debug, Args)]
 struct Arguments {
     /// The binary of Seachange
     #[arg(long)]
@@ -77,20 +85,22 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    if std::env::args().nth(1).as_deref() == Some("growth") {
-        let arguments = std::env::args().skip(1);
-        return growth::run(&growth::Arguments::parse_from(arguments)).await;
+    match Chore::parse() {
+        Chore::Peers(arguments) => peers(&arguments).await,
+        Chore::Growth(arguments) => growth::run(&arguments).await,
     }
-    let arguments = Arguments::parse();
+}
+
+async fn peers(arguments: &Arguments) -> anyhow::Result<()> {
     std::fs::create_dir_all(&arguments.place)?;
     std::fs::create_dir_all(&arguments.out)?;
-    let mut report = setting(&arguments);
+    let mut report = setting(arguments);
     for round in 1..=arguments.rounds {
         eprintln!("round {round} of {}", arguments.rounds);
-        limits(&arguments, &mut report)?;
+        limits(arguments, &mut report)?;
         for system in systems::ALL {
             if arguments.measures(system) {
-                measure(&arguments, system, &mut report)
+                measure(arguments, system, &mut report)
                     .await
                     .with_context(|| format!("measuring {}", system.name()))?;
             }
@@ -195,12 +205,12 @@ async fn measure(arguments: &Arguments, system: System, report: &mut Report) -> 
             Work::Write { bytes, .. } => ("batch", bytes),
             Work::Read => ("read", arguments.bytes[0]),
         };
-        let (nodes, clients) = (nodes_seconds(&cluster), processor_seconds("self"));
+        let (nodes, clients) = (cluster.processor_seconds(), processor_seconds("self"));
         let began = std::time::Instant::now();
         let measured = load::run(load, &connections, async || ()).await?;
         let per_million = 1e6 / (measured.per_second * began.elapsed().as_secs_f64()).max(1.0);
         let mut sample = sample(&measured, &cluster);
-        sample.nodes_cpu_s_per_million = (nodes_seconds(&cluster) - nodes) * per_million;
+        sample.nodes_cpu_s_per_million = (cluster.processor_seconds() - nodes) * per_million;
         sample.clients_cpu_s_per_million = (processor_seconds("self") - clients) * per_million;
         tell(name, work, bytes, load.in_flight, &measured);
         let in_flight = match load.work {
@@ -287,7 +297,6 @@ async fn killed(
 
 fn sample(measured: &load::Measured, cluster: &Cluster) -> Sample {
     let us = |part: f64| measured.quantile(part).as_micros() as f64;
-    let peak = cluster.nodes.iter().map(processes::Process::peak_memory).max();
     Sample {
         per_second: measured.per_second,
         p50_us: us(0.5),
@@ -295,7 +304,7 @@ fn sample(measured: &load::Measured, cluster: &Cluster) -> Sample {
         p999_us: us(0.999),
         longest_gap_ms: measured.longest_gap.as_secs_f64() * 1e3,
         errors: measured.errors as f64,
-        peak_memory_mib: mib(peak.unwrap_or(0)),
+        peak_memory_mib: mib(cluster.peak_memory()),
         ..Sample::default()
     }
 }
@@ -312,10 +321,6 @@ async fn idle(cluster: &Cluster) -> Sample {
 
 fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
-}
-
-fn nodes_seconds(cluster: &Cluster) -> f64 {
-    cluster.nodes.iter().map(processes::Process::processor_seconds).sum()
 }
 
 fn tell(system: &str, work: &str, bytes: usize, in_flight: usize, measured: &load::Measured) {

@@ -172,5 +172,14 @@ mod tests {
             report.table()
         );
         assert!(report.table().contains("| etcd | 1,000 | 2.00× |"));
+        // Memory alone has no pace, and nothing to be compared.
+        report.add(
+            Row {
+                work: "idle".into(),
+                ..row("seachange")
+            },
+            Sample::default(),
+        );
+        assert!(report.table().contains("| seachange |  |  |"), "{}", report.table());
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 
 /// Measures Seachange beside its peers, with further flags of the bench.
 pub fn run(root: &Path, flags: &[String]) -> anyhow::Result<()> {
-    let mut bench = prepare(root, &[])?;
+    let mut bench = prepare(root, "peers")?;
     let python = root.join("target/peers/python");
     bench
         .arg("--etcd")
@@ -22,13 +22,13 @@ pub fn run(root: &Path, flags: &[String]) -> anyhow::Result<()> {
 
 /// Measures how Seachange's own cost grows, with further flags of the bench.
 pub fn growth(root: &Path, flags: &[String]) -> anyhow::Result<()> {
-    let mut bench = prepare(root, &["growth"])?;
+    let mut bench = prepare(root, "growth")?;
     bench.arg("--counter").arg(root.join("apps/counter-wat")).args(flags);
     done(&mut bench, "the bench")
 }
 
-/// The bench, built, with what it measures; what it may need is brought.
-fn prepare(root: &Path, first: &[&str]) -> anyhow::Result<Command> {
+/// The bench, built, with what both of its chores take; what they may need is brought.
+fn prepare(root: &Path, chore: &str) -> anyhow::Result<Command> {
     let place = root.join("target/peers");
     let python = place.join("python");
     std::fs::create_dir_all(&place)?;
@@ -55,7 +55,7 @@ fn prepare(root: &Path, first: &[&str]) -> anyhow::Result<Command> {
             "bench/Cargo.toml",
             "--",
         ])
-        .args(first)
+        .arg(chore)
         .env("CARGO_TARGET_DIR", place.join("build"))
         .env("PROTOC", python.join("bin/protoc"))
         .arg("--seachange")

@@ -46,7 +46,7 @@ pub struct Cluster {
     pub nodes: Vec<Process>,
     address: Address,
     // Declared last, so that the servers are gone when it goes.
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 /// How it is reached.
@@ -94,27 +94,67 @@ impl System {
 
     /// Starts three servers on empty directories under `place`.
     pub async fn start(self, programs: &Programs, place: &Path) -> anyhow::Result<Cluster> {
-        let directory = tempfile::Builder::new().prefix(self.name()).tempdir_in(place)?;
-        let (place, mut nodes) = (directory.path(), Vec::new());
-        let started = match self {
-            System::Seachange => seachange::start(programs, place, &mut nodes, NODES)
-                .await
-                .map(Address::Seachange),
-            System::Etcd => etcd::start(programs, place, &mut nodes).await,
-            System::NatsSync => nats::start(programs, place, &mut nodes, true).await,
-            System::Nats => nats::start(programs, place, &mut nodes, false).await,
+        let start = async |place: &Path, nodes: &mut Vec<Process>| match self {
+            System::Seachange => seachange::start(programs, place, nodes, NODES).await,
+            System::Etcd => etcd::start(programs, place, nodes).await,
+            System::NatsSync => nats::start(programs, place, nodes, true).await,
+            System::Nats => nats::start(programs, place, nodes, false).await,
         };
-        let log_ends = || nodes.iter().map(Process::log_end).collect::<String>();
-        let address = started.with_context(log_ends)?;
-        Ok(Cluster {
-            nodes,
-            address,
-            _directory: directory,
-        })
+        Cluster::start(self, place, start).await
     }
 }
 
 impl Cluster {
+    /// So many nodes of Seachange on empty directories under `place`.
+    pub async fn of_seachange(programs: &Programs, place: &Path, count: usize) -> anyhow::Result<Cluster> {
+        let start =
+            async |place: &Path, nodes: &mut Vec<Process>| seachange::start(programs, place, nodes, count).await;
+        Cluster::start(System::Seachange, place, start).await
+    }
+
+    async fn start(
+        system: System,
+        place: &Path,
+        start: impl AsyncFnOnce(&Path, &mut Vec<Process>) -> anyhow::Result<Address>,
+    ) -> anyhow::Result<Cluster> {
+        let directory = tempfile::Builder::new().prefix(system.name()).tempdir_in(place)?;
+        let mut nodes = Vec::new();
+        let address = start(directory.path(), &mut nodes).await;
+        let address = address.with_context(|| log_ends(&nodes))?;
+        Ok(Cluster {
+            nodes,
+            address,
+            directory,
+        })
+    }
+
+    /// Addresses or URLs of the nodes.
+    pub fn addresses(&self) -> &[String] {
+        match &self.address {
+            Address::Seachange(all) | Address::Etcd(all) | Address::Nats(all) => all,
+        }
+    }
+
+    /// Where the nodes' directories are, each named by its number.
+    pub fn place(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Seconds of processor time that all nodes have taken.
+    pub fn processor_seconds(&self) -> f64 {
+        self.nodes.iter().map(Process::processor_seconds).sum()
+    }
+
+    /// The most memory that one of them held, bytes.
+    pub fn peak_memory(&self) -> u64 {
+        self.nodes.iter().map(Process::peak_memory).max().unwrap_or(0)
+    }
+
+    /// The end of what each of them printed.
+    pub fn log_ends(&self) -> String {
+        log_ends(&self.nodes)
+    }
+
     /// Connections to the cluster, each to the leader where the client does not find it by itself, or else to all nodes.
     pub async fn connect(&self, count: usize, leader_alone: bool) -> anyhow::Result<Vec<Connection>> {
         let mut connections = Vec::new();
@@ -162,6 +202,10 @@ impl Connection {
             Connection::Nats(_) => anyhow::bail!("a stream is not read by key"),
         }
     }
+}
+
+fn log_ends(nodes: &[Process]) -> String {
+    nodes.iter().map(Process::log_end).collect()
 }
 
 /// A command that runs on the processors of the servers.

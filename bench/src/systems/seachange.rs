@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 use client::wire::Consistency;
 use client::{Admin, Client, Options};
 
-use super::{Programs, command};
+use super::{Address, Programs, command};
 use crate::load::KEY_BYTES;
 use crate::processes::{Process, free_ports, until};
 
@@ -16,13 +16,13 @@ pub struct Connection {
     client: Client,
 }
 
-/// Starts so many nodes with the application on them, and gives their HTTP addresses.
-pub async fn start(
+/// Starts so many nodes with the application on them, and gives how they are reached.
+pub(super) async fn start(
     programs: &Programs,
     place: &Path,
     nodes: &mut Vec<Process>,
     count: usize,
-) -> anyhow::Result<Vec<String>> {
+) -> anyhow::Result<Address> {
     let ports = free_ports(2 * count)?;
     let address = |port: u16| format!("127.0.0.1:{port}");
     for number in 0..count {
@@ -67,7 +67,7 @@ pub async fn start(
     if !installed.status.success() {
         bail!("seachange app install: {}", String::from_utf8_lossy(&installed.stderr));
     }
-    Ok(all)
+    Ok(Address::Seachange(all))
 }
 
 /// A connection that knows all nodes.

@@ -55,7 +55,8 @@ pub const IDENTITY_BYTES_MAX: usize = 4 << 10;
 /// Bytes from which on a row lies apart from its key, where compaction does not copy it each time.
 pub const FJALL_APART_BYTES: u32 = 1 << 10;
 /// The part of a file of such rows that must be written over before what is left of it is copied elsewhere. More takes up
-/// more of the disk, less writes more; at a quarter there were a tenth to a quarter fewer writes of 4 KiB a second than at a half.
+/// more of the disk, less writes more: at a quarter there were a tenth to a quarter fewer writes of 4 KiB a second than at
+/// a half.
 pub const FJALL_APART_STALE: f32 = 0.5;
 /// Bytes of rows that fjall holds in memory before it writes them to a file of their own. Less than a checkpoint, so that
 /// between checkpoints a key that is nowhere is told so by filters, not by a search through a large list in memory.

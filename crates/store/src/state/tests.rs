@@ -192,6 +192,39 @@ fn a_large_row_that_has_changed_on_disk_is_damage_and_never_given() {
     assert_eq!(damaged, 1);
 }
 
+/// What an older binary made, which kept every row beside its key, is read and written as it is.
+#[test]
+fn a_store_from_before_large_rows_lay_apart_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let large = |round: u16, number: u8| row(round, vec![number; 400_000]);
+    {
+        let database = ::fjall::Database::builder(directory.path()).open().unwrap();
+        let rows = database
+            .keyspace("rows", ::fjall::KeyspaceCreateOptions::default)
+            .unwrap();
+        rows.insert([0], format::STATE.prefix()).unwrap();
+        for number in 0..40_u8 {
+            let value = [&1_u16.to_le_bytes()[..], &large(1, number).document].concat();
+            rows.insert([0, 0, 0, 1, number], value).unwrap();
+        }
+        rows.rotate_memtable_and_wait().unwrap();
+        database.persist(::fjall::PersistMode::SyncAll).unwrap();
+    }
+    for round in 1..4_u16 {
+        let backend = fjall(directory.path());
+        let batch = (0..40_u8).map(|number| {
+            let key = Bytes::copy_from_slice(&[number]);
+            assert_eq!(backend.get(TableId(1), &key).unwrap(), Some(large(round, number)));
+            (TableId(1), key, Some(large(round + 1, number)))
+        });
+        let batch = batch.collect();
+        backend.write(batch).unwrap();
+    }
+    assert_eq!(rows_of(&fjall(directory.path()), 1, "", None, false).len(), 40);
+    assert!(!files_of(directory.path(), "tables").is_empty());
+    assert!(files_of(directory.path(), "blobs").is_empty());
+}
+
 /// Changes one bit in the middle.
 fn flip(file: &Path) {
     let mut bytes = std::fs::read(file).unwrap();

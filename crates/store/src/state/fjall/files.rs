@@ -1,5 +1,6 @@
-//! The tables that fjall keeps as files, and the files of large rows: written once, read many times, and never changed. What it reads of them it keeps
-//! in memory, so damage to one may be seen by nobody until a restart, unless the file itself is read again.
+//! The tables that fjall keeps as files, and its files of large rows: written once, read many times, and never changed.
+//! What it reads of them it keeps in memory, so damage to one may be seen by nobody until a restart, unless the file itself
+//! is read again.
 
 use std::collections::BTreeMap;
 use std::fs::File;
