@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::codec::{Codec, Error, Reader, put_varint};
 use crate::{
     ChangeId, ClusterId, Digest, Index, Level, Manifest, MeterNumber, NodeId, Offset, Sequence, SessionId, StateDigest,
-    TimeMs, record,
+    TimeMs, limits, record,
 };
 
 /// The format of the entries that this binary writes. It reads this one and, for ever, all before it.
@@ -112,6 +112,22 @@ record!(Request {
 });
 
 impl Request {
+    /// Whether the log takes a request of this size.
+    ///
+    /// # Errors
+    /// What is too large, for people.
+    pub fn check_size(&self) -> Result<(), String> {
+        let sizes = [
+            ("application's name", self.application.len(), limits::NAME_BYTES_MAX),
+            ("command's name", self.command.len(), limits::NAME_BYTES_MAX),
+            ("payload", self.payload.len(), limits::COMMAND_BYTES_MAX),
+        ];
+        match sizes.into_iter().find(|(_, bytes, most)| bytes > most) {
+            Some((what, bytes, most)) => Err(format!("the {what} has {bytes} bytes: {most} are the most")),
+            None => Ok(()),
+        }
+    }
+
     /// Bytes that the request takes in an entry, at most.
     #[must_use]
     pub fn encoded_bytes_max(&self) -> usize {
@@ -425,29 +441,55 @@ impl Codec for Entry {
     }
 }
 
-/// A request in the form in which it stands in an entry, made once where it arrives.
+/// Requests in the form in which they stand in an entry, made once where they arrive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PackedRequest(pub Bytes);
+pub struct PackedRequests {
+    count: usize,
+    bytes: Bytes,
+}
 
-impl From<&Request> for PackedRequest {
-    fn from(request: &Request) -> Self {
-        let mut out = Vec::with_capacity(request.encoded_bytes_max());
-        request.encode(&mut out);
-        PackedRequest(out.into())
+impl PackedRequests {
+    /// How many.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Bytes that they take in an entry.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl From<&[Request]> for PackedRequests {
+    fn from(requests: &[Request]) -> Self {
+        let mut out = Vec::with_capacity(requests.iter().map(Request::encoded_bytes_max).sum());
+        for request in requests {
+            request.encode(&mut out);
+        }
+        PackedRequests {
+            count: requests.len(),
+            bytes: out.into(),
+        }
     }
 }
 
 /// An entry of requests, put together from their packed forms: the same bytes as encoding [`Body::Requests`].
 #[must_use]
-pub fn pack(time: TimeMs, requests: &[PackedRequest]) -> Vec<u8> {
-    let bytes: usize = requests.iter().map(|request| request.0.len()).sum();
+pub fn pack<'a>(time: TimeMs, requests: impl Iterator<Item = &'a PackedRequests> + Clone) -> Vec<u8> {
+    let (mut bytes, mut count) = (0, 0);
+    for packed in requests.clone() {
+        bytes += packed.bytes();
+        count += packed.count();
+    }
     let mut out = Vec::with_capacity(bytes + 32);
     out.push(ENTRY_FORMAT);
     put_varint(2, &mut out);
     time.encode(&mut out);
-    put_varint(requests.len() as u64, &mut out);
-    for request in requests {
-        out.extend_from_slice(&request.0);
+    put_varint(count as u64, &mut out);
+    for packed in requests {
+        out.extend_from_slice(&packed.bytes);
     }
     out
 }
@@ -633,13 +675,17 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn packed_requests_are_the_bytes_of_an_entry(requests in proptest::collection::vec(request(), 0..8), time: u64) {
-            let packed: Vec<PackedRequest> = requests.iter().map(PackedRequest::from).collect();
-            let bytes = pack(TimeMs(time), &packed);
+        fn packed_requests_are_the_bytes_of_an_entry(
+            requests in proptest::collection::vec(request(), 0..8),
+            together in 1..4_usize,
+            time: u64,
+        ) {
+            let packed: Vec<PackedRequests> = requests.chunks(together).map(PackedRequests::from).collect();
+            let bytes = pack(TimeMs(time), packed.iter());
             let entry = Entry { time: TimeMs(time), body: Body::Requests(requests.clone()) };
             prop_assert_eq!(&bytes, &entry.to_bytes());
             prop_assert_eq!(Entry::from_bytes(&bytes), Ok(entry));
-            let mut reader = Reader::new(&bytes[bytes.len() - packed.iter().map(|request| request.0.len()).sum::<usize>()..]);
+            let mut reader = Reader::new(&bytes[bytes.len() - packed.iter().map(PackedRequests::bytes).sum::<usize>()..]);
             for request in requests {
                 prop_assert_eq!(RequestView::read(&mut reader).map(|view| view.to_request()), Ok(request));
             }

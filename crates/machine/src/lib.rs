@@ -38,9 +38,9 @@ pub use comparison::{Comparison, Difference};
 pub use consumers::{Consumer, Consumers};
 pub use digest::StateDigest;
 pub use entry::{
-    Body, ChangeStep, Claim, Code, CommitConsumer, ENTRY_FORMAT, Entry, Genesis, ModuleChunk, NodeReady, PackedRequest,
-    PlanApplication, Readiness, RegisterNode, RemoveConsumer, ReportDigest, Request, RequestView, Step, TrimStreams,
-    pack,
+    Body, ChangeStep, Claim, Code, CommitConsumer, ENTRY_FORMAT, Entry, Genesis, ModuleChunk, NodeReady,
+    PackedRequests, PlanApplication, Readiness, RegisterNode, RemoveConsumer, ReportDigest, Request, RequestView, Step,
+    TrimStreams, pack,
 };
 pub use ids::{
     ChangeId, ClusterId, Digest, Index, Level, MeterNumber, NodeId, Offset, Sequence, SessionId, Shape, TableId, Term,
@@ -51,7 +51,8 @@ pub use manifest::Manifest;
 pub use ports::{
     Applications, Call, CallError, CallOutcome, Cluster, Consistency, Context, Decision, Event, EventPage,
     MemberStatus, Misuse, Pair, Pending, Read, ReadAnswer, ReadError, ReadValue, Role, Row, Scanned, SnapshotFile,
-    SnapshotListing, StateError, StateRead, StateTxn, Status, StreamStatus, SubmitError, Trap,
+    SnapshotListing, StateError, StateRead, StateTxn, Status, StreamStatus, SubmitError, TOGETHER_BYTES_MAX,
+    TOGETHER_COMMANDS_MAX, Trap,
 };
 pub use refound::refound;
 pub use reply::{Failure, FailureCode, Outcome, Reply};

@@ -11,7 +11,7 @@ use environment::Environment;
 use environment::channel::{mpsc, oneshot};
 use machine::codec::Codec;
 use machine::{
-    Body, Decision, Entry, Output, PackedRequest, Reply, SubmitError, Term, TimeMs, limits as log_limits, pack,
+    Body, Decision, Entry, Output, PackedRequests, Reply, SubmitError, Term, TimeMs, limits as log_limits, pack,
 };
 
 use crate::limits::{ENTRIES_IN_FLIGHT_MAX, ENTRY_PACK_BYTES, REQUESTS_WAITING_BYTES_MAX, REQUESTS_WAITING_MAX};
@@ -30,14 +30,17 @@ pub enum Event {
     Stop,
 }
 
-/// A request that waits for its reply.
+/// Requests that go into the log together, and wait for their replies.
 pub struct Submission {
-    request: PackedRequest,
-    /// The term in which this node led when it took the request: it goes into the log in that one or not at all.
+    requests: PackedRequests,
+    /// The term in which this node led when it took them: they go into the log in that one or not at all.
     reign: Term,
-    reply: oneshot::Sender<Result<Reply, SubmitError>>,
+    replies: oneshot::Sender<Result<Vec<Reply>, SubmitError>>,
     _place: Place,
 }
+
+/// Where the replies to requests that were taken together will come.
+pub type Replies = oneshot::Receiver<Result<Vec<Reply>, SubmitError>>;
 
 /// Counts what waits, so that it stays bounded.
 #[derive(Clone, Default)]
@@ -49,15 +52,16 @@ struct Waiting {
     bytes: AtomicUsize,
 }
 
-/// A place among what waits; given back when dropped.
+/// Places among what waits; given back when dropped.
 struct Place {
     admission: Admission,
+    requests: usize,
     bytes: usize,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.admission.0.requests.fetch_sub(1, Ordering::Relaxed);
+        self.admission.0.requests.fetch_sub(self.requests, Ordering::Relaxed);
         self.admission.0.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
@@ -72,32 +76,29 @@ impl Admission {
         )
     }
 
-    /// Lets a request in, with where its reply will come.
+    /// Lets requests in, with where their replies will come.
     ///
     /// # Errors
     /// [`SubmitError::Overloaded`] when too much waits.
-    pub fn admit(
-        &self,
-        request: PackedRequest,
-        reign: Term,
-    ) -> Result<(Submission, oneshot::Receiver<Result<Reply, SubmitError>>), SubmitError> {
-        let bytes = request.0.len();
-        let requests = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
+    pub fn admit(&self, packed: PackedRequests, reign: Term) -> Result<(Submission, Replies), SubmitError> {
+        let (count, bytes) = (packed.count(), packed.bytes());
+        let requests = self.0.requests.fetch_add(count, Ordering::Relaxed) + count;
         let total = self.0.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let place = Place {
             admission: self.clone(),
+            requests: count,
             bytes,
         };
         if requests > REQUESTS_WAITING_MAX || total > REQUESTS_WAITING_BYTES_MAX {
             let text = format!("{requests} requests of {total} bytes wait: send fewer at once, or try again");
             return Err(SubmitError::Overloaded(text));
         }
-        let (reply, wait) = oneshot::channel();
+        let (replies, wait) = oneshot::channel();
         Ok((
             Submission {
-                request,
+                requests: packed,
                 reign,
-                reply,
+                replies,
                 _place: place,
             },
             wait,
@@ -181,20 +182,22 @@ impl Driver {
             return;
         };
         let of_reign = self.waiting.iter().take_while(|submission| submission.reign == reign);
-        let count = how_many_fit(of_reign.map(|submission| submission.request.0.len()));
+        let count = how_many_fit(of_reign.map(|submission| (submission.requests.count(), submission.requests.bytes())));
         let rest = self.waiting.split_off(count.min(self.waiting.len()));
         let now = std::mem::replace(&mut self.waiting, rest);
-        let requests: Vec<PackedRequest> = now.iter().map(|submission| submission.request.clone()).collect();
         let packed = self.measures.clock.now();
-        let payload = pack(self.stamp(), &requests);
-        self.measures.driver.entry_commands.size(requests.len());
+        let payload = pack(self.stamp(), now.iter().map(|submission| &submission.requests));
+        let commands = now.iter().map(|submission| submission.requests.count()).sum();
+        self.measures.driver.entry_commands.size(commands);
         match self.group.propose_in(reign, payload.into()).await {
             Ok(proposal) => {
                 self.in_flight += 1;
                 self.measures.driver.in_flight.set(self.in_flight as u64);
                 let (group, settled, measures) = (self.group.clone(), self.events_back.clone(), self.measures.clone());
                 self.environment.spawn("replies", async move {
-                    let waiting = now.into_iter().map(|waiting| waiting.reply);
+                    let waiting = now
+                        .into_iter()
+                        .map(|waiting| (waiting.requests.count(), waiting.replies));
                     crate::replies::deliver(proposal, waiting, &group, &measures, packed).await;
                     settled.send(Event::Settled).ok();
                 });
@@ -202,7 +205,7 @@ impl Driver {
             Err(error) => {
                 let error = submit_error(error, &self.group);
                 for submission in now {
-                    submission.reply.send(Err(error.clone())).ok();
+                    submission.replies.send(Err(error.clone())).ok();
                 }
             }
         }
@@ -232,12 +235,13 @@ impl Driver {
     }
 }
 
-/// How many requests of these lengths go into one entry: at least the first, if there is one.
-fn how_many_fit(lengths: impl Iterator<Item = usize>) -> usize {
-    let mut bytes = 0;
-    let fitting = lengths.take(log_limits::ENTRY_COMMANDS_MAX).take_while(|length| {
-        bytes += length;
-        bytes <= ENTRY_PACK_BYTES
+/// How many submissions, of so many requests and bytes each, go into one entry: at least the first, if there is one.
+fn how_many_fit(sizes: impl Iterator<Item = (usize, usize)>) -> usize {
+    let (mut requests, mut bytes) = (0, 0);
+    let fitting = sizes.take_while(|(of_requests, of_bytes)| {
+        requests += of_requests;
+        bytes += of_bytes;
+        requests <= log_limits::ENTRY_COMMANDS_MAX && bytes <= ENTRY_PACK_BYTES
     });
     fitting.count().max(1)
 }

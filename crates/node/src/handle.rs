@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use environment::channel::{mpsc, oneshot};
 use machine::{
     Body, Catalog, Cluster, ClusterId, Consistency, Consumers, Decision, EventPage, Index, Level, MemberStatus, NodeId,
-    Offset, PackedRequest, Pending, Read, ReadAnswer, ReadError, Reply, Request, Scanned, SnapshotListing, Status,
-    StreamStatus, SubmitError, Term, limits as log_limits,
+    Offset, PackedRequests, Pending, Read, ReadAnswer, ReadError, Reply, Request, Scanned, SnapshotListing, Status,
+    StreamStatus, SubmitError, TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX, Term, limits as log_limits,
 };
 use store::streams::StreamReader;
 
-use crate::driver::{Admission, Event};
+use crate::driver::{Admission, Event, Replies};
 use crate::measures::Measures;
 use crate::progress::Progress;
 use crate::published::Published;
@@ -79,7 +79,7 @@ impl Handle {
     }
 
     /// Gives requests to the driver in their order. Once one is not taken, none behind it is.
-    fn take(&self, requests: Vec<Request>) -> Vec<Result<Waiting, SubmitError>> {
+    fn take(&self, requests: Vec<Request>) -> Vec<Result<Replies, SubmitError>> {
         let reign = self.require_leader().and_then(|reign| {
             self.require_cluster()?;
             Ok(reign)
@@ -97,17 +97,21 @@ impl Handle {
         requests.into_iter().map(&mut take).collect()
     }
 
-    fn take_one(&self, request: &Request, reign: Term) -> Result<Waiting, SubmitError> {
-        check_size(request)?;
-        let (submission, reply) = self.admission.admit(PackedRequest::from(request), reign)?;
-        self.events.send(Event::Submit(submission)).map_err(|_| stopped())?;
-        Ok(reply)
+    fn take_one(&self, request: &Request, reign: Term) -> Result<Replies, SubmitError> {
+        self.take_together(std::slice::from_ref(request), reign)
     }
 
-    async fn submit_here(&self, request: Request) -> Result<Reply, SubmitError> {
+    fn take_together(&self, requests: &[Request], reign: Term) -> Result<Replies, SubmitError> {
+        check_together(requests)?;
+        let (submission, replies) = self.admission.admit(PackedRequests::from(requests), reign)?;
+        self.events.send(Event::Submit(submission)).map_err(|_| stopped())?;
+        Ok(replies)
+    }
+
+    async fn submit_here(&self, requests: &[Request]) -> Result<Vec<Reply>, SubmitError> {
         let reign = self.require_leader()?;
         self.require_cluster()?;
-        answered(self.take_one(&request, reign)).await
+        answered(self.take_together(requests, reign)).await
     }
 
     async fn propose_here(&self, body: Body) -> Result<Decision, SubmitError> {
@@ -185,35 +189,39 @@ fn body_bytes(body: &Body) -> usize {
     }
 }
 
-fn check_size(request: &Request) -> Result<(), SubmitError> {
-    let too_large = |what: &str, bytes: usize, most: usize| {
-        Err(SubmitError::TooLarge(format!(
-            "the {what} has {bytes} bytes: {most} are the most"
-        )))
-    };
-    for (what, name) in [
-        ("application's name", &request.application),
-        ("command's name", &request.command),
-    ] {
-        if name.len() > log_limits::NAME_BYTES_MAX {
-            return too_large(what, name.len(), log_limits::NAME_BYTES_MAX);
-        }
+fn check_together(requests: &[Request]) -> Result<(), SubmitError> {
+    let mut bytes = 0;
+    for request in requests {
+        request.check_size().map_err(SubmitError::TooLarge)?;
+        bytes += request.encoded_bytes_max();
     }
-    match request.payload.len() {
-        bytes if bytes > log_limits::COMMAND_BYTES_MAX => too_large("payload", bytes, log_limits::COMMAND_BYTES_MAX),
-        _ => Ok(()),
+    if requests.len() > 1 && (requests.len() > TOGETHER_COMMANDS_MAX || bytes > TOGETHER_BYTES_MAX) {
+        return Err(SubmitError::TooLarge(format!(
+            "{} requests of {bytes} bytes do not go into the log together: {TOGETHER_COMMANDS_MAX} of \
+             {TOGETHER_BYTES_MAX} bytes are the most",
+            requests.len()
+        )));
     }
+    Ok(())
 }
 
 fn stopped() -> SubmitError {
     SubmitError::Unavailable("the node is stopping".to_owned())
 }
 
-/// Where the reply to a request will come.
-type Waiting = oneshot::Receiver<Result<Reply, SubmitError>>;
-
-async fn answered(taken: Result<Waiting, SubmitError>) -> Result<Reply, SubmitError> {
+async fn answered(taken: Result<Replies, SubmitError>) -> Result<Vec<Reply>, SubmitError> {
     taken?.await.unwrap_or_else(|_| Err(unknown()))
+}
+
+/// The reply to a request that went alone.
+async fn answered_one(taken: Result<Replies, SubmitError>) -> Result<Reply, SubmitError> {
+    answered(taken).await.and_then(only)
+}
+
+fn only(mut replies: Vec<Reply>) -> Result<Reply, SubmitError> {
+    replies.pop().ok_or_else(|| {
+        SubmitError::OutcomeUnknown("the entry was answered without a reply to the request in it".to_owned())
+    })
 }
 
 fn unknown() -> SubmitError {
@@ -222,16 +230,23 @@ fn unknown() -> SubmitError {
 
 impl Cluster for Handle {
     fn submit(&self, request: Request) -> Pending<'_, Result<Reply, SubmitError>> {
-        Box::pin(async {
-            let submitted = self.submit_here(request).await;
+        Box::pin(async move {
+            let submitted = self.submit_here(&[request]).await.and_then(only);
             submitted.inspect_err(|error| self.measures.refused(error))
+        })
+    }
+
+    fn submit_together<'a>(&'a self, requests: &'a [Request]) -> Pending<'a, Result<Vec<Reply>, SubmitError>> {
+        Box::pin(async {
+            let submitted = self.submit_here(requests).await;
+            submitted.inspect_err(|error| requests.iter().for_each(|_| self.measures.refused(error)))
         })
     }
 
     fn submit_in_order(&self, requests: Vec<Request>) -> Vec<Pending<'_, Result<Reply, SubmitError>>> {
         let taken = self.take(requests).into_iter();
         taken
-            .map(|taken| -> Pending<'_, _> { Box::pin(answered(taken)) })
+            .map(|taken| -> Pending<'_, _> { Box::pin(answered_one(taken)) })
             .collect()
     }
 
@@ -353,9 +368,14 @@ mod tests {
             payload: vec![0; payload].into(),
         };
         let (name, payload) = (log_limits::NAME_BYTES_MAX, log_limits::COMMAND_BYTES_MAX);
-        assert_eq!(check_size(&request(name, payload)), Ok(()));
+        assert_eq!(check_together(&[request(name, payload)]), Ok(()));
         for past in [request(name + 1, 0), request(1, payload + 1)] {
-            assert!(matches!(check_size(&past), Err(SubmitError::TooLarge(_))));
+            assert!(matches!(check_together(&[past]), Err(SubmitError::TooLarge(_))));
+        }
+        let many = |count: usize, payload: usize| vec![request(1, payload); count];
+        assert_eq!(check_together(&many(TOGETHER_COMMANDS_MAX, 1)), Ok(()));
+        for past in [many(TOGETHER_COMMANDS_MAX + 1, 1), many(2, TOGETHER_BYTES_MAX / 2)] {
+            assert!(matches!(check_together(&past), Err(SubmitError::TooLarge(_))));
         }
     }
 

@@ -1,4 +1,4 @@
-//! Gives each request of an entry its own reply. A reply can only be made from an applied entry.
+//! Gives the requests of an entry their replies. A reply can only be made from an applied entry.
 
 use environment::Moment;
 use environment::channel::oneshot;
@@ -8,10 +8,11 @@ use crate::driver::submit_error;
 use crate::measures::{Measures, Stage};
 use crate::raft::{Applied, Group, Proposal};
 
-/// Waits for the entry, which was packed at `packed`, and answers everybody in it, in order.
+/// Waits for the entry, which was packed at `packed`, and answers everybody in it, in order: each waits for so many
+/// replies.
 pub async fn deliver(
     proposal: Proposal,
-    waiting: impl Iterator<Item = oneshot::Sender<Result<Reply, SubmitError>>> + Send,
+    waiting: impl Iterator<Item = (usize, oneshot::Sender<Result<Vec<Reply>, SubmitError>>)> + Send,
     group: &Group,
     measures: &Measures,
     packed: Moment,
@@ -19,9 +20,10 @@ pub async fn deliver(
     let error = match proposal.outcome().await {
         Ok((index, Applied::Output(Output::Replies(replies)))) => {
             measures.entries.note(index, Stage::Packed, packed);
-            for (reply, client) in replies.into_iter().zip(waiting) {
+            let mut replies = replies.into_iter();
+            for (count, client) in waiting {
                 // A client that has gone asks again under its session, or does not care.
-                client.send(Ok(reply)).ok();
+                client.send(Ok(replies.by_ref().take(count).collect())).ok();
             }
             return;
         }
@@ -30,7 +32,7 @@ pub async fn deliver(
         }
         Err(error) => submit_error(error, group),
     };
-    for client in waiting {
+    for (_, client) in waiting {
         client.send(Err(error.clone())).ok();
     }
 }

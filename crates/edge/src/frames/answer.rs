@@ -1,24 +1,33 @@
-//! One framed request and its answer.
+//! Framed requests and their answers.
 
 use std::time::Duration;
 
 use client::wire::Code;
 use client::wire::frames::{Failure, FromClient, FromServer, Get, Outcome, Reply, Row, Submit};
-use client::wire::limits::{COMMAND_BYTES_MAX, LEADER_WAIT_MS_MAX};
+use client::wire::limits::LEADER_WAIT_MS_MAX;
 use environment::{Moment, timeout};
-use machine::limits::NAME_BYTES_MAX;
-use machine::{Body, Claim, Consistency, Decision, NodeId, Read, ReadValue, Request, Sequence, SessionId, SubmitError};
+use machine::{
+    Body, Claim, Consistency, Decision, Index, NodeId, Read, ReadValue, Request, Sequence, SessionId, SubmitError,
+};
 
+use super::together::Asked;
 use super::{Frames, SUBMIT, error_answer};
 use crate::codes::{self, Refusal};
 use crate::observe::Answered;
 
+/// Answers, each with the correlation id of its request.
+pub(super) type Answers = Vec<(u64, FromServer)>;
+
 impl Frames {
-    /// Gives the request to the cluster and waits for what came of it.
-    pub(super) async fn answer(&self, correlation: u64, request: FromClient) -> (u64, FromServer) {
+    /// Gives what was asked to the cluster and waits for what came of it.
+    pub(super) async fn answer(&self, asked: Asked) -> Answers {
         let received = self.router.observer.now();
+        let (correlation, request) = match asked {
+            Asked::Together(submits) => return self.submit(submits, received).await,
+            Asked::One(correlation, request) => (correlation, request),
+        };
         let (answered, measures) = match request {
-            FromClient::Submit(submit) => (self.submit(submit, received).await, &self.submits),
+            FromClient::Submit(submit) => return self.submit(vec![(correlation, submit)], received).await,
             FromClient::OpenSession => (self.open_session().await, &self.sessions),
             FromClient::Get(get) => (self.get(get).await, &self.gets),
             FromClient::Hello(_) => {
@@ -27,31 +36,64 @@ impl Frames {
             }
         };
         measures.answered(status_of(&answered), self.router.observer.now() - received);
-        (correlation, answered.unwrap_or_else(|refusal| error_answer(&refusal)))
+        vec![(correlation, answered.unwrap_or_else(|refusal| error_answer(&refusal)))]
     }
 
-    async fn submit(&self, submit: Submit, received: Moment) -> Result<FromServer, Refusal> {
-        let (application, command) = (Name::of(&submit.application), Name::of(&submit.command));
-        let request = request_of(submit)?;
-        let claimed = request.claim.is_some();
-        let bytes = request.encoded_bytes_max();
-        let observer = &self.router.observer;
-        match self.cluster.submit(request).await {
-            Ok(reply) => {
-                let answered = Answered {
-                    route: SUBMIT,
-                    application: application.as_str(),
-                    command: command.as_str(),
-                    status: 200,
-                    index: Some(reply.index),
-                    asked_by_peer: false,
-                    leader: None,
-                };
-                observer.command_answered(received, None, answered);
-                Ok(FromServer::Reply(reply_of(reply)))
+    /// Commands that came together go into the log together. All of them carry a claim, or none does.
+    async fn submit(&self, submits: Vec<(u64, Submit)>, received: Moment) -> Answers {
+        let mut answers = Vec::with_capacity(submits.len());
+        let mut correlations = Vec::with_capacity(submits.len());
+        let mut requests = Vec::with_capacity(submits.len());
+        for (correlation, submit) in submits {
+            let request = request_of(submit);
+            match request.check_size() {
+                Ok(()) => {
+                    correlations.push(correlation);
+                    requests.push(request);
+                }
+                Err(why) => {
+                    let refusal = codes::of_submit(&SubmitError::TooLarge(why));
+                    self.submits.answered(refusal.0.status, Duration::ZERO);
+                    answers.push((correlation, error_answer(&refusal)));
+                }
             }
-            Err(error) => Err(Box::pin(self.redirect(error, claimed, bytes)).await),
         }
+        if requests.is_empty() {
+            return answers;
+        }
+        let status = match self.cluster.submit_together(&requests).await {
+            Ok(replies) => {
+                for ((correlation, request), reply) in correlations.iter().zip(&requests).zip(replies) {
+                    self.observe(received, request, reply.index);
+                    answers.push((*correlation, FromServer::Reply(reply_of(reply))));
+                }
+                200
+            }
+            Err(error) => {
+                let claimed = requests.iter().all(|request| request.claim.is_some());
+                let bytes = requests.iter().map(Request::encoded_bytes_max).sum();
+                let refusal = Box::pin(self.redirect(error, claimed, bytes)).await;
+                let refused = |correlation: &u64| (*correlation, error_answer(&refusal));
+                answers.extend(correlations.iter().map(refused));
+                refusal.0.status
+            }
+        };
+        let took = self.router.observer.now() - received;
+        self.submits.answered_together(requests.len() as u64, status, took);
+        answers
+    }
+
+    fn observe(&self, received: Moment, request: &Request, index: Index) {
+        let answered = Answered {
+            route: SUBMIT,
+            application: &request.application,
+            command: &request.command,
+            status: 200,
+            index: Some(index),
+            asked_by_peer: false,
+            leader: None,
+        };
+        self.router.observer.command_answered(received, None, answered);
     }
 
     async fn open_session(&self) -> Result<FromServer, Refusal> {
@@ -126,39 +168,8 @@ fn status_of(answered: &Result<FromServer, Refusal>) -> u16 {
     }
 }
 
-/// A name, kept without the heap for the few commands whose way is told.
-struct Name {
-    bytes: [u8; NAME_BYTES_MAX],
-    length: usize,
-}
-
-impl Name {
-    /// One that is too long is nobody's, and is left empty.
-    fn of(name: &str) -> Name {
-        let mut bytes = [0; NAME_BYTES_MAX];
-        let length = match bytes.get_mut(..name.len()) {
-            Some(room) => {
-                room.copy_from_slice(name.as_bytes());
-                name.len()
-            }
-            None => 0,
-        };
-        Name { bytes, length }
-    }
-
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
-    }
-}
-
-fn request_of(submit: Submit) -> Result<Request, Refusal> {
-    if submit.payload.len() > COMMAND_BYTES_MAX {
-        return Err(Refusal::new(
-            Code::TooLarge,
-            format!("a command's payload may have {COMMAND_BYTES_MAX} bytes and this one has more; nothing was done"),
-        ));
-    }
-    Ok(Request {
+fn request_of(submit: Submit) -> Request {
+    Request {
         claim: submit.claim.map(|claim| Claim {
             session: SessionId(claim.session),
             sequence: Sequence(claim.sequence),
@@ -168,7 +179,7 @@ fn request_of(submit: Submit) -> Result<Request, Refusal> {
         command: submit.command,
         version: submit.version,
         payload: submit.payload,
-    })
+    }
 }
 
 fn reply_of(reply: machine::Reply) -> Reply {

@@ -12,7 +12,9 @@ use futures::StreamExt;
 use futures::future::poll_fn;
 use futures::stream::FuturesUnordered;
 
+use super::answer::Answers;
 use super::pipe::Pipe;
+use super::together::{Asked, Together};
 use super::{CONNECTION, Frames, error_answer};
 use crate::codes::Refusal;
 use crate::limits;
@@ -40,6 +42,7 @@ impl Frames {
     /// Answers requests until the client or the node ends the connection.
     pub(super) async fn exchange(&self, pipe: &mut Pipe) -> Result<(), String> {
         let mut running = FuturesUnordered::new();
+        let mut in_flight = 0;
         let mut reading = Reading::Open;
         let mut patience = Patience::new(self);
         let mut stopping = pin!(self.stopping.said());
@@ -53,17 +56,24 @@ impl Frames {
             loop {
                 let mut moved = false;
                 while pipe.unwritten() < limits::OUTPUT_BYTES_MAX {
-                    let Poll::Ready(Some((correlation, answer))) = running.poll_next_unpin(context) else {
+                    let next: Poll<Option<Answers>> = running.poll_next_unpin(context);
+                    let Poll::Ready(Some(answers)) = next else {
                         break;
                     };
-                    pipe.push(correlation, &answer);
+                    in_flight -= answers.len();
+                    for (correlation, answer) in &answers {
+                        pipe.push(*correlation, answer);
+                    }
                     moved = true;
                 }
                 if let Poll::Ready(Err(error)) = pipe.poll_write(context) {
                     return Poll::Ready(Err(error.to_string()));
                 }
-                let free = self.limits.in_flight_max.saturating_sub(running.len());
-                let start = |correlation, request| running.push(self.answer(correlation, request));
+                let free = self.limits.in_flight_max.saturating_sub(in_flight);
+                let start = |asked: Asked| {
+                    in_flight += asked.requests();
+                    running.push(self.answer(asked));
+                };
                 match self.take(context, pipe, &mut reading, free, start) {
                     Ok(taken) => moved |= taken,
                     Err(error) => return Poll::Ready(Err(error.to_string())),
@@ -87,7 +97,23 @@ impl Frames {
         pipe: &mut Pipe,
         reading: &mut Reading,
         free: usize,
-        start: impl Fn(u64, FromClient),
+        mut start: impl FnMut(Asked),
+    ) -> io::Result<bool> {
+        let mut together = Together::default();
+        let taken = self.take_each(context, pipe, reading, free, |correlation, request| {
+            together.add(correlation, request).for_each(&mut start);
+        });
+        together.give().into_iter().for_each(start);
+        taken
+    }
+
+    fn take_each(
+        &self,
+        context: &mut Context<'_>,
+        pipe: &mut Pipe,
+        reading: &mut Reading,
+        free: usize,
+        mut take: impl FnMut(u64, FromClient),
     ) -> io::Result<bool> {
         let mut taken = 0;
         while taken < free && pipe.unwritten() < limits::OUTPUT_BYTES_MAX {
@@ -112,7 +138,7 @@ impl Frames {
             };
             taken += 1;
             match (FromClient::decode(&frame), &reading) {
-                (Ok(request), Reading::Open) => start(frame.correlation, request),
+                (Ok(request), Reading::Open) => take(frame.correlation, request),
                 (Ok(_), Reading::Stopping | Reading::Ended(_)) => pipe.push(frame.correlation, &stops()),
                 (Err(error), _) => {
                     *reading = Reading::Ended(Some(Refusal::malformed(error.to_string())));

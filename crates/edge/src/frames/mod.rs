@@ -6,6 +6,7 @@
 mod answer;
 mod exchange;
 mod pipe;
+mod together;
 
 use std::sync::Arc;
 

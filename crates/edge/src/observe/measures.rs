@@ -39,9 +39,14 @@ pub(crate) struct RouteMeasures {
 impl RouteMeasures {
     /// A request was answered: for streams, its answer began.
     pub fn answered(&self, status: u16, took: Duration) {
-        self.took.time(took);
-        if let Some(count) = self.statuses.get(usize::from(status).saturating_sub(100)) {
-            count.increment();
+        self.answered_together(1, status, took);
+    }
+
+    /// So many requests that came together were answered together.
+    pub fn answered_together(&self, count: u64, status: u16, took: Duration) {
+        self.took.time_each(took, count);
+        if let Some(answered) = self.statuses.get(usize::from(status).saturating_sub(100)) {
+            answered.add(count);
         }
     }
 }

@@ -358,6 +358,12 @@ impl Cluster for Fake {
         })
     }
 
+    fn submit_together<'a>(&'a self, requests: &'a [Request]) -> Pending<'a, Result<Vec<Reply>, SubmitError>> {
+        let answers = requests.iter().map(|request| self.submit(request.clone()));
+        let answers = futures::future::join_all(answers);
+        Box::pin(async move { answers.await.into_iter().collect() })
+    }
+
     fn submit_in_order(&self, requests: Vec<Request>) -> Vec<Pending<'_, Result<Reply, SubmitError>>> {
         let mut refused = None;
         let mut answer = |request: Request| -> Pending<'_, Result<Reply, SubmitError>> {

@@ -10,6 +10,11 @@ use crate::{
     StateDigest, Term, TimeMs,
 };
 
+/// Requests that may be brought into the log together, at most.
+pub const TOGETHER_COMMANDS_MAX: usize = 1024;
+/// Bytes that several such requests may take in an entry, by [`Request::encoded_bytes_max`]; a single one may take more.
+pub const TOGETHER_BYTES_MAX: usize = 256 << 10;
+
 /// An answer that is still to come.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -311,6 +316,9 @@ pub struct Scanned {
 pub trait Cluster: Send + Sync {
     /// Brings a request into the log and waits for its reply. Only the leader takes it.
     fn submit(&self, request: Request) -> Pending<'_, Result<Reply, SubmitError>>;
+    /// Brings requests into the log together, in one entry or not at all, and waits for their replies, which stand in the
+    /// same order. Only the leader takes them. [`TOGETHER_COMMANDS_MAX`] and [`TOGETHER_BYTES_MAX`] bound them.
+    fn submit_together<'a>(&'a self, requests: &'a [Request]) -> Pending<'a, Result<Vec<Reply>, SubmitError>>;
     /// Brings requests into the log in their order; the answers stand in the same order. Only the leader takes them, and
     /// only for as long as it leads without a break: whatever happens, those that are ever applied are the first of
     /// them, each behind the one before it. So once one is answered with anything but a reply or

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use environment::{real, timeout};
 use machine::{
-    Cluster, Index, Outcome, PackedRequest, Reply, Request, Status, SubmitError, Term, TimeMs, limits as log_limits,
+    Cluster, Index, Outcome, PackedRequests, Reply, Request, Status, SubmitError, TOGETHER_COMMANDS_MAX, Term, TimeMs,
+    limits as log_limits,
 };
 use store::state::{FjallBackend, FjallOptions};
 
@@ -39,9 +39,10 @@ async fn until(handle: &Handle, met: impl Fn(&Status) -> bool) {
 }
 
 async fn submit_in(handle: &Handle, reign: Term) -> Result<Reply, SubmitError> {
-    let (submission, reply) = handle.admission.admit(PackedRequest::from(&request(0)), reign).unwrap();
+    let packed = PackedRequests::from(&[request(0)][..]);
+    let (submission, replies) = handle.admission.admit(packed, reign).unwrap();
     handle.events.send(Event::Submit(submission)).ok().unwrap();
-    reply.await.unwrap()
+    replies.await.unwrap().map(|mut replies| replies.remove(0))
 }
 
 async fn start(directory: &Path) -> Node {
@@ -121,7 +122,7 @@ async fn requests_given_together_come_into_few_entries_in_their_order() {
 
 #[test]
 fn an_entry_holds_so_many_requests_of_so_many_bytes() {
-    let fit = |length: usize, count: usize| how_many_fit(std::iter::repeat_n(length, count));
+    let fit = |length: usize, count: usize| how_many_fit(std::iter::repeat_n((1, length), count));
     let most = log_limits::ENTRY_COMMANDS_MAX;
     assert_eq!(fit(10, most), most);
     assert_eq!(fit(10, most + 1), most);
@@ -129,6 +130,8 @@ fn an_entry_holds_so_many_requests_of_so_many_bytes() {
     assert_eq!(fit(ENTRY_PACK_BYTES / 4 + 1, 100), 3);
     assert_eq!(fit(ENTRY_PACK_BYTES, 2), 1);
     assert_eq!(fit(ENTRY_PACK_BYTES + 1, 2), 1, "one that is larger goes alone");
+    let together = std::iter::repeat_n((TOGETHER_COMMANDS_MAX, 10), most);
+    assert_eq!(how_many_fit(together), most / TOGETHER_COMMANDS_MAX);
 }
 
 #[test]
@@ -144,13 +147,18 @@ fn the_largest_request_makes_an_entry_that_may_be() {
         version: u16::MAX,
         payload: vec![0; log_limits::COMMAND_BYTES_MAX].into(),
     };
-    let packed = pack(TimeMs(u64::MAX), &[PackedRequest::from(&request)]);
+    let packed = pack(TimeMs(u64::MAX), [PackedRequests::from(&[request][..])].iter());
     assert!(packed.len() <= log_limits::ENTRY_BYTES_MAX);
 }
 
-fn admitted(admission: &Admission, bytes: &Bytes, count: usize) -> (usize, Vec<Submission>) {
+fn admitted(admission: &Admission, bytes: usize, count: usize) -> (usize, Vec<Submission>) {
+    let request = Request {
+        payload: vec![0; bytes].into(),
+        ..request(0)
+    };
+    let packed = PackedRequests::from(&[request][..]);
     let admitted: Vec<Submission> = (0..count)
-        .map_while(|_| admission.admit(PackedRequest(bytes.clone()), Term(1)).ok())
+        .map_while(|_| admission.admit(packed.clone(), Term(1)).ok())
         .map(|(submission, _)| submission)
         .collect();
     (admitted.len(), admitted)
@@ -159,14 +167,37 @@ fn admitted(admission: &Admission, bytes: &Bytes, count: usize) -> (usize, Vec<S
 #[test]
 fn requests_that_wait_are_bounded_in_number_and_bytes_and_leave_their_places_behind() {
     let admission = Admission::default();
-    let (count, waiting) = admitted(&admission, &Bytes::new(), REQUESTS_WAITING_MAX + 1);
+    let (count, waiting) = admitted(&admission, 0, REQUESTS_WAITING_MAX + 1);
     assert_eq!(count, REQUESTS_WAITING_MAX);
     drop(waiting);
-    let large = Bytes::from(vec![0; 1 << 20]);
-    let (count, waiting) = admitted(&admission, &large, REQUESTS_WAITING_MAX);
-    assert_eq!(count, REQUESTS_WAITING_BYTES_MAX >> 20);
-    let refused = admission.admit(PackedRequest(large), Term(1)).err();
+    assert_eq!(admission.waiting(), (0, 0));
+    let (count, waiting) = admitted(&admission, 1 << 20, REQUESTS_WAITING_MAX);
+    assert_eq!(count, (REQUESTS_WAITING_BYTES_MAX >> 20) - 1);
+    let large = Request {
+        payload: vec![0; 1 << 20].into(),
+        ..request(0)
+    };
+    let refused = admission.admit(PackedRequests::from(&[large][..]), Term(1)).err();
     assert!(matches!(refused, Some(SubmitError::Overloaded(_))), "{refused:?}");
     drop(waiting);
-    assert_eq!(admitted(&admission, &Bytes::new(), 1).0, 1);
+    let several: Vec<Request> = (0..3).map(request).collect();
+    let (_waiting, _replies) = admission.admit(PackedRequests::from(&several[..]), Term(1)).unwrap();
+    assert_eq!(admission.waiting().0, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_come_together_lie_in_one_entry_and_have_their_own_replies() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = start(directory.path()).await;
+    let requests: Vec<Request> = (0..TOGETHER_COMMANDS_MAX).map(request).collect();
+    let groups = requests
+        .chunks(100)
+        .map(|requests| node.handle.submit_together(requests));
+    let answers = futures::future::join_all(groups).await;
+    for (answer, requests) in answers.into_iter().zip(requests.chunks(100)) {
+        let replies = answer.unwrap();
+        assert_eq!(replies.len(), requests.len());
+        assert!(replies.iter().all(|reply| reply.index == replies[0].index));
+    }
+    node.shutdown().await;
 }
