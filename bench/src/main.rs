@@ -1,5 +1,5 @@
 //! `cargo xtask peers`: Seachange beside etcd and NATS JetStream, on this machine, in one run; and `cargo xtask growth`:
-//! how its cost grows with nodes and documents.
+//! how its cost grows with nodes, documents, applications and the log.
 
 mod disk;
 mod growth;
@@ -33,7 +33,7 @@ const IDLE: Duration = Duration::from_secs(2);
 enum Chore {
     /// Measures Seachange and its peers, in turn and more than once, each with three nodes on loopback
     Peers(Arguments),
-    /// Measures how Seachange's cost grows with nodes and documents, and how fast streams are read
+    /// Measures how Seachange's cost grows with nodes, documents, applications and the log, and how fast streams are read
     Growth(growth::Arguments),
 }
 
@@ -207,7 +207,7 @@ async fn measure(arguments: &Arguments, system: System, report: &mut Report) -> 
         };
         let (nodes, clients) = (cluster.processor_seconds(), processor_seconds("self"));
         let began = std::time::Instant::now();
-        let measured = load::run(load, &connections, async || ()).await?;
+        let measured = load::run(load, arguments.length(), &connections, async || ()).await?;
         let per_million = 1e6 / (measured.per_second * began.elapsed().as_secs_f64()).max(1.0);
         let mut sample = sample(&measured, &cluster);
         sample.nodes_cpu_s_per_million = (cluster.processor_seconds() - nodes) * per_million;
@@ -227,7 +227,6 @@ async fn measure(arguments: &Arguments, system: System, report: &mut Report) -> 
 }
 
 fn loads(arguments: &Arguments, system: System) -> Vec<Load> {
-    let length = arguments.length();
     let mut loads = Vec::new();
     // Before the large values: what those leave behind would be measured with it.
     if arguments.does("batch") && system == System::Seachange {
@@ -239,7 +238,6 @@ fn loads(arguments: &Arguments, system: System) -> Vec<Load> {
             work,
             in_flight: 40,
             keys: KEYS,
-            length,
         });
     }
     for &bytes in &arguments.bytes {
@@ -250,7 +248,6 @@ fn loads(arguments: &Arguments, system: System) -> Vec<Load> {
                     work,
                     in_flight,
                     keys: KEYS,
-                    length,
                 });
             }
         }
@@ -261,7 +258,6 @@ fn loads(arguments: &Arguments, system: System) -> Vec<Load> {
             work,
             in_flight: 256,
             keys: KEYS,
-            length,
         });
     }
     loads
@@ -281,10 +277,9 @@ async fn killed(
         work: Work::Write { bytes, batch: 1 },
         in_flight: KILLED_IN_FLIGHT,
         keys: KEYS,
-        length: KILLED_LENGTH,
     };
     let node = &mut cluster.nodes[leader];
-    let measured = load::run(load, &connections, async || {
+    let measured = load::run(load, KILLED_LENGTH, &connections, async || {
         tokio::time::sleep(KILLED_AFTER).await;
         node.kill();
     })

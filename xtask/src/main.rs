@@ -25,7 +25,7 @@ usage: cargo xtask CHORE
   guests    builds the kept WASM modules of apps/ (--check: compares them with what their sources build to)
   mutants   whether the simulator finds the deliberate bugs of crates/sim/mutants (or those that are named)
   peers     commands a second, latencies and what they cost, beside etcd and NATS JetStream (flags: those of bench/)
-  growth    how the cost of a command grows with nodes and documents, and how fast streams are read";
+  growth    how cost grows with nodes, documents, applications and the log; how fast streams are read (flags too)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

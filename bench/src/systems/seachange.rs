@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -10,10 +11,15 @@ use super::{Address, Programs, command};
 use crate::load::KEY_BYTES;
 use crate::processes::{Process, free_ports, until};
 
+/// The application of apps/bench-1.
+const APPLICATION: &str = "bench";
+
 /// A session of its own.
 #[derive(Clone)]
 pub struct Connection {
     client: Client,
+    /// What takes the writes.
+    application: Arc<str>,
 }
 
 /// Starts so many nodes with the application on them, and gives how they are reached.
@@ -58,16 +64,19 @@ pub(super) async fn start(
         Ok(())
     })
     .await?;
+    install(programs, &programs.application, &all[0])?;
+    Ok(Address::Seachange(all))
+}
+
+/// Installs a package through that node.
+pub fn install(programs: &Programs, package: &Path, address: &str) -> anyhow::Result<()> {
     let mut install = command(programs, &programs.seachange);
-    install
-        .args(["app", "install"])
-        .arg(&programs.application)
-        .args(["--at", &all[0]]);
+    install.args(["app", "install"]).arg(package).args(["--at", address]);
     let installed = install.output().context("seachange app install")?;
     if !installed.status.success() {
         bail!("seachange app install: {}", String::from_utf8_lossy(&installed.stderr));
     }
-    Ok(Address::Seachange(all))
+    Ok(())
 }
 
 /// A connection that knows all nodes.
@@ -75,6 +84,7 @@ pub fn connect(addresses: &[String]) -> anyhow::Result<Connection> {
     let options = Options::new(addresses.to_vec()).deadline(Duration::from_secs(10));
     Ok(Connection {
         client: Client::connect(environment::real::environment(), options)?,
+        application: APPLICATION.into(),
     })
 }
 
@@ -90,11 +100,21 @@ pub async fn leader(addresses: &[String]) -> anyhow::Result<usize> {
 }
 
 impl Connection {
+    /// The same session, writing to another application with the same commands and tables.
+    pub fn to(&self, application: &str) -> Connection {
+        Connection {
+            client: self.client.clone(),
+            application: application.into(),
+        }
+    }
+
     pub async fn write(&self, key: &str, value: &[u8]) -> anyhow::Result<()> {
         let mut payload = BytesMut::with_capacity(KEY_BYTES + value.len());
         payload.put_slice(key.as_bytes());
         payload.put_slice(value);
-        self.client.submit("bench", "put", 1, payload.freeze()).await?;
+        self.client
+            .submit(&self.application, "put", 1, payload.freeze())
+            .await?;
         Ok(())
     }
 
@@ -106,7 +126,7 @@ impl Connection {
 
     pub async fn read(&self, key: &str) -> anyhow::Result<()> {
         self.client
-            .get("bench", "values", key, Consistency::Linearizable)
+            .get(&self.application, "values", key, Consistency::Linearizable)
             .await?;
         Ok(())
     }
