@@ -144,6 +144,7 @@ impl Applier {
         let mut checkpoints = Checkpoints {
             running: false,
             last: self.environment.clock.now(),
+            applied_bytes: self.applied_bytes.load(Ordering::Relaxed),
             trimmed: Trimmed::default(),
             orders: orders_back,
             wishes: Wishes::default(),
@@ -469,7 +470,11 @@ impl Applier {
         self.measures.apply.dirty_bytes.set(bytes as u64);
         let waited = self.environment.clock.now() - checkpoints.last;
         let wished = !checkpoints.wishes.waiting.is_empty();
-        let is_due = bytes >= self.checkpoint_bytes || (bytes > 0 && waited >= CHECKPOINT_INTERVAL);
+        // A row that is written again and again counts once, and each of its commands would be applied again.
+        let applied = self.applied_bytes.load(Ordering::Relaxed);
+        let to_apply_again = usize::try_from(applied - checkpoints.applied_bytes).unwrap_or(usize::MAX);
+        let is_large = bytes.max(to_apply_again) >= self.checkpoint_bytes;
+        let is_due = is_large || (bytes > 0 && waited >= CHECKPOINT_INTERVAL);
         // Whoever trims a stream wants room, and may do nothing else for long.
         if !wished && !is_due && !self.streams.is_trimmed_anew() {
             return Ok(());
@@ -481,6 +486,7 @@ impl Applier {
             checkpoints.wishes.under_way = std::mem::take(&mut checkpoints.wishes.waiting);
         }
         checkpoints.running = true;
+        checkpoints.applied_bytes = applied;
         checkpoints.trimmed = self.streams.trimmed();
         let (orders, measures) = (checkpoints.orders.clone(), self.measures.clone());
         self.environment.spawn_worker("checkpoint", async move {
@@ -547,6 +553,8 @@ fn scan(plan: &Plan, view: &dyn View, backend: &dyn Backend, log: &Log, disk: &d
 struct Checkpoints {
     running: bool,
     last: Moment,
+    /// Bytes of entries applied when the last one began.
+    applied_bytes: u64,
     /// What the one that runs makes durable of where streams begin.
     trimmed: Trimmed,
     orders: mpsc::UnboundedSender<Order>,

@@ -41,7 +41,7 @@ pub const APPLY_QUEUE_ENTRIES_MAX: usize = 65_536;
 pub const APPLY_BATCH_MAX: usize = 64;
 /// How long a parked applier waits before it looks again, unless something wakes it.
 pub const PARK_RETRY: Duration = Duration::from_millis(200);
-/// Bytes of written rows after which a checkpoint is due.
+/// Bytes of written rows, or of applied entries, after which a checkpoint is due.
 pub const CHECKPOINT_BYTES: usize = 32 << 20;
 /// Time after which a checkpoint is due, if anything was written.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);

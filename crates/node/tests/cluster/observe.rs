@@ -77,3 +77,34 @@ async fn a_node_tells_when_an_entry_came_how_far_and_what_came_of_it() {
     }
     a.node.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_is_due_after_so_many_bytes_of_entries_though_no_row_has_changed() {
+    let world = World::new();
+    let a = world.start("a", &[1], None).await;
+    let change = world.plan(&[&a], 1).await;
+    world.switched(&a, change).await;
+    let request = Request {
+        claim: None,
+        application: "adder".into(),
+        command: "none".into(),
+        version: 1,
+        payload: vec![b' '; machine::limits::COMMAND_BYTES_MAX].into(),
+    };
+    let none_written = || {
+        let page = page_of(&a);
+        let line = page
+            .lines()
+            .find(|line| line.starts_with("seachange_checkpoint_seconds_count"));
+        line.expect("it is counted").ends_with(" 0")
+    };
+    let mut requests = 0;
+    while none_written() {
+        // Four times as many as are needed: it is written beside what is applied.
+        assert!(requests < 200, "{}", page_of(&a));
+        a.cluster.submit(request.clone()).await.expect("it leads");
+        requests += 1;
+    }
+    assert!(requests >= 32, "{requests}");
+    a.node.shutdown().await;
+}
