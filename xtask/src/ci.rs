@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use crate::{arrows, guests, mutants, repository, tidy};
+use crate::{arrows, counts, guests, mutants, repository, tidy};
 
 /// Runs every step and stops at the first that fails.
 pub fn run(root: &Path) -> anyhow::Result<()> {
@@ -24,6 +24,8 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
     )?;
     step("guests");
     guests::run(&["--check".to_owned()])?;
+    step("counts");
+    counts::run(root, &[])?;
     step("cargo test --workspace");
     cargo(root, &["test", "--workspace"])
 }

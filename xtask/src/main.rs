@@ -1,10 +1,12 @@
-//! The project's own chores: `cargo xtask ci | arrows | tidy | guests | mutants | peers | growth`.
+//! The project's own chores: `cargo xtask ci | arrows | tidy | guests | counts | mutants | peers | growth`.
 //!
 //! `ci` is all of CI and runs locally. It never looks at anything outside the repository, and needs nothing but the Rust
-//! toolchain (the guests are built and compared only where a WASM target can be had).
+//! toolchain (the guests are built and compared only where a WASM target can be had, instructions counted only where
+//! valgrind is).
 
 mod arrows;
 mod ci;
+mod counts;
 mod guests;
 mod mutants;
 mod peers;
@@ -23,6 +25,7 @@ usage: cargo xtask CHORE
   arrows    which crate and which file may use what
   tidy      lengths of files and functions, names, paths, limits that no test meets
   guests    builds the kept WASM modules of apps/ (--check: compares them with what their sources build to)
+  counts    instructions that the way of a command takes, against the noted ones (--accept: notes them)
   mutants   whether the simulator finds the deliberate bugs of crates/sim/mutants (or those that are named)
   peers     commands a second, latencies and what they cost, beside etcd and NATS JetStream (flags: those of bench/)
   growth    how cost grows with nodes, documents, applications and the log; how fast streams are read (flags too)";
@@ -49,6 +52,7 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
         "arrows" => repository::report("arrows", &arrows::check(&root)?),
         "tidy" => repository::report("tidy", &tidy::check(&root)?),
         "guests" => guests::run(rest),
+        "counts" => counts::run(&root, rest),
         "mutants" => mutants::run(&root, rest),
         "peers" => peers::run(&root, rest),
         "growth" => peers::growth(&root, rest),

@@ -51,7 +51,7 @@ pub use error::{ModuleError, PrepareError};
 pub use host::Host;
 pub use native::NativeApplication;
 pub use registry::Registry;
-pub use wasm::meter;
+pub use wasm::{meter, reserve_instances};
 
 #[cfg(test)]
 #[path = "../../../testing/allocations.rs"]

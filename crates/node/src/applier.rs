@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use environment::channel::{mpsc, oneshot};
 use environment::{Disk, Environment, Moment};
 use host::Host;
-use machine::{
-    Event, Index, Level, Machine, Output, Row, RowSums, Scanned, StateError, StateRead, StateTxn, Stop, TableId, World,
-};
+use machine::{Index, Level, Machine, Output, RowSums, Scanned, Stop, World};
 use parking_lot::RwLock;
+use store::EntryTxn;
 use store::log::Log;
 use store::snapshot::Header;
 use store::state::{Backend, State, View};
@@ -82,50 +81,6 @@ pub enum Order {
     Looked,
     /// Write a checkpoint and stop.
     Stop(oneshot::Sender<()>),
-}
-
-/// The tables and streams of one entry.
-struct EntryTxn<'a> {
-    state: &'a mut State,
-    events: &'a mut Vec<(String, Vec<Event>)>,
-}
-
-impl StateRead for EntryTxn<'_> {
-    fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Row>, StateError> {
-        self.state.get(table, key)
-    }
-
-    fn scan(
-        &self,
-        table: TableId,
-        start: &[u8],
-        end: Option<&[u8]>,
-        reverse: bool,
-        visit: &mut dyn FnMut(&[u8], &Row) -> bool,
-    ) -> Result<(), StateError> {
-        self.state.scan(table, start, end, reverse, visit)
-    }
-}
-
-impl StateTxn for EntryTxn<'_> {
-    fn put(&mut self, table: TableId, key: &[u8], row: Row) {
-        self.state.put(table, key, row);
-    }
-
-    fn delete(&mut self, table: TableId, key: &[u8]) {
-        self.state.delete(table, key);
-    }
-
-    fn replace(&mut self, table: TableId, key: &[u8], row: Option<Row>) -> Result<Option<Row>, StateError> {
-        self.state.replace(table, key, row)
-    }
-
-    fn emit(&mut self, stream: &str, event: Event) {
-        match self.events.iter_mut().find(|(name, _)| name == stream) {
-            Some((_, events)) => events.push(event),
-            None => self.events.push((stream.to_owned(), vec![event])),
-        }
-    }
 }
 
 /// Why the applier's loop ended.
@@ -344,11 +299,7 @@ impl Applier {
     }
 
     fn apply_machine(&mut self, held: &mut Held, index: Index, payload: &[u8]) -> Result<Output, Stop> {
-        let mut events = Vec::new();
-        let mut txn = EntryTxn {
-            state: &mut held.state,
-            events: &mut events,
-        };
+        let mut txn = EntryTxn::new(&mut held.state);
         let mut world = World {
             txn: &mut txn,
             applications: &mut self.applications,
@@ -356,12 +307,8 @@ impl Applier {
             level_max: self.level_max,
         };
         let output = held.machine.apply(index, payload, &mut world)?;
-        let time = held.machine.time();
-        for (stream, events) in events {
-            self.streams
-                .append(&stream, time, &events)
-                .map_err(|error| Stop::Halt(error.to_string()))?;
-        }
+        txn.append_events(held.machine.time(), &mut self.streams)
+            .map_err(|error| Stop::Halt(error.to_string()))?;
         Ok(output)
     }
 

@@ -28,12 +28,15 @@
 //! # Ok::<(), store::state::Error>(())
 //! ```
 
+mod entry_txn;
 pub mod format;
 pub mod limits;
 pub mod log;
 pub mod snapshot;
 pub mod state;
 pub mod streams;
+
+pub use entry_txn::EntryTxn;
 
 #[cfg(test)]
 mod crash_disk;

@@ -28,6 +28,16 @@ const STACK_BYTES_NEEDED: usize = GUEST_STACK_BYTES + (4 << 20);
 /// space (not of memory), which saves the guest its bounds checks.
 const INSTANCES_MAX: u32 = 1_024;
 
+/// How many instances the process has room for, once that is decided.
+static INSTANCES: OnceLock<u32> = OnceLock::new();
+
+/// Lets the process have room for so many instances at once in place of 1,024, where it may not reserve 4 TiB of address
+/// space: under valgrind. A node must not do it: one more instance than there is room for is a fault that stops it.
+/// Call it before anything is prepared; later it does nothing.
+pub fn reserve_instances(count: u32) {
+    INSTANCES.get_or_init(|| count);
+}
+
 /// Bytes of an instance's memory that stay resident after it, where the kernel can say which pages were touched.
 const RESIDENT_BYTES: usize = 2 << 20;
 /// The same where it cannot, and all of them must be written anew.
@@ -116,10 +126,11 @@ fn pool() -> PoolingAllocationConfig {
     } else {
         RESIDENT_BYTES_WITHOUT_SCAN
     };
+    let instances = *INSTANCES.get_or_init(|| INSTANCES_MAX);
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_core_instances(INSTANCES_MAX)
-        .total_memories(INSTANCES_MAX)
-        .total_tables(INSTANCES_MAX)
+    pool.total_core_instances(instances)
+        .total_memories(instances)
+        .total_tables(instances)
         .max_core_instance_size(INSTANCE_BYTES_MAX)
         .max_memory_size(limits::MEMORY_PAGES_MAX as usize * PAGE_BYTES)
         .table_elements(TABLE_ELEMENTS_MAX as usize)

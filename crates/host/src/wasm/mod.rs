@@ -21,6 +21,7 @@ use machine::limits;
 
 pub(crate) use abi::Function;
 pub(crate) use cache::compile_once;
+pub use engine::reserve_instances;
 pub(crate) use engine::with_guest_stack;
 pub(crate) use instance::Instance;
 pub(crate) use module::Module;
