@@ -39,11 +39,7 @@ async fn row(arguments: &Arguments, cluster: &mut Cluster, documents: u64) -> an
     fill::all_documents(&connections, 1, documents, arguments.bytes).await?;
     let filled = began.elapsed();
     tokio::time::sleep(REST).await;
-    let (before, began) = (cluster.processor_seconds(), Instant::now());
-    let measured = load::run(arguments.load(documents), arguments.length(), &connections, async || ()).await?;
-    let commands = measured.per_second * began.elapsed().as_secs_f64();
-    let cost = super::processor_per_million(cluster, before, commands);
-    super::without_errors(&measured)?;
+    let (measured, cost) = super::loaded(arguments, cluster, &connections, documents).await?;
     let peak = cluster.peak_memory();
     let on_disk = bytes_under(&cluster.place().join("0"))?;
     let address = cluster.addresses()[0].clone();

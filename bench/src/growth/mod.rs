@@ -10,13 +10,13 @@ mod restart;
 mod streams;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::Args;
 
-use crate::load::{Load, Measured, Work};
-use crate::systems::{Cluster, Programs};
+use crate::load::{self, Load, Measured, Work};
+use crate::systems::{Cluster, Connection, Programs};
 
 /// Connections that write.
 const CONNECTIONS: usize = 4;
@@ -137,6 +137,21 @@ fn without_errors(measured: &Measured) -> anyhow::Result<()> {
         Some(error) => bail!("{} errors, {error}", measured.errors),
         None => Ok(()),
     }
+}
+
+/// Writes to so many keys for as long as was asked, and what processor time a million of those commands took of all nodes.
+async fn loaded(
+    arguments: &Arguments,
+    cluster: &Cluster,
+    connections: &[Connection],
+    keys: u64,
+) -> anyhow::Result<(Measured, f64)> {
+    let (before, began) = (cluster.processor_seconds(), Instant::now());
+    let measured = load::run(arguments.load(keys), arguments.length(), connections, async || ()).await?;
+    let commands = measured.per_second * began.elapsed().as_secs_f64();
+    let cost = processor_per_million(cluster, before, commands);
+    without_errors(&measured)?;
+    Ok((measured, cost))
 }
 
 /// Seconds of processor time that all nodes have taken since then for a million of so many commands.

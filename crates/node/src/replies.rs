@@ -23,7 +23,7 @@ pub async fn deliver(
             let mut replies = replies.into_iter();
             for (count, client) in waiting {
                 // A client that has gone asks again under its session, or does not care.
-                client.send(Ok(replies.by_ref().take(count).collect())).ok();
+                client.send(of_next(&mut replies, count)).ok();
             }
             return;
         }
@@ -34,5 +34,38 @@ pub async fn deliver(
     };
     for (_, client) in waiting {
         client.send(Err(error.clone())).ok();
+    }
+}
+
+/// Replies to so many requests. An entry that has fewer leaves the others unknown: somebody waits for each.
+fn of_next(replies: &mut impl Iterator<Item = Reply>, count: usize) -> Result<Vec<Reply>, SubmitError> {
+    let own: Vec<Reply> = replies.take(count).collect();
+    match own.len() == count {
+        true => Ok(own),
+        false => Err(SubmitError::OutcomeUnknown(format!(
+            "the entry was answered with {} replies to {count} requests",
+            own.len()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use machine::{Index, Outcome};
+
+    use super::*;
+
+    #[test]
+    fn whoever_gets_fewer_replies_than_requests_hears_that_it_is_unknown() {
+        let reply = |index| Reply {
+            index: Index(index),
+            outcome: Outcome::SessionExpired,
+        };
+        let mut replies = [reply(1), reply(2), reply(3)].into_iter();
+        assert_eq!(of_next(&mut replies, 2), Ok(vec![reply(1), reply(2)]));
+        for count in [2, 1] {
+            let short = of_next(&mut replies, count);
+            assert!(matches!(short, Err(SubmitError::OutcomeUnknown(_))), "{short:?}");
+        }
     }
 }

@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use client::wire::Code;
-use client::wire::frames::{Failure, FromClient, FromServer, Get, Outcome, Reply, Row, Submit};
+use client::wire::frames::{Failure, FromServer, Get, Outcome, Reply, Row};
 use client::wire::limits::LEADER_WAIT_MS_MAX;
 use environment::{Moment, timeout};
-use machine::{
-    Body, Claim, Consistency, Decision, Index, NodeId, Read, ReadValue, Request, Sequence, SessionId, SubmitError,
-};
+use machine::{Body, Consistency, Decision, Index, NodeId, Read, ReadValue, Request, SubmitError};
 
-use super::together::Asked;
+use super::together::{Asked, Commands};
 use super::{Frames, SUBMIT, error_answer};
 use crate::codes::{self, Refusal};
 use crate::observe::Answered;
@@ -22,60 +20,40 @@ impl Frames {
     /// Gives what was asked to the cluster and waits for what came of it.
     pub(super) async fn answer(&self, asked: Asked) -> Answers {
         let received = self.router.observer.now();
-        let (correlation, request) = match asked {
-            Asked::Together(submits) => return self.submit(submits, received).await,
-            Asked::One(correlation, request) => (correlation, request),
-        };
-        let (answered, measures) = match request {
-            FromClient::Submit(submit) => return self.submit(vec![(correlation, submit)], received).await,
-            FromClient::OpenSession => (self.open_session().await, &self.sessions),
-            FromClient::Get(get) => (self.get(get).await, &self.gets),
-            FromClient::Hello(_) => {
+        let (correlation, answered, measures) = match asked {
+            Asked::Together(commands) => return self.submit(commands, received).await,
+            Asked::TooLarge(correlation, why) => {
+                let refusal = codes::of_submit(&SubmitError::TooLarge(why));
+                (correlation, Err(refusal), &self.submits)
+            }
+            Asked::OpenSession(correlation) => (correlation, self.open_session().await, &self.sessions),
+            Asked::Get(correlation, get) => (correlation, self.get(get).await, &self.gets),
+            Asked::SecondHello(correlation) => {
                 let refusal = Refusal::malformed("a second Hello on one connection: say it once");
-                (Err(refusal), &self.sessions)
+                (correlation, Err(refusal), &self.sessions)
             }
         };
         measures.answered(status_of(&answered), self.router.observer.now() - received);
         vec![(correlation, answered.unwrap_or_else(|refusal| error_answer(&refusal)))]
     }
 
-    /// Commands that came together go into the log together. All of them carry a claim, or none does.
-    async fn submit(&self, submits: Vec<(u64, Submit)>, received: Moment) -> Answers {
-        let mut answers = Vec::with_capacity(submits.len());
-        let mut correlations = Vec::with_capacity(submits.len());
-        let mut requests = Vec::with_capacity(submits.len());
-        for (correlation, submit) in submits {
-            let request = request_of(submit);
-            match request.check_size() {
-                Ok(()) => {
-                    correlations.push(correlation);
-                    requests.push(request);
-                }
-                Err(why) => {
-                    let refusal = codes::of_submit(&SubmitError::TooLarge(why));
-                    self.submits.answered(refusal.0.status, Duration::ZERO);
-                    answers.push((correlation, error_answer(&refusal)));
-                }
-            }
-        }
-        if requests.is_empty() {
-            return answers;
-        }
-        let status = match self.cluster.submit_together(&requests).await {
+    /// Commands that came together go into the log together.
+    async fn submit(&self, commands: Commands, received: Moment) -> Answers {
+        let Commands { correlations, requests } = commands;
+        let (status, answers) = match self.cluster.submit_together(&requests).await {
             Ok(replies) => {
-                for ((correlation, request), reply) in correlations.iter().zip(&requests).zip(replies) {
+                let replied = requests.iter().zip(replies).map(|(request, reply)| {
                     self.observe(received, request, reply.index);
-                    answers.push((*correlation, FromServer::Reply(reply_of(reply))));
-                }
-                200
+                    FromServer::Reply(reply_of(reply))
+                });
+                (200, correlations.into_iter().zip(replied).collect())
             }
             Err(error) => {
                 let claimed = requests.iter().all(|request| request.claim.is_some());
                 let bytes = requests.iter().map(Request::encoded_bytes_max).sum();
                 let refusal = Box::pin(self.redirect(error, claimed, bytes)).await;
-                let refused = |correlation: &u64| (*correlation, error_answer(&refusal));
-                answers.extend(correlations.iter().map(refused));
-                refusal.0.status
+                let refused = correlations.into_iter().map(|each| (each, error_answer(&refusal)));
+                (refusal.0.status, refused.collect::<Answers>())
             }
         };
         let took = self.router.observer.now() - received;
@@ -165,20 +143,6 @@ fn status_of(answered: &Result<FromServer, Refusal>) -> u16 {
     match answered {
         Ok(_) => 200,
         Err(refusal) => refusal.0.status,
-    }
-}
-
-fn request_of(submit: Submit) -> Request {
-    Request {
-        claim: submit.claim.map(|claim| Claim {
-            session: SessionId(claim.session),
-            sequence: Sequence(claim.sequence),
-            settled: Sequence(claim.settled),
-        }),
-        application: submit.application,
-        command: submit.command,
-        version: submit.version,
-        payload: submit.payload,
     }
 }
 

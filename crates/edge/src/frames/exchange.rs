@@ -71,7 +71,7 @@ impl Frames {
                 }
                 let free = self.limits.in_flight_max.saturating_sub(in_flight);
                 let start = |asked: Asked| {
-                    in_flight += asked.requests();
+                    in_flight += asked.answers();
                     running.push(self.answer(asked));
                 };
                 match self.take(context, pipe, &mut reading, free, start) {

@@ -3,23 +3,36 @@
 //! One of them would be answered no sooner alone, since the driver packs all that waits into one entry anyway. Together
 //! they cost one task, one message and one wake-up.
 
-use client::wire::frames::{FromClient, Submit};
-use machine::{TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX};
+use client::wire::frames::{FromClient, Get, Submit};
+use machine::{Claim, Request, Sequence, SessionId, TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX};
 
-/// What is given to the cluster at once.
+/// What is given to the cluster at once, with the correlation ids of its answers.
 pub(super) enum Asked {
-    /// A request with its correlation id.
-    One(u64, FromClient),
-    /// Commands that all carry a claim, or none of which does, with their correlation ids.
-    Together(Vec<(u64, Submit)>),
+    /// Commands that all carry a claim, or none of which does.
+    Together(Commands),
+    /// A command that is larger than the log takes, and why.
+    TooLarge(u64, String),
+    /// A session.
+    OpenSession(u64),
+    /// A read of one row.
+    Get(u64, Get),
+    /// A Hello behind the first frame.
+    SecondHello(u64),
+}
+
+/// Commands; a correlation id for each.
+#[derive(Default)]
+pub(super) struct Commands {
+    pub correlations: Vec<u64>,
+    pub requests: Vec<Request>,
 }
 
 impl Asked {
     /// How many answers it will have.
-    pub fn requests(&self) -> usize {
+    pub fn answers(&self) -> usize {
         match self {
-            Asked::One(..) => 1,
-            Asked::Together(submits) => submits.len(),
+            Asked::Together(commands) => commands.requests.len(),
+            Asked::TooLarge(..) | Asked::OpenSession(_) | Asked::Get(..) | Asked::SecondHello(_) => 1,
         }
     }
 }
@@ -27,46 +40,65 @@ impl Asked {
 /// Commands that have come, and were not given to the cluster yet.
 #[derive(Default)]
 pub(super) struct Together {
-    submits: Vec<(u64, Submit)>,
+    commands: Commands,
     bytes: usize,
 }
 
 impl Together {
     /// Takes a request in, and gives what must not wait for more.
     pub fn add(&mut self, correlation: u64, request: FromClient) -> impl Iterator<Item = Asked> + use<> {
-        let FromClient::Submit(submit) = request else {
-            return self.give().into_iter().chain(Some(Asked::One(correlation, request)));
+        let (before, now) = match request {
+            FromClient::Submit(submit) => self.add_command(correlation, request_of(submit)),
+            FromClient::OpenSession => (self.give(), Some(Asked::OpenSession(correlation))),
+            FromClient::Get(get) => (self.give(), Some(Asked::Get(correlation, get))),
+            FromClient::Hello(_) => (self.give(), Some(Asked::SecondHello(correlation))),
         };
-        let bytes = encoded_bytes_max(&submit);
-        let full = self.submits.len() == TOGETHER_COMMANDS_MAX || self.bytes + bytes > TOGETHER_BYTES_MAX;
+        before.into_iter().chain(now)
+    }
+
+    fn add_command(&mut self, correlation: u64, request: Request) -> (Option<Asked>, Option<Asked>) {
+        if let Err(why) = request.check_size() {
+            return (None, Some(Asked::TooLarge(correlation, why)));
+        }
+        let requests = &self.commands.requests;
+        let bytes = request.encoded_bytes_max();
+        let full = requests.len() == TOGETHER_COMMANDS_MAX || self.bytes + bytes > TOGETHER_BYTES_MAX;
         // A command without a claim is never sent again, whatever may be said of those with one.
-        let other = self
-            .submits
-            .first()
-            .is_some_and(|(_, first)| first.claim.is_some() != submit.claim.is_some());
+        let first = requests.first();
+        let other = first.is_some_and(|first| first.claim.is_some() != request.claim.is_some());
         let before = if full || other { self.give() } else { None };
         self.bytes += bytes;
-        self.submits.push((correlation, submit));
-        before.into_iter().chain(None)
+        self.commands.correlations.push(correlation);
+        self.commands.requests.push(request);
+        (before, None)
     }
 
     /// What has come and was not given yet.
     pub fn give(&mut self) -> Option<Asked> {
-        self.bytes = 0;
-        let submits = std::mem::take(&mut self.submits);
-        (!submits.is_empty()).then_some(Asked::Together(submits))
+        let Together { commands, .. } = std::mem::take(self);
+        (!commands.requests.is_empty()).then_some(Asked::Together(commands))
     }
 }
 
-/// As [`machine::Request::encoded_bytes_max`].
-fn encoded_bytes_max(submit: &Submit) -> usize {
-    64 + submit.application.len() + submit.command.len() + submit.payload.len()
+fn request_of(submit: Submit) -> Request {
+    Request {
+        claim: submit.claim.map(|claim| Claim {
+            session: SessionId(claim.session),
+            sequence: Sequence(claim.sequence),
+            settled: Sequence(claim.settled),
+        }),
+        application: submit.application,
+        command: submit.command,
+        version: submit.version,
+        payload: submit.payload,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use client::wire::frames::Claim;
+    use machine::limits::COMMAND_BYTES_MAX;
 
     use super::*;
 
@@ -92,7 +124,7 @@ mod tests {
             given.extend(together.add(correlation, request));
         }
         given.extend(together.give());
-        given.iter().map(Asked::requests).collect()
+        given.iter().map(Asked::answers).collect()
     }
 
     #[test]
@@ -114,7 +146,18 @@ mod tests {
         let mut together = Together::default();
         assert_eq!(together.add(1, submit(true, 0)).count(), 0);
         let given: Vec<Asked> = together.add(2, FromClient::OpenSession).collect();
-        assert!(matches!(&given[0], Asked::Together(submits) if submits[0].0 == 1));
-        assert!(matches!(given[1], Asked::One(2, FromClient::OpenSession)));
+        assert!(matches!(&given[0], Asked::Together(commands) if commands.correlations == [1]));
+        assert!(matches!(given[1], Asked::OpenSession(2)));
+    }
+
+    #[test]
+    fn a_command_that_is_too_large_is_told_apart_and_holds_up_no_other() {
+        let mut together = Together::default();
+        assert_eq!(together.add(1, submit(true, 0)).count(), 0);
+        let given: Vec<Asked> = together.add(2, submit(true, COMMAND_BYTES_MAX + 1)).collect();
+        assert!(matches!(given[..], [Asked::TooLarge(2, _)]));
+        assert_eq!(together.add(3, submit(true, 0)).count(), 0);
+        let rest = together.give();
+        assert!(matches!(rest, Some(Asked::Together(commands)) if commands.correlations == [1, 3]));
     }
 }
