@@ -1,5 +1,7 @@
 //! Bytes of applications inside JSON: as JSON when they are JSON, as text when they are a key in UTF-8, else in base64.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -12,14 +14,27 @@ pub(super) type Value = (Option<Box<RawValue>>, Option<String>);
 /// Field `key` and field `key_base64`.
 pub(super) type Key = (Option<String>, Option<String>);
 
+/// As [`Value`], of bytes that lie elsewhere.
+pub(super) type ValueView<'a> = (Option<Cow<'a, RawValue>>, Option<String>);
+
+/// As [`Key`], of bytes that lie elsewhere.
+pub(super) type KeyView<'a> = (Option<&'a str>, Option<String>);
+
 pub(super) fn value_of(bytes: &Bytes) -> Value {
+    let (raw, base64) = view_of_value(bytes);
+    (raw.map(Cow::into_owned), base64)
+}
+
+pub(super) fn view_of_value(bytes: &[u8]) -> ValueView<'_> {
     if bytes.is_empty() {
         return (None, None);
     }
     let raw = match serde_json::from_slice::<&RawValue>(bytes) {
         // Between the tokens of JSON a line end means no more than a blank, and NDJSON and SSE keep one record a line.
-        Ok(raw) if raw.get().contains(['\n', '\r']) => RawValue::from_string(raw.get().replace(['\n', '\r'], " ")),
-        Ok(raw) => Ok(raw.to_owned()),
+        Ok(raw) if raw.get().bytes().any(|byte| b"\n\r".contains(&byte)) => {
+            RawValue::from_string(raw.get().replace(['\n', '\r'], " ")).map(Cow::Owned)
+        }
+        Ok(raw) => Ok(Cow::Borrowed(raw)),
         Err(error) => Err(error),
     };
     match raw {
@@ -38,8 +53,13 @@ pub(super) fn value_from(what: &str, value: Value) -> Result<Bytes, String> {
 }
 
 pub(super) fn key_of(bytes: &Bytes) -> Key {
+    let (text, base64) = view_of_key(bytes);
+    (text.map(str::to_owned), base64)
+}
+
+pub(super) fn view_of_key(bytes: &[u8]) -> KeyView<'_> {
     match std::str::from_utf8(bytes) {
-        Ok(text) => (Some(text.to_owned()), None),
+        Ok(text) => (Some(text), None),
         Err(_) => (None, Some(STANDARD.encode(bytes))),
     }
 }

@@ -1,5 +1,7 @@
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::content;
@@ -24,8 +26,8 @@ pub struct EventsParameters {
 
 /// An event: one line of NDJSON, or the data of one server-sent event. The key stands in `key` (or `key_base64`, or
 /// nowhere if there is none), the value in `value` (or `value_base64`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "EventJson", try_from = "EventJson")]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "EventJson")]
 pub struct EventRecord {
     /// Its dense position in the stream.
     pub offset: u64,
@@ -37,42 +39,54 @@ pub struct EventRecord {
     pub value: Bytes,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(as = EventRecord))]
 struct EventJson {
     offset: u64,
     time_ms: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     key: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     key_base64: Option<String>,
-    #[serde(
-        default,
-        deserialize_with = "content::present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "content::present")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     value: Option<Box<RawValue>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
+    value_base64: Option<String>,
+}
+
+/// What is written of an event, by nodes for each of its readers: nothing of it is copied that need not be.
+#[derive(Serialize)]
+struct EventView<'a> {
+    offset: u64,
+    time_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Cow<'a, RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
 }
 
 #[cfg(feature = "openapi")]
 super::schema::shown_as!(EventRecord as "EventRecord" in EventJson);
 
-impl From<EventRecord> for EventJson {
-    fn from(from: EventRecord) -> Self {
-        let (key, key_base64) = from.key.as_ref().map(content::key_of).unwrap_or_default();
-        let (value, value_base64) = content::value_of(&from.value);
-        EventJson {
-            offset: from.offset,
-            time_ms: from.time_ms,
+impl Serialize for EventRecord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (key, key_base64) = self.key.as_deref().map(content::view_of_key).unwrap_or_default();
+        let (value, value_base64) = content::view_of_value(&self.value);
+        let view = EventView {
+            offset: self.offset,
+            time_ms: self.time_ms,
             key,
             key_base64,
             value,
             value_base64,
-        }
+        };
+        view.serialize(serializer)
     }
 }
 
