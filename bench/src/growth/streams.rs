@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use client::wire::RECORD_BATCH_MEDIA_TYPE;
 use client::{Admin, Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,6 +19,8 @@ use crate::systems::{Cluster, seachange};
 const NODES: usize = 3;
 /// What is read, and from where on.
 const PATH: &str = "/v1/streams/counter.counted?from=0";
+const STREAM: &str = "counter.counted";
+const LINES: &str = "application/x-ndjson";
 /// Bytes that a bare loopback is sent at once. The first is about what a node sends: a page of 256 KiB of small events is
 /// a MiB of JSON. The second is what many programs send.
 const PIECES: [usize; 2] = [1 << 20, 64 << 10];
@@ -25,18 +28,28 @@ const PIECES: [usize; 2] = [1 << 20, 64 << 10];
 /// How the rows of the bare loopback begin.
 const LOOPBACK: &str = "bare loopback";
 
+/// How an event is sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Batches,
+    Lines,
+}
+
 /// What all consumers together got.
 struct Read {
     how: String,
+    /// With which row it is compared.
+    form: Form,
     bytes: u64,
     seconds: f64,
     nodes_cpu_s: f64,
     clients_cpu_s: f64,
 }
 
-/// One stream, read from its start by many at once: over HTTP by the client, which finds the lines of JSON and parses
-/// none; over HTTP by a reader that looks at nothing; and beside them as many bytes over a bare loopback, and the
-/// stream's files.
+/// One stream, read from its start by many at once over HTTP: in batches by the client, which gives each event; in
+/// batches by a reader that looks at nothing; as lines of JSON by the client, which finds them and parses none; as lines by
+/// a reader that looks at nothing. Beside them as many bytes as the lines and as the batches have over a bare loopback,
+/// and the stream's files.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let programs = arguments.programs(&arguments.counter);
     let cluster = Cluster::of_seachange(&programs, &arguments.place, NODES).await?;
@@ -48,9 +61,12 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         arguments.consumers,
         grouped(arguments.events as f64),
     );
-    let loopback = reads.iter().find(|read| read.how.starts_with(LOOPBACK));
     for read in &reads {
-        let ratio = loopback.map_or(0.0, |loopback| read.seconds / loopback.seconds);
+        let beside = |loopback: &&Read| loopback.how.starts_with(LOOPBACK) && loopback.form == read.form;
+        let ratio = reads
+            .iter()
+            .find(beside)
+            .map_or(0.0, |loopback| read.seconds / loopback.seconds);
         println!(
             "| {} | {} | {} | {ratio:.2}× | {:.1} | {:.1} |",
             read.how,
@@ -67,42 +83,60 @@ async fn reads(arguments: &Arguments, cluster: &Cluster) -> anyhow::Result<Vec<R
     write(&cluster.addresses()[0], arguments.events).await?;
     let addresses = || cluster.addresses().iter().cycle().take(arguments.consumers).cloned();
     let events = arguments.events;
-    let lines = timed(cluster, "over HTTP, into lines of JSON", || {
-        addresses()
-            .map(|address| tokio::spawn(read_lines(address, events)))
-            .collect()
-    });
-    let lines = lines.await?;
-    let each = lines.bytes / arguments.consumers as u64;
-    let discarded = timed(cluster, "over HTTP, discarded", || {
-        addresses()
-            .map(|address| tokio::spawn(discard(address, each)))
-            .collect()
-    });
-    let mut reads = vec![lines, discarded.await?];
-    for piece in PIECES {
-        let how = format!("{LOOPBACK}, {} KiB at once", piece >> 10);
-        let mut pairs = Vec::new();
-        for _ in 0..arguments.consumers {
-            pairs.push(loopback::pair().await?);
-        }
-        let move_all = || {
-            pairs
-                .into_iter()
-                .map(|pair| tokio::spawn(loopback::through(pair, each, piece)))
+    let mut reads = Vec::new();
+    for form in [Form::Batches, Form::Lines] {
+        let (how, accept) = match form {
+            Form::Batches => ("in batches", RECORD_BATCH_MEDIA_TYPE),
+            Form::Lines => ("as lines of JSON", LINES),
+        };
+        let by_client = || {
+            addresses()
+                .map(|address| match form {
+                    Form::Batches => tokio::spawn(read_events(address, events)),
+                    Form::Lines => tokio::spawn(read_lines(address, events)),
+                })
                 .collect()
         };
-        reads.push(timed(cluster, &how, move_all).await?);
+        let mut read = timed(cluster, form, &format!("over HTTP {how}, by the client"), by_client).await?;
+        // The client gives events, not bytes: how many those are is what the next reader counts.
+        let discard_all = || {
+            addresses()
+                .map(|address| tokio::spawn(discard(address, accept)))
+                .collect()
+        };
+        let discarded = timed(cluster, form, &format!("over HTTP {how}, discarded"), discard_all).await?;
+        read.bytes = discarded.bytes;
+        let each = discarded.bytes / arguments.consumers as u64;
+        reads.extend([read, discarded]);
+        for piece in PIECES {
+            let how = format!("{LOOPBACK}, as many bytes, {} KiB at once", piece >> 10);
+            let mut pairs = Vec::new();
+            for _ in 0..arguments.consumers {
+                pairs.push(loopback::pair().await?);
+            }
+            let move_all = || {
+                pairs
+                    .into_iter()
+                    .map(|pair| tokio::spawn(loopback::through(pair, each, piece)))
+                    .collect()
+            };
+            reads.push(timed(cluster, form, &how, move_all).await?);
+        }
     }
     let nodes = (0..NODES).cycle().take(arguments.consumers);
-    let files = timed(cluster, "the stream's files, from the page cache", || {
-        nodes
-            .map(|node| {
-                let directory = cluster.place().join(node.to_string()).join("streams");
-                tokio::task::spawn_blocking(move || read_files(&directory))
-            })
-            .collect()
-    });
+    let files = timed(
+        cluster,
+        Form::Batches,
+        "the stream's files, from the page cache",
+        || {
+            nodes
+                .map(|node| {
+                    let directory = cluster.place().join(node.to_string()).join("streams");
+                    tokio::task::spawn_blocking(move || read_files(&directory))
+                })
+                .collect()
+        },
+    );
     reads.push(files.await?);
     Ok(reads)
 }
@@ -120,6 +154,7 @@ async fn write(address: &str, events: u64) -> anyhow::Result<()> {
 /// Starts all readers at once; each gives the bytes that it read.
 async fn timed(
     cluster: &Cluster,
+    form: Form,
     how: &str,
     start: impl FnOnce() -> Vec<JoinHandle<anyhow::Result<u64>>>,
 ) -> anyhow::Result<Read> {
@@ -131,6 +166,7 @@ async fn timed(
     }
     Ok(Read {
         how: how.to_owned(),
+        form,
         bytes,
         seconds: began.elapsed().as_secs_f64(),
         nodes_cpu_s: cluster.processor_seconds() - nodes,
@@ -153,22 +189,32 @@ async fn read_lines(address: String, expected: u64) -> anyhow::Result<u64> {
     Ok(bytes)
 }
 
-/// The same answer, whose bytes nobody looks at; what HTTP puts around them is not counted.
-async fn discard(address: String, expected: u64) -> anyhow::Result<u64> {
+/// By the client, event by event.
+async fn read_events(address: String, expected: u64) -> anyhow::Result<u64> {
+    let admin = Admin::new(environment::real::environment(), Options::new([address]))?;
+    let mut stream = admin.events(STREAM, 0, false);
+    let (mut events, mut bytes) = (0, 0);
+    while let Some(event) = stream.next().await? {
+        events += 1;
+        bytes += event.value.len() as u64;
+    }
+    if events != expected {
+        bail!("a consumer read {events} events of {expected}");
+    }
+    Ok(bytes)
+}
+
+/// The same answer, whose bytes nobody looks at; what HTTP puts around them is counted too.
+async fn discard(address: String, accept: &'static str) -> anyhow::Result<u64> {
     let mut stream = TcpStream::connect(&address).await?;
-    let request =
-        format!("GET {PATH} HTTP/1.1\r\nhost: {address}\r\naccept: application/x-ndjson\r\nconnection: close\r\n\r\n");
+    let request = format!("GET {PATH} HTTP/1.1\r\nhost: {address}\r\naccept: {accept}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut buffer = vec![0; READ_BYTES];
     let read = stream.read(&mut buffer).await?;
     if !buffer[..read].starts_with(b"HTTP/1.1 200 ") {
         bail!("{}", String::from_utf8_lossy(&buffer[..read]));
     }
-    let bytes = read as u64 + loopback::discard(&mut stream, &mut buffer).await?;
-    if bytes < expected {
-        bail!("a consumer read {bytes} bytes of {expected}");
-    }
-    Ok(expected)
+    Ok(read as u64 + loopback::discard(&mut stream, &mut buffer).await?)
 }
 
 /// All files of a node's streams, from their beginnings to their ends.

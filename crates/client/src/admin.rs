@@ -1,17 +1,16 @@
 use bytes::Bytes;
-use environment::{Environment, timeout};
-use serde::de::DeserializeOwned;
+use environment::Environment;
 use sha2::{Digest as _, Sha256};
 
-use crate::http::{Http, HttpRequest, Lines, Repeat, escape, query_string};
+use crate::feeds::{ChangeWatch, Events, Watch};
+use crate::http::{Http, HttpRequest, Repeat, escape, query_string};
 use crate::wire::{
     ApplicationInfo, ApplicationList, ChangeList, ChangeRecord, CommandReply, CommitRequest, Consistency,
-    ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved, ErrorInfo, EventRecord, Health, MemberList,
-    ModuleStored, PlanRequest, Planned, QueryReply, RowAnswer, Rows, RowsParameters, SnapshotRecord, Status,
-    StepRequest, StepTaken, StreamList, StreamTrimmed, TRACE_HEADER, TableList, Trace, TraceList, TrimRequest,
-    VerifyRecord, WatchRecord,
+    ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved, ErrorInfo, Health, MemberList, ModuleStored,
+    PlanRequest, Planned, QueryReply, RowAnswer, Rows, RowsParameters, SnapshotRecord, Status, StepRequest, StepTaken,
+    StreamList, StreamTrimmed, TRACE_HEADER, TableList, Trace, TraceList, TrimRequest, VerifyRecord,
 };
-use crate::{Error, Options, limits};
+use crate::{Error, Options};
 
 /// The operator's calls and all reads, over HTTP. Cloning shares what it knows of the addresses.
 #[derive(Debug, Clone)]
@@ -148,11 +147,7 @@ impl Admin {
     /// of [`Watch::next`], and again elsewhere when a connection breaks.
     #[must_use]
     pub fn watch(&self) -> Watch {
-        Watch {
-            http: self.http.clone(),
-            lines: None,
-            last: None,
-        }
+        Watch::new(self.http.clone())
     }
 
     /// Brings a module into the log.
@@ -236,12 +231,7 @@ impl Admin {
     /// [`ChangeWatch::next`], and again elsewhere when a connection breaks.
     #[must_use]
     pub fn watch_change(&self, id: u64) -> ChangeWatch {
-        ChangeWatch {
-            http: self.http.clone(),
-            id,
-            lines: None,
-            last: None,
-        }
+        ChangeWatch::new(self.http.clone(), id)
     }
 
     /// Takes a change back.
@@ -335,22 +325,13 @@ impl Admin {
     /// [`Events::next`], and again elsewhere, where it stopped, when a connection breaks.
     #[must_use]
     pub fn events(&self, stream: &str, from: u64, follow: bool) -> Events {
-        Events {
-            http: self.http.clone(),
-            stream: stream.to_owned(),
-            next: Some(from),
-            follow,
-            lines: None,
-        }
+        Events::new(self.http.clone(), stream, Some(from), follow)
     }
 
     /// Events of a stream as [`Admin::events`], from the first one that it holds.
     #[must_use]
     pub fn events_from_start(&self, stream: &str, follow: bool) -> Events {
-        Events {
-            next: None,
-            ..self.events(stream, 0, follow)
-        }
+        Events::new(self.http.clone(), stream, None, follow)
     }
 
     /// All streams.
@@ -422,174 +403,4 @@ impl Admin {
 
 fn consumer_path(stream: &str, name: &str) -> String {
     format!("/v1/streams/{}/consumers/{}", escape(stream), escape(name))
-}
-
-/// Events of a stream, in order and without gaps, from whichever node answers.
-#[derive(Debug)]
-pub struct Events {
-    http: Http,
-    stream: String,
-    /// None before the first event of a stream that is read from its start.
-    next: Option<u64>,
-    follow: bool,
-    lines: Option<Lines>,
-}
-
-impl Events {
-    /// The next event; none at the end of the stream, unless it is followed. May be dropped while it waits without
-    /// losing anything.
-    ///
-    /// # Errors
-    /// As [`Http::send`], and [`Error::Unreadable`] when the events that come are not those asked for.
-    pub async fn next(&mut self) -> Result<Option<EventRecord>, Error> {
-        loop {
-            let query = query_string(&[
-                ("from", self.next.map(|from| from.to_string())),
-                ("follow", self.follow.then(|| "true".to_owned())),
-            ]);
-            let path = format!("/v1/streams/{}{query}", escape(&self.stream));
-            let event: EventRecord =
-                match next_record(&self.http, &mut self.lines, &HttpRequest::get(path.as_str())).await? {
-                    Record::Some(event) => event,
-                    Record::End if !self.follow => return Ok(None),
-                    // The node that served it is stopping.
-                    Record::End | Record::Broken => continue,
-                };
-            if let Some(next) = self.next
-                && event.offset != next
-            {
-                return Err(Error::Unreadable {
-                    address: self
-                        .lines
-                        .take()
-                        .map(|lines| lines.address().to_owned())
-                        .unwrap_or_default(),
-                    what: format!(
-                        "event {} of stream {} where {} was expected",
-                        event.offset, self.stream, next
-                    ),
-                });
-            }
-            self.next = Some(event.offset + 1);
-            return Ok(Some(event));
-        }
-    }
-
-    /// The offset of the event that comes next; none before the first of a stream that is read from its start.
-    #[must_use]
-    pub fn offset(&self) -> Option<u64> {
-        self.next
-    }
-}
-
-/// The record of a change, each time it changes.
-#[derive(Debug)]
-pub struct ChangeWatch {
-    http: Http,
-    id: u64,
-    lines: Option<Lines>,
-    last: Option<ChangeRecord>,
-}
-
-impl ChangeWatch {
-    /// The next record that differs from the last; none after one that is final. May be dropped while it waits without
-    /// losing anything.
-    ///
-    /// # Errors
-    /// As [`Http::send`].
-    pub async fn next(&mut self) -> Result<Option<ChangeRecord>, Error> {
-        let path = format!("/v1/changes/{}/watch", self.id);
-        while !self.last.as_ref().is_some_and(|last| last.stage.is_final()) {
-            match next_record(&self.http, &mut self.lines, &HttpRequest::get(path.as_str())).await? {
-                // A node that is asked anew begins with what may be known already.
-                Record::Some(record) if self.last.as_ref() == Some(&record) => {}
-                Record::Some(record) => {
-                    self.last = Some(record.clone());
-                    return Ok(Some(record));
-                }
-                Record::End | Record::Broken => {}
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// Everything that happens to the cluster, from whichever node answers.
-#[derive(Debug)]
-pub struct Watch {
-    http: Http,
-    lines: Option<Lines>,
-    last: Option<u64>,
-}
-
-impl Watch {
-    /// The next record. A node that is asked anew begins with how things are, so the same may come again. May be
-    /// dropped while it waits without losing anything.
-    ///
-    /// # Errors
-    /// As [`Http::send`].
-    pub async fn next(&mut self) -> Result<WatchRecord, Error> {
-        loop {
-            let request = HttpRequest::get("/v1/watch");
-            let request = match self.last {
-                Some(last) => request.header("last-event-id", last.to_string()),
-                None => request,
-            };
-            match next_record::<WatchRecord>(&self.http, &mut self.lines, &request).await? {
-                Record::Some(record) => {
-                    self.last = Some(record.index);
-                    return Ok(record);
-                }
-                Record::End | Record::Broken => {}
-            }
-        }
-    }
-}
-
-enum Record<T> {
-    Some(T),
-    /// The answer ended as answers do.
-    End,
-    /// The connection broke, or fell silent.
-    Broken,
-}
-
-/// The next line of `lines`, which are asked for first if there are none.
-async fn next_record<T: DeserializeOwned>(
-    http: &Http,
-    lines: &mut Option<Lines>,
-    request: &HttpRequest,
-) -> Result<Record<T>, Error> {
-    let current = match lines {
-        Some(current) => current,
-        None => lines.insert(http.send_for_lines(request).await?),
-    };
-    let line = loop {
-        match timeout(http.environment(), limits::STREAM_SILENCE, current.next_or_empty()).await {
-            Ok(Ok(Some(line))) if line.is_empty() => {}
-            Ok(Ok(Some(line))) => break line,
-            Ok(Ok(None)) => {
-                *lines = None;
-                // An answer that ends at once would otherwise be asked for in a circle without a pause.
-                http.environment().sleep(limits::PAUSE_MIN).await;
-                return Ok(Record::End);
-            }
-            Ok(Err(Error::Unavailable(_))) | Err(_) => {
-                *lines = None;
-                return Ok(Record::Broken);
-            }
-            Ok(Err(error)) => return Err(error),
-        }
-    };
-    match serde_json::from_slice(&line) {
-        Ok(record) => Ok(Record::Some(record)),
-        Err(error) => {
-            let address = current.address().to_owned();
-            *lines = None;
-            Err(Error::Unreadable {
-                address,
-                what: format!("a record: {error}"),
-            })
-        }
-    }
 }

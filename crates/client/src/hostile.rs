@@ -13,6 +13,7 @@ use crate::mutations::{cases, hostile};
 use crate::wire::frames::{
     Claim, ErrorAnswer, Failure, FromClient, FromServer, Hello, HelloAnswer, Outcome, Reply, Submit, decode,
 };
+use crate::wire::v1::record_batch;
 use crate::wire::{self, Code, limits};
 
 /// What a decoder may hold for each byte that is there. A buffer is made large enough for the frame that is announced.
@@ -179,6 +180,22 @@ proptest! {
         }));
         prop_assert!(peak <= may_hold(bytes.len()), "{peak} for {}", bytes.len());
         prop_assert_eq!(wrong, None);
+    }
+
+    #[test]
+    fn batches_of_events_are_read(bytes in hostile(vec![record_batch::sample(), wire::heartbeat().to_vec()]), reseal: bool) {
+        let mut bytes = bytes;
+        if reseal && bytes.len() > 21 {
+            let checksum = crc32c::crc32c(&bytes[21..]);
+            bytes[17..21].copy_from_slice(&checksum.to_be_bytes());
+        }
+        let bytes = Bytes::from(bytes);
+        let (read, peak) = peak_bytes(|| {
+            let _ = wire::whole_bytes(&bytes);
+            wire::RecordBatch::open(&bytes).map(|batch| batch.flatten().count())
+        });
+        prop_assert!(peak <= may_hold(bytes.len()), "{peak} for {}", bytes.len());
+        prop_assert!(read.is_err() || read.is_ok_and(|events| events <= bytes.len()));
     }
 
     #[test]

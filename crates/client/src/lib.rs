@@ -12,15 +12,17 @@ mod client;
 mod counters;
 mod driver;
 mod error;
+mod feeds;
 mod http;
 pub mod limits;
 mod options;
 pub mod wire;
 
-pub use admin::{Admin, ChangeWatch, Events, Watch};
+pub use admin::Admin;
 pub use client::{Client, Traced};
 pub use counters::Counts;
 pub use error::Error;
+pub use feeds::{ChangeWatch, Events, Watch};
 pub use http::{Begun, Http, HttpRequest, HttpResponse, Lines, Repeat};
 pub use options::Options;
 

@@ -61,6 +61,8 @@ pub const MODULE_TIME_FACTOR: u32 = 4;
 pub const SCAN_ROWS_DEFAULT: usize = 100;
 /// Bytes of events that are read from a stream at once.
 pub const EVENT_PAGE_BYTES: usize = 256 << 10;
+/// Bytes of batches of events that are read and sent at once, about.
+pub const EVENT_BATCHES_BYTES: usize = 512 << 10;
 /// Bytes of answers that wait to be written before a framed connection is read again.
 pub const OUTPUT_BYTES_MAX: usize = 4 << 20;
 /// Bytes asked of a framed connection at once.

@@ -49,7 +49,7 @@ pub use ids::{
 pub use machine::{LEVEL_MAX, Machine, NODE_TABLE, Output, SYSTEM_TABLE, Stop, World};
 pub use manifest::Manifest;
 pub use ports::{
-    Applications, Call, CallError, CallOutcome, Cluster, Consistency, Context, Decision, Event, EventPage,
+    Applications, BatchPage, Call, CallError, CallOutcome, Cluster, Consistency, Context, Decision, Event, EventPage,
     MemberStatus, Misuse, Pair, Pending, Read, ReadAnswer, ReadError, ReadValue, Role, Row, Scanned, SnapshotFile,
     SnapshotListing, StateError, StateRead, StateTxn, Status, StreamStatus, SubmitError, TOGETHER_BYTES_MAX,
     TOGETHER_COMMANDS_MAX, Trap,

@@ -1,14 +1,16 @@
 //! The node as a [`Cluster`]: what whoever serves the world talks to.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use environment::channel::{mpsc, oneshot};
 use machine::{
-    Body, Catalog, Cluster, ClusterId, Consistency, Consumers, Decision, EventPage, Index, Level, MemberStatus, NodeId,
-    Offset, PackedRequests, Pending, Read, ReadAnswer, ReadError, Reply, Request, Scanned, SnapshotListing, Status,
-    StreamStatus, SubmitError, TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX, Term, limits as log_limits,
+    BatchPage, Body, Catalog, Cluster, ClusterId, Consistency, Consumers, Decision, EventPage, Index, Level,
+    MemberStatus, NodeId, Offset, PackedRequests, Pending, Read, ReadAnswer, ReadError, Reply, Request, Scanned,
+    SnapshotListing, Status, StreamStatus, SubmitError, TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX, Term,
+    limits as log_limits,
 };
 use store::streams::StreamReader;
 
@@ -264,6 +266,15 @@ impl Cluster for Handle {
 
     fn events(&self, stream: String, from: Offset, bytes_max: usize) -> Pending<'_, Result<EventPage, ReadError>> {
         Box::pin(self.readers.events(stream, from, bytes_max))
+    }
+
+    fn event_batches(
+        &self,
+        stream: String,
+        range: Range<Offset>,
+        bytes_max: usize,
+    ) -> Pending<'_, Result<BatchPage, ReadError>> {
+        Box::pin(self.readers.event_batches(stream, range, bytes_max))
     }
 
     fn events_beyond(&self, stream: String, beyond: Offset) -> Pending<'_, ()> {

@@ -1,12 +1,14 @@
 //! Reads: confirmed as fresh where asked for, then answered by threads of their own.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use environment::Environment;
 use environment::channel::{mpsc, oneshot};
 use host::{Host, Registry};
-use machine::{EventPage, Index, Offset, Read, ReadAnswer, ReadError};
+use machine::{BatchPage, EventPage, Index, Offset, Read, ReadAnswer, ReadError};
 use parking_lot::RwLock;
 use store::streams::StreamReader;
 
@@ -19,6 +21,7 @@ type Answer<T> = oneshot::Sender<Result<T, ReadError>>;
 enum Job {
     Read(Read, Answer<ReadAnswer>),
     Events(String, Offset, usize, Answer<EventPage>),
+    Batches(String, Range<Offset>, usize, Answer<BatchPage>),
 }
 
 /// Threads that answer reads.
@@ -73,6 +76,19 @@ impl Readers {
         self.ask(|answer| Job::Events(stream, from, bytes_max, answer)).await
     }
 
+    /// Events of a stream as they lie in its files.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn event_batches(
+        &self,
+        stream: String,
+        range: Range<Offset>,
+        bytes_max: usize,
+    ) -> Result<BatchPage, ReadError> {
+        self.ask(|answer| Job::Batches(stream, range, bytes_max, answer)).await
+    }
+
     async fn ask<T>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, ReadError> {
         let (answer, wait) = oneshot::channel();
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.queues.len();
@@ -99,6 +115,9 @@ impl Reader {
                 Job::Events(stream, from, bytes_max, answer) => {
                     drop(answer.send(self.events(&stream, from, bytes_max)));
                 }
+                Job::Batches(stream, range, bytes_max, answer) => {
+                    drop(answer.send(self.batches(&stream, range, bytes_max)));
+                }
             }
         }
     }
@@ -115,27 +134,47 @@ impl Reader {
     }
 
     fn events(&self, stream: &str, from: Offset, bytes_max: usize) -> Result<EventPage, ReadError> {
-        let page = self
-            .streams
-            .read(stream, from, bytes_max)
-            .map_err(|error| match error {
-                store::streams::Error::Trimmed { stream, start } => ReadError::EventsTrimmed { stream, start },
-                error => {
-                    if let store::streams::Error::Damaged { .. } = error {
-                        self.condition.damaged(&error.to_string());
-                    }
-                    ReadError::Unavailable(error.to_string())
-                }
-            })?;
-        match page {
+        match self.of_stream(stream, self.streams.read(stream, from, bytes_max))? {
             Some(page) => Ok(page),
-            // Named in a manifest and never written to, or not there at all.
-            None if self.held.read().machine.catalog().has_stream(stream) => Ok(EventPage {
+            None => Ok(EventPage {
                 events: Vec::new(),
                 start: Offset(0),
                 end: Offset(0),
             }),
-            None => Err(ReadError::UnknownStream(stream.to_owned())),
+        }
+    }
+
+    fn batches(&self, stream: &str, range: Range<Offset>, bytes_max: usize) -> Result<BatchPage, ReadError> {
+        let next = range.start;
+        match self.of_stream(stream, self.streams.read_batches(stream, range, bytes_max))? {
+            Some(page) => Ok(page),
+            None => Ok(BatchPage {
+                batches: Bytes::new(),
+                next,
+                start: Offset(0),
+                end: Offset(0),
+            }),
+        }
+    }
+
+    /// What was read of a stream; none where it is named in a manifest and never was written to.
+    fn of_stream<T>(
+        &self,
+        stream: &str,
+        read: Result<Option<T>, store::streams::Error>,
+    ) -> Result<Option<T>, ReadError> {
+        match read {
+            Ok(None) if !self.held.read().machine.catalog().has_stream(stream) => {
+                Err(ReadError::UnknownStream(stream.to_owned()))
+            }
+            Ok(page) => Ok(page),
+            Err(store::streams::Error::Trimmed { stream, start }) => Err(ReadError::EventsTrimmed { stream, start }),
+            Err(error) => {
+                if let store::streams::Error::Damaged { .. } = error {
+                    self.condition.damaged(&error.to_string());
+                }
+                Err(ReadError::Unavailable(error.to_string()))
+            }
         }
     }
 }

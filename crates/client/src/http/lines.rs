@@ -16,7 +16,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(address: String, body: Incoming) -> Self {
+    pub(crate) fn new(address: String, body: Incoming) -> Self {
         Lines {
             address,
             body,

@@ -1,5 +1,6 @@
 //! HTTP/1.1 over the environment's sockets: a list of addresses, fail-over between them, one connection a request.
 
+mod batches;
 mod exchange;
 mod lines;
 mod request;
@@ -21,6 +22,7 @@ use crate::{Error, Options, limits};
 
 use exchange::Failed;
 
+pub(crate) use batches::Batches;
 pub use lines::Lines;
 pub use request::{HttpRequest, Repeat};
 pub(crate) use request::{escape, query_string};
@@ -70,7 +72,7 @@ pub enum Begun {
 enum Answer {
     Whole(HttpResponse),
     /// Its body is still to come.
-    Begun(String, Incoming),
+    Begun(String, hyper::Response<Incoming>),
 }
 
 /// How far one attempt came.
@@ -200,8 +202,17 @@ impl Http {
     /// # Errors
     /// As [`Http::send`].
     pub async fn send_for_lines(&self, request: &HttpRequest) -> Result<Lines, Error> {
+        let (address, response) = self.send_for_body(request).await?;
+        Ok(Lines::new(address, response.into_body()))
+    }
+
+    /// Sends a request as [`Http::send`] does and gives who answers, and the answer with its body still to come.
+    pub(crate) async fn send_for_body(
+        &self,
+        request: &HttpRequest,
+    ) -> Result<(String, hyper::Response<Incoming>), Error> {
         match self.send_until_deadline(request, false).await? {
-            Answer::Begun(address, body) => Ok(Lines::new(address, body)),
+            Answer::Begun(address, response) => Ok((address, response)),
             Answer::Whole(response) => Err(Error::Unreadable {
                 address: response.address,
                 what: "the answer was read to its end".into(),
@@ -288,7 +299,7 @@ impl Http {
                 Err(failed) => return self.without_answer(request, &address, failed),
             }
         } else {
-            Answer::Begun(address.clone(), response.into_body())
+            Answer::Begun(address.clone(), response)
         };
         let mut addresses = self.addresses.lock();
         addresses.served(&address);

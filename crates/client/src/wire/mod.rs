@@ -18,8 +18,10 @@ pub use v1::{
     Consistency, ConsistencyParameter, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved, ErrorInfo,
     ErrorList, EventRecord, EventsParameters, Health, InvalidConsistency, Manifest, ManifestError, Member, MemberList,
     ModuleStored, Named, NodeReadiness, PieceParameters, PlanRequest, Planned, QueryOutcome, QueryReply, Role, Row,
-    RowAnswer, Rows, RowsParameters, SEQUENCE_HEADER, SESSION_HEADER, STREAM_END_HEADER, STREAM_START_HEADER,
-    SessionOpened, SnapshotFile, SnapshotRecord, Stage, Status, StepRequest, StepTaken, StreamList, StreamRecord,
-    StreamTrimmed, TableList, TableSpec, TrimRequest, VerifyRecord, VersionInfo, VersionSwitch, WatchRecord, Watched,
+    RowAnswer, Rows, RowsParameters, SEQUENCE_HEADER, SESSION_HEADER, STREAM_END_HEADER, STREAM_FROM_HEADER,
+    STREAM_START_HEADER, SessionOpened, SnapshotFile, SnapshotRecord, Stage, Status, StepRequest, StepTaken,
+    StreamList, StreamRecord, StreamTrimmed, TableList, TableSpec, TrimRequest, VerifyRecord, VersionInfo,
+    VersionSwitch, WatchRecord, Watched,
 };
+pub use v1::{RECORD_BATCH_MEDIA_TYPE, RecordBatch, heartbeat, whole_bytes};
 pub use v1::{StageName, TRACE_HEADER, TRACEPARENT_HEADER, Trace, TraceList, TraceStage};

@@ -81,6 +81,21 @@ impl Asked {
         self.write(&format!("{:x}\r\n{text}\r\n", text.len())).await;
     }
 
+    /// Begins an answer with batches of events.
+    pub async fn begin_batches(&mut self) {
+        let kind = client::wire::RECORD_BATCH_MEDIA_TYPE;
+        self.write(&format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n"
+        ))
+        .await;
+    }
+
+    pub async fn chunk_of(&mut self, bytes: &[u8]) {
+        self.write(&format!("{:x}\r\n", bytes.len())).await;
+        self.stream.write_all(bytes).await.unwrap();
+        self.write("\r\n").await;
+    }
+
     /// Ends it as it should end; without this it is cut.
     pub async fn end(mut self) {
         self.write("0\r\n\r\n").await;

@@ -232,6 +232,52 @@ async fn a_stream_that_is_not_followed_ends() {
     play(&environment, callers, node).await;
 }
 
+/// Three events from offset 5 on, made by an independent program from Kafka's page of the protocol.
+const BATCH: &[u8] = b"\0\0\0\0\0\0\0\x05\0\0\0\x4e\0\0\0\0\x02\x66\x36\xb4\xfe\0\0\0\0\0\x02\0\0\x01\x8b\xcf\xe5\x68\0\
+    \0\0\x01\x8b\xcf\xe5\x68\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\x03\x1a\0\0\0\x04\x6b\x31\x0a\x68\
+    \x65\x6c\x6c\x6f\0\x0c\0\0\x02\x01\0\0\x0e\0\0\x04\0\x02\xff\0";
+
+#[tokio::test]
+async fn a_stream_that_breaks_within_a_batch_goes_on_elsewhere() {
+    let environment = environment();
+    let (one, two) = (FakeHttp::start(&environment).await, FakeHttp::start(&environment).await);
+    let admin = admin_of(&environment, &[&one.address(), &two.address()]);
+    let node = async {
+        let mut asked = one.asked().await;
+        assert!(
+            asked
+                .head
+                .contains("accept: application/vnd.seachange.record-batches, application/x-ndjson;q=0.5"),
+            "{}",
+            asked.head
+        );
+        asked.begin_batches().await;
+        let heartbeat = client::wire::heartbeat();
+        // Its pieces are those of the network, not of the batches.
+        let sent = [&heartbeat[..], BATCH, &heartbeat, &BATCH[..70]].concat();
+        for piece in sent.chunks(50) {
+            asked.chunk_of(piece).await;
+        }
+        drop(asked);
+        drop(one);
+        let mut asked = two.asked().await;
+        assert_eq!(asked.line, "GET /v1/streams/s?from=8&follow=true HTTP/1.1");
+        asked.begin_batches().await;
+        asked.chunk_of(&[&BATCH[..70], &[0; 30]].concat()).await;
+        asked.end().await;
+    };
+    let callers = async {
+        let mut events = admin.events("s", 5, true);
+        for (offset, value) in [(5, &b"hello"[..]), (6, b""), (7, b"\xff")] {
+            let event = events.next().await.unwrap().unwrap();
+            assert_eq!((event.offset, &event.value[..]), (offset, value));
+        }
+        // What is damaged is never handed on.
+        assert!(matches!(events.next().await, Err(Error::Unreadable { .. })));
+    };
+    play(&environment, callers, node).await;
+}
+
 #[tokio::test]
 async fn a_stream_that_is_read_from_its_start_begins_with_whatever_is_there() {
     let environment = environment();

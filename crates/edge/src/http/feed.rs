@@ -46,12 +46,7 @@ pub(super) trait Feed: Send + 'static {
 impl Form {
     /// What the client's `Accept` asks for.
     pub fn of(headers: &HeaderMap) -> Form {
-        let asks_for_events = headers
-            .get_all(header::ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| value.contains("text/event-stream"));
-        match asks_for_events {
+        match accepts(headers, "text/event-stream") {
             true => Form::Events,
             false => Form::Lines,
         }
@@ -84,17 +79,31 @@ impl Form {
             Form::Lines => "application/x-ndjson",
             Form::Events => "text/event-stream",
         };
-        let chunks = stream::unfold(Some(feed), |feed| async {
-            let mut feed = feed?;
-            match feed.next().await {
-                Ok(bytes) => Some((Ok(bytes?), Some(feed))),
-                Err(reason) => {
-                    tracing::debug!(reason, "a feed broke off");
-                    Some((Err(reason), None))
-                }
-            }
-        });
-        let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-store")];
-        (headers, Body::from_stream(chunks)).into_response()
+        answer(media_type, feed)
     }
+}
+
+/// Whether the client's `Accept` names that type.
+pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.contains(media_type))
+}
+
+/// The answer whose body is the feed.
+pub(super) fn answer(media_type: &'static str, feed: impl Feed) -> Response {
+    let chunks = stream::unfold(Some(feed), |feed| async {
+        let mut feed = feed?;
+        match feed.next().await {
+            Ok(bytes) => Some((Ok(bytes?), Some(feed))),
+            Err(reason) => {
+                tracing::debug!(reason, "a feed broke off");
+                Some((Err(reason), None))
+            }
+        }
+    });
+    let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-store")];
+    (headers, Body::from_stream(chunks)).into_response()
 }

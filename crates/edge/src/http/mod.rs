@@ -10,6 +10,7 @@ mod consumers;
 mod cursor;
 mod docs;
 mod errors;
+mod events;
 mod extract;
 mod feed;
 mod members;

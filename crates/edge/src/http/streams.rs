@@ -6,20 +6,19 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use client::wire::{
-    Code, ConsistencyParameter, EventRecord, EventsParameters, STREAM_END_HEADER, STREAM_START_HEADER, StreamList,
-    StreamRecord, StreamTrimmed, TrimRequest,
+    Code, ConsistencyParameter, EventRecord, EventsParameters, RECORD_BATCH_MEDIA_TYPE, STREAM_END_HEADER,
+    STREAM_FROM_HEADER, STREAM_START_HEADER, StreamList, StreamRecord, StreamTrimmed, TrimRequest,
 };
-use futures::FutureExt;
-use machine::{Body, Consistency, Decision, Event, EventPage, Offset, ReadError, TrimStreams};
+use machine::{Body, Consistency, Decision, EventPage, Offset, ReadError, TrimStreams};
 
+use super::events::{self, Span};
 use super::extract::{Parameters, UrlPath, UrlQuery};
-use super::feed::{Feed, Form, last_event_id};
+use super::feed::{self, Form, last_event_id};
 use super::problems::{ANY, WRITE, problems};
 use super::{Api, consumers, decided, parse};
 use crate::codes::{self, Refusal};
-use crate::limits::{DOCUMENT_BODY_BYTES_MAX, EVENT_PAGE_BYTES, FOLLOW_PAUSE};
+use crate::limits::{DOCUMENT_BODY_BYTES_MAX, EVENT_PAGE_BYTES};
 use crate::router::Routed;
 
 impl Parameters for EventsParameters {
@@ -61,7 +60,10 @@ problems!(TrimProblems: WRITE, &[Code::UnknownStream, Code::OffsetPastEnd]);
 ///
 /// Events from an offset on, in order and without gaps: as lines of JSON, or as server-sent events with
 /// `Accept: text/event-stream`, where each event's id is its offset. With `Last-Event-ID`, which browsers send by
-/// themselves, it goes on behind that event, and `from` does not count.
+/// themselves, it goes on behind that event, and `from` does not count. With
+/// `Accept: application/vnd.seachange.record-batches` events come as they lie on the node's disk, for programs that read
+/// many: as Kafka's record batches (format v2, uncompressed), one behind the other. A batch without records among them
+/// says that the node is there.
 #[utoipa::path(
     get, path = "/v1/streams/{stream}", tag = "streams", operation_id = "read_stream",
     params(
@@ -72,6 +74,7 @@ problems!(TrimProblems: WRITE, &[Code::UnknownStream, Code::OffsetPastEnd]);
     responses(
         (status = 200, description = "Events.", content(
             (EventRecord = "application/x-ndjson"), (EventRecord = "text/event-stream"),
+            (Vec<u8> = "application/vnd.seachange.record-batches"),
         )),
         ReadProblems,
     ),
@@ -85,20 +88,26 @@ pub(super) async fn read(
     // The first page is read before the answer begins: an unknown stream is a problem and not an empty body.
     let (from, page) = first_page(&api, &stream, &parameters, &headers).await?;
     let extent = [
+        (STREAM_FROM_HEADER, HeaderValue::from(from.0)),
         (STREAM_START_HEADER, HeaderValue::from(page.start.0)),
         (STREAM_END_HEADER, HeaderValue::from(page.end.0)),
     ];
-    let form = Form::of(&headers);
-    let answer = form.answer(Reader {
-        form,
+    let span = Span {
         stream,
         next: from,
         left: parameters.limit.unwrap_or(u64::MAX),
         // Without `follow` the answer ends where the stream ended when it was asked for, however fast it grows.
         end: (!parameters.follow).then_some(page.end),
-        page: Some(page),
         api,
-    });
+    };
+    let answer = match feed::accepts(&headers, RECORD_BATCH_MEDIA_TYPE) {
+        true => feed::answer(RECORD_BATCH_MEDIA_TYPE, events::Batches { span }),
+        false => {
+            let form = Form::of(&headers);
+            let page = Some(page);
+            form.answer(events::Records { span, form, page })
+        }
+    };
     Ok((extent, answer).into_response())
 }
 
@@ -180,98 +189,5 @@ fn resumed(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
         Some(last) => last.checked_add(1).map(Some).ok_or_else(|| {
             Refusal::malformed("no event can be the last: send the id of the last event that came as last-event-id")
         }),
-    }
-}
-
-struct Reader {
-    api: Arc<Api>,
-    form: Form,
-    stream: String,
-    next: Offset,
-    left: u64,
-    end: Option<Offset>,
-    page: Option<EventPage>,
-}
-
-/// Why a wait for new events ended.
-enum Woken {
-    Grown,
-    Heartbeat,
-    Stopped,
-}
-
-impl Feed for Reader {
-    async fn next(&mut self) -> Result<Option<Bytes>, String> {
-        loop {
-            if self.left == 0 || self.end.is_some_and(|end| self.next >= end) {
-                return Ok(None);
-            }
-            let page = match self.page.take() {
-                Some(page) => page,
-                None => self.read().await?,
-            };
-            let bytes = self.encode(page.events)?;
-            if !bytes.is_empty() {
-                return Ok(Some(bytes));
-            }
-            if self.end.is_some() {
-                return Ok(None);
-            }
-            match self.wait().await {
-                Woken::Grown => {}
-                Woken::Stopped => return Ok(None),
-                Woken::Heartbeat => return Ok(Some(self.form.heartbeat())),
-            }
-        }
-    }
-}
-
-impl Reader {
-    async fn read(&self) -> Result<EventPage, String> {
-        let page = self
-            .api
-            .cluster
-            .events(self.stream.clone(), self.next, EVENT_PAGE_BYTES);
-        page.await.map_err(|error| error.to_string())
-    }
-
-    fn encode(&mut self, events: Vec<Event>) -> Result<Bytes, String> {
-        let mut out = Vec::new();
-        for event in events {
-            if self.left == 0 || self.end.is_some_and(|end| event.offset >= end) {
-                break;
-            }
-            self.left -= 1;
-            self.next = Offset(event.offset.0 + 1);
-            let record = EventRecord {
-                offset: event.offset.0,
-                time_ms: event.time.0,
-                key: event.key,
-                value: event.value,
-            };
-            self.form.put(record.offset, &record, &mut out)?;
-        }
-        Ok(out.into())
-    }
-
-    async fn wait(&self) -> Woken {
-        let environment = &self.api.environment;
-        let grown = async {
-            self.api.cluster.events_beyond(self.stream.clone(), self.next).await;
-            // It may also say so because the node stops, again and again: that must not become a busy loop.
-            let page = self.read().await;
-            if page.is_ok_and(|page| page.events.is_empty()) {
-                environment.sleep(FOLLOW_PAUSE).await;
-            }
-        }
-        .fuse();
-        let heartbeat = environment.sleep(self.api.limits.heartbeat).fuse();
-        let stopped = self.api.stopping.said().fuse();
-        futures::pin_mut!(grown, heartbeat, stopped);
-        futures::select_biased! {
-            () = grown => Woken::Grown,
-            () = stopped => Woken::Stopped,
-            () = heartbeat => Woken::Heartbeat,
-        }
     }
 }

@@ -139,7 +139,8 @@ impl Open {
         }
     }
 
-    async fn next_chunk(&mut self) -> Option<Vec<u8>> {
+    /// The next piece of a body that comes in chunks; none at its end.
+    pub async fn next_chunk(&mut self) -> Option<Vec<u8>> {
         let mut line = String::new();
         self.stream.read_line(&mut line).await.unwrap();
         let length = usize::from_str_radix(line.trim_end(), 16).unwrap_or(0);

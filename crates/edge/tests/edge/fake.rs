@@ -1,13 +1,14 @@
 //! A cluster as the edge sees one, with answers that a test decides.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use environment::channel::{Notify, Semaphore};
 use machine::manifest::{CommandSpec, TableSpec};
 use machine::{
-    Application, ApplicationVersion, Body, Catalog, Change, ChangeEvent, ChangeId, Cluster, ClusterId, Code,
+    Application, ApplicationVersion, BatchPage, Body, Catalog, Change, ChangeEvent, ChangeId, Cluster, ClusterId, Code,
     Consistency, Consumer, Consumers, Decision, Event, EventPage, Failure, FailureCode, Index, Level, Manifest,
     MemberStatus, Module, Node, NodeId, Offset, Outcome, Pending, Read, ReadAnswer, ReadError, ReadValue, Reply,
     Request, Role, Scanned, SessionId, Shape, SnapshotFile, SnapshotListing, Stage, StateDigest, Status, StreamStatus,
@@ -428,6 +429,26 @@ impl Cluster for Fake {
                 events: page,
                 start: state.start,
                 end: Offset(events.len() as u64),
+            })
+        })
+    }
+
+    fn event_batches(
+        &self,
+        stream: String,
+        range: Range<Offset>,
+        bytes_max: usize,
+    ) -> Pending<'_, Result<BatchPage, ReadError>> {
+        Box::pin(async move {
+            let mut page = self.events(stream, range.start, bytes_max).await?;
+            page.events.retain(|event| range.contains(&event.offset));
+            let mut batches = Vec::new();
+            store::streams::batch::encode(TimeMs(1), &page.events, &mut batches);
+            Ok(BatchPage {
+                batches: batches.into(),
+                next: page.events.last().map_or(range.start, |last| Offset(last.offset.0 + 1)),
+                start: page.start,
+                end: page.end,
             })
         })
     }

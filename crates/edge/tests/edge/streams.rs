@@ -1,3 +1,4 @@
+use bytes::{Buf, Bytes};
 use machine::{Body, Event, Offset, TrimStreams};
 use serde_json::{Value, json};
 
@@ -104,6 +105,77 @@ async fn server_sent_events_resume_and_show_that_they_live() {
     }
     let answer = served.browser.call("GET", STREAM, &[("Last-Event-ID", "x")], b"").await;
     assert_eq!(answer.problem(), (400, "malformed".into()));
+}
+
+const BATCHES: (&str, &str) = ("Accept", "application/vnd.seachange.record-batches");
+
+/// The events of batches, and how many batches were empty.
+fn unpacked(mut bytes: Bytes) -> (Vec<Event>, usize) {
+    let (mut events, mut empty) = (Vec::new(), 0);
+    while !bytes.is_empty() {
+        let whole = store::streams::batch::whole_bytes(&bytes).unwrap().unwrap();
+        let batch = bytes.split_to(whole);
+        match batch.slice(57..).get_u32() {
+            0 => empty += 1,
+            _ => events.extend(store::streams::batch::decode(&batch).unwrap()),
+        }
+    }
+    (events, empty)
+}
+
+#[tokio::test]
+async fn events_come_in_batches_where_that_is_asked_for() {
+    let served = serve(Fake::leading()).await;
+    for value in [&b"0"[..], b"\xff", b"2", b"3"] {
+        served.fake.emit("ledger.transfers", value);
+    }
+    let all = served.fake.state.lock().streams["ledger.transfers"].clone();
+    for (parameters, expected) in [
+        ("", 0..4),
+        ("?from=1", 1..4),
+        ("?from=1&limit=2", 1..3),
+        ("?limit=0", 0..0),
+        ("?from=4", 0..0),
+        ("?from=99", 0..0),
+    ] {
+        let target = format!("{STREAM}{parameters}");
+        let answer = served.browser.call("GET", &target, &[BATCHES], b"").await;
+        assert_eq!(answer.headers["content-type"], BATCHES.1);
+        assert_eq!(answer.headers["seachange-stream-end"], "4");
+        assert_eq!(
+            unpacked(answer.body.into()),
+            (all[expected].to_vec(), 0),
+            "{parameters}"
+        );
+    }
+    let answer = served
+        .browser
+        .call("GET", &format!("{STREAM}?from=3"), &[BATCHES], b"")
+        .await;
+    assert_eq!(answer.headers["seachange-stream-from"], "3");
+    let answer = served
+        .browser
+        .call("GET", "/v1/streams/nothing.here", &[BATCHES], b"")
+        .await;
+    assert_eq!(answer.problem(), (404, "unknown_stream".into()));
+}
+
+#[tokio::test]
+async fn a_follower_of_batches_sees_them_as_they_come_and_that_the_node_is_there() {
+    let served = serve(Fake::leading()).await;
+    served.fake.emit("ledger.transfers", b"0");
+    let target = format!("{STREAM}?follow=true&limit=2");
+    let mut open = served.browser.open("GET", &target, &[BATCHES], b"").await;
+    let (mut events, mut empty) = (Vec::new(), 0);
+    while let Some(chunk) = open.next_chunk().await {
+        let (more, heartbeats) = unpacked(chunk.into());
+        events.extend(more.iter().map(|event| event.offset.0));
+        if empty == 0 && heartbeats > 0 {
+            served.fake.emit("ledger.transfers", b"1");
+        }
+        empty += heartbeats;
+    }
+    assert_eq!(events, [0, 1], "the limit ends it");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -36,6 +37,19 @@ pub struct Event {
 pub struct EventPage {
     /// Events from the offset asked for on; empty at the end of the stream.
     pub events: Vec<Event>,
+    /// The first event that the stream still holds, or will hold.
+    pub start: Offset,
+    /// The offset that the next event to be appended will have.
+    pub end: Offset,
+}
+
+/// Events as they lie in a stream's files: Kafka's record batches, format v2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchPage {
+    /// Whole batches, from the event asked for on; empty at the end of the stream.
+    pub batches: Bytes,
+    /// The offset behind their last event; the one asked for where there are none.
+    pub next: Offset,
     /// The first event that the stream still holds, or will hold.
     pub start: Offset,
     /// The offset that the next event to be appended will have.
@@ -332,6 +346,13 @@ pub trait Cluster: Send + Sync {
     fn read_index(&self) -> Pending<'_, Result<Index, ReadError>>;
     /// Events of a stream from `from` on, at most about `bytes_max` of them (one at least, if there is one).
     fn events(&self, stream: String, from: Offset, bytes_max: usize) -> Pending<'_, Result<EventPage, ReadError>>;
+    /// The same as they lie in the stream's files, and none at the end of `range` or behind it.
+    fn event_batches(
+        &self,
+        stream: String,
+        range: Range<Offset>,
+        bytes_max: usize,
+    ) -> Pending<'_, Result<BatchPage, ReadError>>;
     /// Ends when the stream's end passes `beyond`, or soon after the node stops serving.
     fn events_beyond(&self, stream: String, beyond: Offset) -> Pending<'_, ()>;
     /// Every stream there is, by name, as this node has it now.

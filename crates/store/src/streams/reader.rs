@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use environment::channel::Notify;
 use environment::measure::Counter;
 use environment::{Disk, File};
-use machine::{EventPage, Offset, TimeMs};
+use machine::{BatchPage, EventPage, Offset, TimeMs};
 use parking_lot::RwLock;
 
 use super::segment::Segment;
@@ -97,7 +98,7 @@ impl StreamReader {
         let Some(place) = place else {
             return Ok(Some(EventPage { events, start, end }));
         };
-        let (at, mut batches) = self.fetch(stream, &place, from, bytes_max)?;
+        let (at, Fetched { mut batches, .. }) = self.fetch(stream, &place, from..Offset(u64::MAX), bytes_max)?;
         let mut bytes = 0;
         'page: while !batches.is_empty() {
             let damaged = |detail: &str| Error::damaged(&place.path, at, detail);
@@ -117,17 +118,38 @@ impl StreamReader {
         Ok(Some(EventPage { events, start, end }))
     }
 
-    /// Whole batches as they lie, from the one that holds `from` on, of about `bytes_max` in all, and at least one if
-    /// there is one. None: no such stream. Blocks.
+    /// The batches of the events in `range` as they lie, of about `bytes_max` in all, and at least one if there is one.
+    /// A batch that lies across the start or the end of `range` is made anew without the events outside, which may have
+    /// been trimmed. None: no such stream. Blocks.
     ///
     /// # Errors
     /// [`Error::Trimmed`], [`Error::Disk`], [`Error::Damaged`].
-    pub fn read_batches(&self, stream: &str, from: Offset, bytes_max: usize) -> Result<Option<Bytes>, Error> {
-        match self.find(stream, from)? {
-            None => Ok(None),
-            Some(Found { place: None, .. }) => Ok(Some(Bytes::new())),
-            Some(Found { place: Some(place), .. }) => Ok(Some(self.fetch(stream, &place, from, bytes_max)?.1)),
-        }
+    pub fn read_batches(
+        &self,
+        stream: &str,
+        range: Range<Offset>,
+        bytes_max: usize,
+    ) -> Result<Option<BatchPage>, Error> {
+        let from = range.start;
+        let Some(Found { start, end, place }) = self.find(stream, from)? else {
+            return Ok(None);
+        };
+        let Fetched { batches, next } = match place {
+            Some(place) => {
+                let (at, fetched) = self.fetch(stream, &place, range.clone(), bytes_max)?;
+                within(fetched, &range).map_err(|detail| Error::damaged(&place.path, at, detail))?
+            }
+            None => Fetched {
+                batches: Bytes::new(),
+                next: from,
+            },
+        };
+        Ok(Some(BatchPage {
+            batches,
+            next,
+            start,
+            end,
+        }))
     }
 
     /// The offset that the next event will have. None: no such stream.
@@ -225,16 +247,22 @@ impl StreamReader {
         }))
     }
 
-    /// The batches from the one that holds `from` on, and where they begin.
-    fn fetch(&self, stream: &str, place: &Place, from: Offset, bytes_max: usize) -> Result<(u64, Bytes), Error> {
-        match self.fetch_at(place, from, bytes_max) {
+    /// The batches from the one that holds the start of `range` on, and where in the file they begin.
+    fn fetch(
+        &self,
+        stream: &str,
+        place: &Place,
+        range: Range<Offset>,
+        bytes_max: usize,
+    ) -> Result<(u64, Fetched), Error> {
+        match self.fetch_at(place, &range, bytes_max) {
             Ok(found) => Ok(found),
             // The segment may have been removed since it was found: then the stream begins later now.
-            Err(error) => self.find(stream, from).and(Err(error)),
+            Err(error) => self.find(stream, range.start).and(Err(error)),
         }
     }
 
-    fn fetch_at(&self, place: &Place, from: Offset, bytes_max: usize) -> Result<(u64, Bytes), Error> {
+    fn fetch_at(&self, place: &Place, range: &Range<Offset>, bytes_max: usize) -> Result<(u64, Fetched), Error> {
         let file: Arc<dyn File> = match &place.file {
             Some(file) => file.clone(),
             None => Arc::from(self.shared.disk.open(&place.path).map_err(Error::disk(&place.path))?),
@@ -249,9 +277,11 @@ impl StreamReader {
             let read = file.read_at(&mut buffer, at).map_err(Error::disk(&place.path))?;
             buffer.truncate(read);
             let damaged = |cursor: usize, detail: &str| Error::damaged(&place.path, at + cursor as u64, detail);
-            let part = part(&buffer, from, bytes_max).map_err(|(cursor, detail)| damaged(cursor, detail))?;
+            let part = part(&buffer, range, bytes_max).map_err(|(cursor, detail)| damaged(cursor, detail))?;
             if part.start < part.stop {
-                return Ok((at + part.start as u64, Bytes::from(buffer).slice(part.start..part.stop)));
+                let batches = Bytes::from(buffer).slice(part.start..part.stop);
+                let next = part.next;
+                return Ok((at + part.start as u64, Fetched { batches, next }));
             }
             if read == left || read < asked {
                 return Err(damaged(part.stop, "the file ends within a batch"));
@@ -262,19 +292,52 @@ impl StreamReader {
     }
 }
 
+/// Whole batches, and the offset behind their last event.
+struct Fetched {
+    batches: Bytes,
+    next: Offset,
+}
+
+/// What of the batches lies in `range`.
+fn within(fetched: Fetched, range: &Range<Offset>) -> Result<Fetched, &'static str> {
+    let Fetched { mut batches, next } = fetched;
+    if batch::header(&batches)?.base >= range.start && next <= range.end {
+        return Ok(Fetched { batches, next });
+    }
+    let mut out = Vec::with_capacity(batches.len());
+    while !batches.is_empty() {
+        let header = batch::header(&batches)?;
+        let whole = batches.split_to(header.bytes.min(batches.len()));
+        if header.base >= range.start && header.next <= range.end {
+            out.extend_from_slice(&whole);
+            continue;
+        }
+        let mut events = batch::decode(&whole)?;
+        events.retain(|event| range.contains(&event.offset));
+        batch::encode(header.time, &events, &mut out);
+    }
+    Ok(Fetched {
+        batches: out.into(),
+        next: next.min(range.end),
+    })
+}
+
 /// What of some bytes is wanted.
 struct Part {
     start: usize,
     /// Whole batches end here.
     stop: usize,
+    /// The offset behind their last event.
+    next: Offset,
     /// Bytes of the batch that begins there.
     needed: usize,
 }
 
-fn part(bytes: &[u8], from: Offset, bytes_max: usize) -> Result<Part, (usize, &'static str)> {
+fn part(bytes: &[u8], range: &Range<Offset>, bytes_max: usize) -> Result<Part, (usize, &'static str)> {
     let mut part = Part {
         start: 0,
         stop: 0,
+        next: range.start,
         needed: batch::HEADER_BYTES,
     };
     loop {
@@ -288,8 +351,12 @@ fn part(bytes: &[u8], from: Offset, bytes_max: usize) -> Result<Part, (usize, &'
             return Ok(part);
         }
         let header = batch::check(rest).map_err(|detail| (part.stop, detail))?;
+        if taken > 0 && header.base >= range.end {
+            return Ok(part);
+        }
         part.stop += header.bytes;
-        if header.next <= from {
+        part.next = header.next;
+        if header.next <= range.start {
             part.start = part.stop;
         }
     }

@@ -92,7 +92,10 @@ async fn events_are_read_back_in_pages_of_any_size() {
     let reader = streams.reader();
     assert_eq!(reader.read(STREAM, Offset(0), 100).unwrap(), None);
     assert_eq!(
-        (reader.end(STREAM), reader.read_batches(STREAM, Offset(0), 1).unwrap()),
+        (
+            reader.end(STREAM),
+            reader.read_batches(STREAM, Offset(0)..Offset(9), 1).unwrap()
+        ),
         (None, None)
     );
     fill(&mut streams, STREAM, 300);
@@ -137,7 +140,9 @@ async fn raw_batches_are_the_bytes_of_the_files() {
     let mut raw = Vec::new();
     let mut from = Offset(0);
     while from < Offset(100) {
-        let mut bytes = reader.read_batches(STREAM, from, 500).unwrap().unwrap();
+        let page = reader.read_batches(STREAM, from..Offset(200), 500).unwrap().unwrap();
+        assert_eq!((page.start, page.end), (Offset(0), Offset(100)));
+        let mut bytes = page.batches;
         raw.extend_from_slice(&bytes);
         while !bytes.is_empty() {
             let header = super::batch::check(&bytes).unwrap();
@@ -145,16 +150,37 @@ async fn raw_batches_are_the_bytes_of_the_files() {
             from = header.next;
             drop(bytes.split_to(header.bytes));
         }
+        assert_eq!(page.next, from);
     }
-    assert_eq!(reader.read_batches(STREAM, from, 500).unwrap(), Some(Bytes::new()));
+    let none = reader.read_batches(STREAM, from..Offset(200), 500).unwrap().unwrap();
+    assert_eq!((none.batches, none.next), (Bytes::new(), from));
     let content: Vec<u8> = files(&disk)
         .iter()
         .flat_map(|(_, bytes)| bytes[HEADER_BYTES..].to_vec())
         .collect();
     assert_eq!(raw, content);
-    // From the middle of a batch: the whole batch.
-    let middle = reader.read_batches(STREAM, Offset(1), 1).unwrap().unwrap();
-    assert_eq!(super::batch::header(&middle).unwrap().base, Offset(0));
+}
+
+#[tokio::test]
+async fn batches_hold_no_event_outside_of_the_range() {
+    let disk = CrashDisk::default();
+    let mut streams = open(&disk, &[]).unwrap();
+    fill(&mut streams, STREAM, 100);
+    let reader = streams.reader();
+    for from in 0..100 {
+        for until in from + 1..101 {
+            let range = Offset(from)..Offset(until);
+            let page = reader.read_batches(STREAM, range, 1 << 20).unwrap().unwrap();
+            let mut bytes = page.batches;
+            let mut events = Vec::new();
+            while !bytes.is_empty() {
+                let header = super::batch::check(&bytes).unwrap();
+                events.extend(super::batch::decode(&bytes.split_to(header.bytes)).unwrap());
+            }
+            assert_eq!(events, expected(from..page.next.0));
+            assert!(page.next > Offset(from) && page.next <= Offset(until));
+        }
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod content;
 mod error;
 mod event;
 mod manifest;
+pub(crate) mod record_batch;
 mod row;
 #[cfg(feature = "openapi")]
 mod schema;
@@ -31,9 +32,12 @@ pub use consumer::{CommitRequest, ConsumerCommitted, ConsumerList, ConsumerRecor
 pub use error::{ErrorInfo, ErrorList};
 pub use event::{EventRecord, EventsParameters};
 pub use manifest::{CommandSpec, Manifest, ManifestError, Named, TableList, TableSpec};
+pub use record_batch::{RECORD_BATCH_MEDIA_TYPE, RecordBatch, heartbeat, whole_bytes};
 pub use row::{Consistency, ConsistencyParameter, InvalidConsistency, Row, RowAnswer, Rows, RowsParameters};
 pub use snapshot::{PieceParameters, SnapshotFile, SnapshotRecord, VerifyRecord};
 pub use status::{Health, Member, MemberList, Role, Status};
-pub use stream::{STREAM_END_HEADER, STREAM_START_HEADER, StreamList, StreamRecord, StreamTrimmed, TrimRequest};
+pub use stream::{
+    STREAM_END_HEADER, STREAM_FROM_HEADER, STREAM_START_HEADER, StreamList, StreamRecord, StreamTrimmed, TrimRequest,
+};
 pub use trace::{StageName, TRACE_HEADER, TRACEPARENT_HEADER, Trace, TraceList, TraceStage};
 pub use watch::{WatchRecord, Watched};

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+/// Header of an answer with events: the offset that it begins with, or would if there were an event.
+pub const STREAM_FROM_HEADER: &str = "seachange-stream-from";
 /// Header of an answer with events: the first event that the stream held when it was asked for.
 pub const STREAM_START_HEADER: &str = "seachange-stream-start";
 /// Header of an answer with events: the offset that the stream's next event had when it was asked for.
