@@ -24,8 +24,9 @@ const BATCH_BYTES_MAX: usize = 1 << 30;
 /// A batch of which some events may have been taken already.
 #[derive(Debug, Clone)]
 pub struct RecordBatch {
-    /// Records that are still to come.
-    records: Bytes,
+    batch: Bytes,
+    /// Where the next record begins.
+    at: usize,
     left: u32,
     /// Offset of the next one.
     next: u64,
@@ -100,7 +101,8 @@ impl RecordBatch {
             return Err("a batch's offset is impossible");
         }
         Ok(RecordBatch {
-            records: batch.slice(HEADER_BYTES..),
+            batch: batch.clone(),
+            at: HEADER_BYTES,
             left,
             next: base,
             base,
@@ -109,7 +111,9 @@ impl RecordBatch {
     }
 
     fn record(&mut self) -> Result<EventRecord, &'static str> {
-        let mut cursor = Cursor { bytes: &self.records };
+        let mut cursor = Cursor {
+            bytes: &self.batch[self.at..],
+        };
         let mut record = Cursor {
             bytes: cursor.counted()?,
         };
@@ -123,14 +127,13 @@ impl RecordBatch {
             length => Some(record.take(usize::try_from(length).map_err(|_| LENGTH)?)?),
         };
         let value = record.counted()?;
-        let rest = self.records.len() - cursor.bytes.len();
         let event = EventRecord {
             offset: self.next,
             time_ms,
-            key: key.map(|key| self.records.slice_ref(key)),
-            value: self.records.slice_ref(value),
+            key: key.map(|key| self.batch.slice_ref(key)),
+            value: self.batch.slice_ref(value),
         };
-        self.records = self.records.slice(rest..);
+        self.at = self.batch.len() - cursor.bytes.len();
         self.next += 1;
         Ok(event)
     }
