@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::codec::{Codec, Error, Reader};
 use crate::{
-    ChangeId, ClusterId, Code, Digest, Index, Level, Manifest, NodeId, Readiness, TableId, TimeMs, Version, numbered,
-    record,
+    ChangeId, ClusterId, Code, Digest, Guarded, Index, Level, Manifest, NodeId, Readiness, TableId, TimeMs, Version,
+    numbered, record,
 };
 
 /// All of it, as of one index.
@@ -32,19 +33,60 @@ pub struct Catalog {
     pub table_next: TableId,
     /// The next node's id.
     pub node_next: NodeId,
+    /// Changes that look after themselves once they have switched.
+    pub guarded: BTreeMap<ChangeId, Guarded>,
 }
-record!(Catalog {
-    cluster,
-    level,
-    applications,
-    changes,
-    nodes,
-    voters,
-    learners,
-    modules,
-    table_next,
-    node_next
-});
+
+impl Codec for Catalog {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let Catalog {
+            cluster,
+            level,
+            applications,
+            changes,
+            nodes,
+            voters,
+            learners,
+            modules,
+            table_next,
+            node_next,
+            guarded,
+        } = self;
+        cluster.encode(out);
+        level.encode(out);
+        applications.encode(out);
+        changes.encode(out);
+        nodes.encode(out);
+        voters.encode(out);
+        learners.encode(out);
+        modules.encode(out);
+        table_next.encode(out);
+        node_next.encode(out);
+        // Came later: where there is none, the bytes are those of before.
+        if !guarded.is_empty() {
+            guarded.encode(out);
+        }
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        Ok(Catalog {
+            cluster: Codec::decode(reader)?,
+            level: Codec::decode(reader)?,
+            applications: Codec::decode(reader)?,
+            changes: Codec::decode(reader)?,
+            nodes: Codec::decode(reader)?,
+            voters: Codec::decode(reader)?,
+            learners: Codec::decode(reader)?,
+            modules: Codec::decode(reader)?,
+            table_next: Codec::decode(reader)?,
+            node_next: Codec::decode(reader)?,
+            guarded: match reader.left() {
+                0 => BTreeMap::new(),
+                _ => Codec::decode(reader)?,
+            },
+        })
+    }
+}
 
 /// An application that is, or was to be, installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -266,6 +308,20 @@ impl Catalog {
             .values()
             .flat_map(|application| application.versions.values());
         versions.flat_map(|version| version.manifest.streams.iter().map(String::as_str))
+    }
+
+    /// The first log time at which a change is taken back by itself.
+    #[must_use]
+    pub fn deadline(&self) -> Option<TimeMs> {
+        self.guarded.values().filter_map(|guarded| guarded.deadline).min()
+    }
+
+    /// Whether that change goes back where its new version traps.
+    #[must_use]
+    pub fn reverts_on_trap(&self, change: ChangeId) -> bool {
+        self.guarded
+            .get(&change)
+            .is_some_and(|guarded| guarded.safeguards.revert_on_trap)
     }
 
     /// The name of a node, or its number.

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::codec::{Codec, Error, Reader, put_varint};
 use crate::{
-    ChangeId, ClusterId, Digest, Index, Level, Manifest, MeterNumber, NodeId, Offset, Sequence, SessionId, StateDigest,
-    TimeMs, limits, record,
+    ChangeId, ClusterId, Digest, Index, Level, Manifest, MeterNumber, NodeId, Offset, Safeguards, Sequence, SessionId,
+    StateDigest, TimeMs, limits, record,
 };
 
 /// The format of the entries that this binary writes. It reads this one and, for ever, all before it.
@@ -55,6 +55,8 @@ pub enum Body {
     MarkDigest,
     /// 15: what a node's digest was there.
     ReportDigest(ReportDigest),
+    /// 16: as 5, for a change that looks after itself once it has switched.
+    PlanGuarded(PlanGuarded),
 }
 
 /// The first entry of a cluster.
@@ -207,6 +209,16 @@ record!(PlanApplication {
     finalize
 });
 
+/// Plans a change of kind `application` with safeguards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanGuarded {
+    /// The change.
+    pub plan: PlanApplication,
+    /// What it does by itself.
+    pub safeguards: Safeguards,
+}
+record!(PlanGuarded { plan, safeguards });
+
 /// What a node found when it made a version ready to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
@@ -276,8 +288,10 @@ pub enum Step {
     Revert,
     /// Given up before the switch.
     Abort,
+    /// It stays switched beyond its deadline; the way back stays open.
+    Confirm,
 }
-crate::numbered!(Step { Switch = 1, Finalize = 2, Revert = 3, Abort = 4 });
+crate::numbered!(Step { Switch = 1, Finalize = 2, Revert = 3, Abort = 4, Confirm = 5 });
 
 /// Asks for a step; whether it may be taken is decided in apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -386,6 +400,7 @@ impl Body {
             Body::TrimStreams(_) => 13,
             Body::MarkDigest => 14,
             Body::ReportDigest(_) => 15,
+            Body::PlanGuarded(_) => 16,
         }
     }
 }
@@ -408,6 +423,7 @@ impl Codec for Entry {
             Body::RemoveConsumer(body) => body.encode(out),
             Body::TrimStreams(body) => body.encode(out),
             Body::ReportDigest(body) => body.encode(out),
+            Body::PlanGuarded(body) => body.encode(out),
             Body::OpenSession | Body::Tick | Body::MarkDigest => {}
         }
     }
@@ -435,6 +451,7 @@ impl Codec for Entry {
             13 => Body::TrimStreams(Codec::decode(reader)?),
             14 => Body::MarkDigest,
             15 => Body::ReportDigest(Codec::decode(reader)?),
+            16 => Body::PlanGuarded(Codec::decode(reader)?),
             number => return Err(reader.unknown("entry kind", number)),
         };
         Ok(Entry { time, body })
@@ -654,6 +671,17 @@ pub(crate) mod tests {
                 mark: Index(70),
                 digest: StateDigest { rows: 5, history: 6 },
             }),
+            Body::PlanGuarded(PlanGuarded {
+                plan: PlanApplication {
+                    manifest: manifest(),
+                    code: Code::Native,
+                    finalize: false,
+                },
+                safeguards: Safeguards {
+                    confirm_within_ms: Some(600_000),
+                    revert_on_trap: true,
+                },
+            }),
         ]
     }
 
@@ -697,7 +725,7 @@ pub(crate) mod tests {
         }
 
         #[test]
-        fn no_damaged_entry_panics(which in 0..13_usize, at: proptest::sample::Index, byte: u8) {
+        fn no_damaged_entry_panics(which in 0..one_of_each().len(), at: proptest::sample::Index, byte: u8) {
             let mut bytes = Entry { time: TimeMs(1), body: one_of_each().swap_remove(which) }.to_bytes();
             let at = at.index(bytes.len());
             bytes[at] = byte;

@@ -21,6 +21,7 @@ mod ports;
 mod read;
 mod refound;
 mod reply;
+mod safeguards;
 mod sessions;
 mod standing;
 
@@ -39,8 +40,8 @@ pub use consumers::{Consumer, Consumers};
 pub use digest::StateDigest;
 pub use entry::{
     Body, ChangeStep, Claim, Code, CommitConsumer, ENTRY_FORMAT, Entry, Genesis, ModuleChunk, NodeReady,
-    PackedRequests, PlanApplication, Readiness, RegisterNode, RemoveConsumer, ReportDigest, Request, RequestView, Step,
-    TrimStreams, pack,
+    PackedRequests, PlanApplication, PlanGuarded, Readiness, RegisterNode, RemoveConsumer, ReportDigest, Request,
+    RequestView, Step, TrimStreams, pack,
 };
 pub use ids::{
     ChangeId, ClusterId, Digest, Index, Level, MeterNumber, NodeId, Offset, Sequence, SessionId, Shape, TableId, Term,
@@ -56,4 +57,5 @@ pub use ports::{
 };
 pub use refound::refound;
 pub use reply::{Failure, FailureCode, Outcome, Reply};
+pub use safeguards::{AutomaticRevert, Guarded, Safeguards};
 pub use standing::{RowSums, Standing};

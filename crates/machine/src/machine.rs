@@ -100,6 +100,8 @@ pub struct Machine {
     /// no part of what is saved.
     pub(crate) marked: Option<(Index, StateDigest)>,
     catalog_dirty: bool,
+    /// [`Catalog::deadline`], looked at with each entry.
+    pub(crate) deadline: Option<TimeMs>,
     /// Bytes to chain into the digest at the end of the entry; kept to spare the allocation.
     pub(crate) trail: Vec<u8>,
 }
@@ -120,6 +122,7 @@ impl Machine {
         }
         if let Some(catalog) = system_row(rows, CATALOG_KEY)? {
             machine.catalog = Arc::new(catalog);
+            machine.deadline = machine.catalog.deadline();
         }
         if let Some(comparison) = system_row(rows, COMPARISON_KEY)? {
             machine.comparison = Arc::new(comparison);

@@ -173,6 +173,7 @@ fn nodes_own(body: Body) -> Result<Body, String> {
         | Body::OpenSession
         | Body::ModuleChunk(_)
         | Body::PlanApplication(_)
+        | Body::PlanGuarded(_)
         | Body::ChangeStep(_)
         | Body::Tick
         | Body::RaiseLevel(_)

@@ -6,14 +6,15 @@ use std::collections::{BTreeMap, btree_map};
 use bytes::Bytes;
 
 use crate::{
-    Application, ApplicationVersion, Applications, Call, CallOutcome, Catalog, Context, Failure, FailureCode, Index,
-    Misuse, Pair, Row, Shape, StateRead, TableId, TimeMs, Trap, limits,
+    Application, ApplicationVersion, Applications, Call, CallOutcome, Catalog, ChangeId, Context, Failure, FailureCode,
+    Index, Misuse, Pair, Row, Shape, StateRead, TableId, TimeMs, Trap, limits,
 };
 
 /// The tables of an application as the version in force knows them.
 pub(crate) struct Tables<'a> {
     pub(crate) version: &'a ApplicationVersion,
     application: &'a Application,
+    ids: &'a BTreeMap<String, TableId>,
     /// The version that writes must be convertible back to, while a change can be taken back.
     before: Option<&'a ApplicationVersion>,
 }
@@ -30,12 +31,25 @@ impl<'a> Tables<'a> {
         Some(Tables {
             version,
             application,
+            ids: &application.tables,
             before,
         })
     }
 
+    /// Of the version that was in force before a change that can be taken back.
+    pub(crate) fn before(catalog: &'a Catalog, change: ChangeId) -> Option<Tables<'a>> {
+        let change = catalog.changes.get(&change)?;
+        let application = catalog.applications.get(&change.application)?;
+        Some(Tables {
+            version: application.versions.get(&change.from?)?,
+            application,
+            ids: &change.tables_before,
+            before: None,
+        })
+    }
+
     fn find(&self, name: &str) -> Result<(TableId, Shape), Misuse> {
-        let found = self.version.manifest.table(name).zip(self.application.tables.get(name));
+        let found = self.version.manifest.table(name).zip(self.ids.get(name));
         found.map(|(spec, id)| (*id, spec.shape)).ok_or_else(|| {
             misuse(
                 FailureCode::Misuse,
@@ -175,7 +189,7 @@ impl<'a> CommandContext<'a> {
         let Some(before) = self.tables.before.and_then(|before| before.manifest.table(table)) else {
             return Ok(());
         };
-        let same_table = self.tables.application.tables.get(table) == Some(&id);
+        let same_table = self.tables.ids.get(table) == Some(&id);
         if before.shape == shape || !same_table {
             return Ok(());
         }

@@ -36,6 +36,7 @@ impl Machine {
             }
             Body::ModuleChunk(chunk) => self.apply_module_chunk(index, chunk, world)?,
             Body::PlanApplication(plan) => change::plan_application(self.catalog_mut(), index, time, plan),
+            Body::PlanGuarded(planned) => change::plan_guarded(self.catalog_mut(), index, time, planned),
             Body::NodeReady(report) => change::node_ready(self.catalog_mut(), index, time, report),
             Body::ChangeStep(step) => change::take_step(self.catalog_mut(), index, time, &step),
             Body::RegisterNode(node) => self.register_node(node),

@@ -3,6 +3,7 @@
 mod context;
 mod control;
 mod requests;
+mod revert;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,9 @@ impl Machine {
         };
         let entry = entry.map_err(|error| Stop::Park(undecodable(index, &error)))?;
         self.advance_time(entry.time);
+        self.take_back_overdue(index);
         let decision = self.apply_control(index, entry.body, world)?;
+        self.deadline = self.catalog.deadline();
         self.trail.clear();
         index.encode(&mut self.trail);
         self.position.digest.chain(&self.trail);
@@ -83,7 +86,8 @@ impl Body {
             | Body::RemoveConsumer(_)
             | Body::TrimStreams(_)
             | Body::MarkDigest
-            | Body::ReportDigest(_) => true,
+            | Body::ReportDigest(_)
+            | Body::PlanGuarded(_) => true,
         }
     }
 }

@@ -5,8 +5,8 @@ use crate::entry::{ENTRY_FORMAT, RequestView};
 use crate::machine::{Machine, Output, Stop, World};
 use crate::sessions::Known;
 use crate::{
-    Call, CallError, CallOutcome, Event, Failure, FailureCode, Index, Misuse, Offset, Outcome, Reply, StateTxn, TimeMs,
-    Trap,
+    Call, CallError, CallOutcome, Event, Failure, FailureCode, Index, Manifest, Misuse, Offset, Outcome, Reply,
+    StateTxn, TimeMs, Trap,
 };
 
 use super::{CommandContext, Tables};
@@ -35,6 +35,7 @@ impl Machine {
             .map_err(|error| Stop::Park(super::undecodable(index, &error)))?;
         self.require_code(&requests, world)?;
         self.advance_time(time);
+        self.take_back_overdue(index);
         self.trail.clear();
         index.encode(&mut self.trail);
         let mut replies = Vec::with_capacity(count);
@@ -107,33 +108,35 @@ impl Machine {
         world: &mut World<'_>,
     ) -> Result<Outcome, Stop> {
         let catalog = self.catalog.clone();
-        let failed = |code, detail: String| Ok(Outcome::Failed(Failure::new(code, detail)));
         let Some(tables) = Tables::of(&catalog, request.application) else {
             let detail = format!(
                 "there is no application {:?}: install it, or check the name",
                 request.application
             );
-            return failed(FailureCode::UnknownApplication, detail);
+            return Ok(Outcome::Failed(Failure::new(FailureCode::UnknownApplication, detail)));
         };
-        let manifest = &tables.version.manifest;
-        let Some(command) = manifest.command(request.command) else {
-            let names: Vec<&str> = manifest.commands.iter().map(|command| command.name.as_str()).collect();
-            let detail = format!(
-                "{} version {} takes no command {:?}: it takes {}",
-                manifest.application,
-                manifest.version,
-                request.command,
-                names.join(", ")
-            );
-            return failed(FailureCode::UnknownCommand, detail);
-        };
-        if !command.versions.contains(&request.version) {
-            let detail = format!(
-                "{} version {} does not take version {} of command {}: it takes {:?}",
-                manifest.application, manifest.version, request.version, command.name, command.versions
-            );
-            return failed(FailureCode::UnknownCommandVersion, detail);
+        if let Err(failure) = takes(&tables.version.manifest, request) {
+            return Ok(Outcome::Failed(failure));
         }
+        let outcome = self.call(&tables, index, place, request, world)?;
+        if let Outcome::Failed(_) = outcome
+            && let Some(before) = self.answer_as_before(index, place, request, world)?
+        {
+            return Ok(before);
+        }
+        Ok(outcome)
+    }
+
+    /// Runs a command that the version of `tables` takes.
+    pub(super) fn call(
+        &mut self,
+        tables: &Tables<'_>,
+        index: Index,
+        place: usize,
+        request: &RequestView<'_>,
+        world: &mut World<'_>,
+    ) -> Result<Outcome, Stop> {
+        let manifest = &tables.version.manifest;
         let call = Call::Apply {
             command: request.command,
             version: request.version,
@@ -141,7 +144,7 @@ impl Machine {
         };
         let seed = (index.0, place as u64);
         let read = &*world.txn;
-        let mut context = CommandContext::writing(&tables, read, world.converter, self.position.time, index, seed);
+        let mut context = CommandContext::writing(tables, read, world.converter, self.position.time, index, seed);
         let outcome = world
             .applications
             .call(manifest, &tables.version.code, call, &mut context)?;
@@ -186,6 +189,29 @@ impl Machine {
         }
         Ok(())
     }
+}
+
+/// Whether the version takes a command, and that version of its payload.
+pub(super) fn takes(manifest: &Manifest, request: &RequestView<'_>) -> Result<(), Failure> {
+    let Some(command) = manifest.command(request.command) else {
+        let names: Vec<&str> = manifest.commands.iter().map(|command| command.name.as_str()).collect();
+        let detail = format!(
+            "{} version {} takes no command {:?}: it takes {}",
+            manifest.application,
+            manifest.version,
+            request.command,
+            names.join(", ")
+        );
+        return Err(Failure::new(FailureCode::UnknownCommand, detail));
+    };
+    if !command.versions.contains(&request.version) {
+        let detail = format!(
+            "{} version {} does not take version {} of command {}: it takes {:?}",
+            manifest.application, manifest.version, request.version, command.name, command.versions
+        );
+        return Err(Failure::new(FailureCode::UnknownCommandVersion, detail));
+    }
+    Ok(())
 }
 
 /// A trap as the client sees it: the same on every node, so never an engine's own words.

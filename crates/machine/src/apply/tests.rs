@@ -2,6 +2,7 @@
 
 mod hostile;
 mod limits;
+mod revert;
 
 use std::collections::BTreeMap;
 
@@ -61,7 +62,7 @@ impl StateTxn for Rows {
 }
 
 /// `put KEY VALUE` writes, `trap KEY` writes and traps, `refuse` refuses. Shape 2 writes `2/` before each value; what
-/// holds `bad` cannot be brought back to shape 1.
+/// holds `bad` cannot be brought back to shape 1. From version 2 on `put KEY boom` traps.
 #[derive(Default)]
 struct Notes {
     missing: bool,
@@ -106,7 +107,7 @@ impl Applications for Notes {
                 if command == "refuse" {
                     return Ok(CallOutcome::Refused(Bytes::from_static(b"no")));
                 }
-                if command == "trap" {
+                if command == "trap" || (value == "boom" && manifest.version > Version(1)) {
                     return Ok(CallOutcome::Trapped(Trap::Guest));
                 }
                 Ok(CallOutcome::Done(before))

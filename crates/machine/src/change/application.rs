@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::apply::refused;
 use crate::{
-    Application, ApplicationVersion, Catalog, Change, ChangeEvent, ChangeId, ChangeStep, Code, Decision, Index,
-    Manifest, MeterNumber, NodeReady, PlanApplication, Readiness, Shape, Stage, Step, TimeMs, limits,
+    Application, ApplicationVersion, AutomaticRevert, Catalog, Change, ChangeEvent, ChangeId, ChangeStep, Code,
+    Decision, Guarded, Index, Manifest, MeterNumber, NodeReady, PlanApplication, PlanGuarded, Readiness, Shape, Stage,
+    Step, TimeMs, limits,
 };
 
 /// The newest meter that every binary of level 1 knows.
@@ -49,6 +50,29 @@ pub(crate) fn plan_application(catalog: &mut Catalog, index: Index, time: TimeMs
     catalog.changes.insert(ChangeId(index.0), change);
     forget_oldest(catalog);
     Decision::Planned(ChangeId(index.0))
+}
+
+/// Plans a change that looks after itself, or says why not.
+pub(crate) fn plan_guarded(catalog: &mut Catalog, index: Index, time: TimeMs, planned: PlanGuarded) -> Decision {
+    let PlanGuarded { plan, safeguards } = planned;
+    if plan.finalize && !safeguards.is_none() {
+        let reason =
+            "a change that is finalized as it switches cannot be taken back by itself: leave out one of the two";
+        return refused("plan_contradicts_itself", reason);
+    }
+    if safeguards.confirm_within_ms == Some(0) {
+        let reason = "no time to confirm it in: give more, or leave the deadline out";
+        return refused("plan_contradicts_itself", reason);
+    }
+    let decision = plan_application(catalog, index, time, plan);
+    if let Decision::Planned(id) = decision {
+        let guarded = Guarded {
+            safeguards,
+            ..Guarded::default()
+        };
+        catalog.guarded.insert(id, guarded);
+    }
+    decision
 }
 
 fn check_plan(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
@@ -234,7 +258,10 @@ pub(crate) fn take_step(catalog: &mut Catalog, index: Index, time: TimeMs, asked
         (Step::Finalize, Stage::Switched) => finalize(catalog, asked.change),
         (Step::Revert, Stage::Switched) => revert(catalog, index, asked.change),
         (Step::Abort, Stage::Preparing | Stage::Ready) => abort(catalog, asked.change),
-        (Step::Switch | Step::Finalize | Step::Revert | Step::Abort, _) => Err(step_refused(asked, change)),
+        (Step::Confirm, Stage::Switched) => confirm(catalog, asked.change),
+        (Step::Switch | Step::Finalize | Step::Revert | Step::Abort | Step::Confirm, _) => {
+            Err(step_refused(asked, change))
+        }
     };
     match taken {
         Ok(what) => {
@@ -259,15 +286,18 @@ fn step_refused(asked: &ChangeStep, change: &Change) -> Decision {
         }
         (Step::Revert, Stage::Preparing | Stage::Ready) => "it has not switched yet: abort it",
         (Step::Abort, Stage::Switched) => "it has switched already: revert it",
-        (Step::Finalize, Stage::Preparing | Stage::Ready) => "it has not switched yet: wait, or abort it",
+        (Step::Finalize | Step::Confirm, Stage::Preparing | Stage::Ready) => {
+            "it has not switched yet: wait, or abort it"
+        }
         (Step::Switch, Stage::Switched) => "it has switched already",
-        (Step::Switch | Step::Finalize | Step::Revert | Step::Abort, _) => "it has ended",
+        (Step::Switch | Step::Finalize | Step::Revert | Step::Abort | Step::Confirm, _) => "it has ended",
     };
     let word = match asked.step {
         Step::Switch => "switch",
         Step::Finalize => "finalize",
         Step::Revert => "revert",
         Step::Abort => "abort",
+        Step::Confirm => "confirm",
     };
     refused(
         "step_refused",
@@ -309,12 +339,60 @@ fn switch(catalog: &mut Catalog, index: Index, time: TimeMs, id: ChangeId) -> Re
     let ends_here = change.finalize || change.from.is_none();
     change.stage = if ends_here { Stage::Finalized } else { Stage::Switched };
     application.reversible = (!ends_here).then_some(id);
+    if let Some(guarded) = catalog.guarded.get_mut(&id).filter(|_| !ends_here) {
+        let within = guarded.safeguards.confirm_within_ms;
+        guarded.deadline = within.map(|within| TimeMs(time.0.saturating_add(within)));
+    }
     let last = if ends_here { "; finalized" } else { "" };
     Ok(format!(
         "switched: version {} answers from entry {} on{last}",
         change.to,
         index.next()
     ))
+}
+
+fn confirm(catalog: &mut Catalog, id: ChangeId) -> Result<String, Decision> {
+    let waiting = catalog.guarded.get_mut(&id).and_then(|guarded| guarded.deadline.take());
+    match waiting {
+        Some(_) => Ok("confirmed: it stays switched; the way back stays open".to_owned()),
+        None => Err(refused(
+            "step_refused",
+            format!("change {id} waits for nobody to confirm it: finalize it, or leave it as it is"),
+        )),
+    }
+}
+
+/// Takes a change back that must not stay: `from` answers from that command on. `why` is for people.
+pub(crate) fn revert_by_itself(catalog: &mut Catalog, id: ChangeId, at: AutomaticRevert, time: TimeMs, why: &str) {
+    // The version that took over at an entry answers from the next one on, or from a command of this one on.
+    let took_over = match at.place {
+        0 => Index(at.index.0.saturating_sub(1)),
+        _ => at.index,
+    };
+    let Ok(what) = revert(catalog, took_over, id) else {
+        return;
+    };
+    if let Some(change) = catalog.changes.get_mut(&id) {
+        let what = match at.place {
+            0 => what,
+            place => format!("{what}, and for what is left of this entry from command {place} on"),
+        };
+        change.history.push(ChangeEvent {
+            index: at.index,
+            time,
+            what: format!("{why}; {what}"),
+        });
+    }
+    if let Some(guarded) = catalog.guarded.get_mut(&id) {
+        guarded.reverted = Some(at);
+    }
+}
+
+/// Changes that nobody confirmed in time, as of `time`.
+pub(crate) fn overdue(catalog: &Catalog, time: TimeMs) -> Vec<ChangeId> {
+    let overdue = |guarded: &Guarded| guarded.deadline.is_some_and(|deadline| deadline <= time);
+    let ids = catalog.guarded.iter().filter(|(_, guarded)| overdue(guarded));
+    ids.map(|(id, _)| *id).collect()
 }
 
 fn finalize(catalog: &mut Catalog, id: ChangeId) -> Result<String, Decision> {
@@ -360,6 +438,9 @@ fn abort(catalog: &mut Catalog, id: ChangeId) -> Result<String, Decision> {
 }
 
 fn end(catalog: &mut Catalog, id: ChangeId, stage: Stage) -> Result<&Change, Decision> {
+    if let Some(guarded) = catalog.guarded.get_mut(&id) {
+        guarded.deadline = None;
+    }
     match catalog.changes.get_mut(&id) {
         Some(change) => {
             change.stage = stage;
@@ -380,5 +461,6 @@ fn forget_oldest(catalog: &mut Catalog) {
             return;
         };
         catalog.changes.remove(&oldest);
+        catalog.guarded.remove(&oldest);
     }
 }

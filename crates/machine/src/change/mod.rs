@@ -3,5 +3,7 @@
 mod application;
 mod report;
 
-pub(crate) use application::{node_ready, plan_application, settle_readiness, take_step};
+pub(crate) use application::{
+    node_ready, overdue, plan_application, plan_guarded, revert_by_itself, settle_readiness, take_step,
+};
 pub use report::{Report, report};
