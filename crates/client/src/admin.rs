@@ -250,6 +250,14 @@ impl Admin {
         self.step(id, "finalize", reason).await
     }
 
+    /// Lets a change stay switched beyond its deadline.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn confirm(&self, id: u64, reason: Option<String>) -> Result<StepTaken, Error> {
+        self.step(id, "confirm", reason).await
+    }
+
     /// Gives a change up before its switch.
     ///
     /// # Errors

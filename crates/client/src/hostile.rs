@@ -132,6 +132,8 @@ fn plan() -> String {
         manifest,
         code: wire::CodeSource::module("ab".repeat(32)),
         finalize: true,
+        confirm_within_ms: Some(600_000),
+        revert_on_trap: Some(false),
     };
     serde_json::to_string(&plan).expect("it can be written")
 }

@@ -13,7 +13,7 @@ use crate::acknowledgements::Window;
 use crate::connection::{admin_at, explain};
 use crate::local_cluster::LocalCluster;
 use crate::output;
-use crate::package::Package;
+use crate::package::{Package, PlanOptions};
 use crate::watch::{Shown, Watch};
 pub use histogram::Histogram;
 use load::Load;
@@ -152,7 +152,7 @@ async fn install(addresses: &[String], environment: &Environment) -> anyhow::Res
     if list.apps.iter().any(|app| app.name == *name && app.in_force.is_some()) {
         return Ok(());
     }
-    let change = package.plan(&admin, true).await?;
+    let change = package.plan(&admin, &PlanOptions::FINALIZE).await?;
     Watch::new(Shown::Nothing, environment)
         .until(&admin, change, |change| change.switch_index.is_some())
         .await?;

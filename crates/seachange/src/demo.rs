@@ -18,7 +18,7 @@ use futures::{StreamExt, TryStreamExt};
 use crate::connection::{admin_at, client_at, explain};
 use crate::local_cluster::LocalCluster;
 use crate::output;
-use crate::package::Package;
+use crate::package::{Package, PlanOptions};
 use crate::watch::{Shown, Watch};
 use load::Load;
 use report::{BalanceSum, Report};
@@ -93,7 +93,7 @@ pub async fn run(plan: Plan, environment: &Environment) -> anyhow::Result<(Repor
 /// Makes the change to a version, and waits until it answers; gives the switch's index.
 async fn change_to(package: &Package, addresses: &[String], environment: &Environment) -> anyhow::Result<u64> {
     let admin = admin_at(addresses, environment)?;
-    let id = package.plan(&admin, false).await?;
+    let id = package.plan(&admin, &PlanOptions::default()).await?;
     let change = Watch::new(Shown::Nothing, environment)
         .until(&admin, id, |change| change.switch_index.is_some())
         .await?;

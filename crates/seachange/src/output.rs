@@ -1,6 +1,7 @@
 //! Lines for people and for programs. A reader that went away is an error here, not a panic.
 
 use std::io::Write;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -118,6 +119,13 @@ pub fn text(bytes: &[u8]) -> String {
         Ok(text) => text.to_owned(),
         Err(_) => format!("({} bytes that are no text; --json shows them in base64)", bytes.len()),
     }
+}
+
+/// How long it is until a time, both in milliseconds since the Unix epoch, to the second.
+#[must_use]
+pub fn time_left(until_ms: u64, now_ms: u64) -> humantime::FormattedDuration {
+    let seconds = until_ms.saturating_sub(now_ms).div_ceil(1000);
+    humantime::format_duration(Duration::from_secs(seconds))
 }
 
 /// A number with commas between its thousands.

@@ -1,6 +1,7 @@
 //! Versions of applications as their authors hand them over.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use client::Admin;
@@ -25,6 +26,26 @@ pub enum PackagedCode {
     Module(Vec<u8>),
     /// Linked into the nodes' binary.
     Native,
+}
+
+/// How a version is to be brought in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PlanOptions {
+    /// Give up the way back as soon as it answers.
+    pub finalize: bool,
+    /// Take it back unless it is confirmed so soon after the switch.
+    pub confirm_within: Option<Duration>,
+    /// Do not take it back where it traps.
+    pub stay_on_trap: bool,
+}
+
+impl PlanOptions {
+    /// For good as soon as it answers.
+    pub const FINALIZE: PlanOptions = PlanOptions {
+        finalize: true,
+        confirm_within: None,
+        stay_on_trap: false,
+    };
 }
 
 /// Bytes that a module may have, as the cluster says too; past it the file is not even read.
@@ -73,7 +94,7 @@ impl Package {
     ///
     /// # Errors
     /// The cluster refused, or gave no answer.
-    pub async fn plan(&self, admin: &Admin, finalize: bool) -> anyhow::Result<u64> {
+    pub async fn plan(&self, admin: &Admin, options: &PlanOptions) -> anyhow::Result<u64> {
         let code = match &self.code {
             PackagedCode::Module(module) => {
                 let stored = admin.upload_module(module.clone()).await.map_err(explain)?;
@@ -81,10 +102,17 @@ impl Package {
             }
             PackagedCode::Native => CodeSource::Native,
         };
+        let PlanOptions {
+            finalize,
+            confirm_within,
+            stay_on_trap,
+        } = options;
         let request = PlanRequest {
             manifest: self.manifest.clone(),
             code,
-            finalize,
+            finalize: *finalize,
+            confirm_within_ms: confirm_within.map(|within| u64::try_from(within.as_millis()).unwrap_or(u64::MAX)),
+            revert_on_trap: stay_on_trap.then_some(false),
         };
         Ok(admin.plan_change(&request).await.map_err(explain)?.change)
     }

@@ -7,7 +7,7 @@ use client::{Admin, Client, Error, Options};
 use environment::Environment;
 use machine::Digest;
 use seachange::demo::ledger::{Open, ledger_1, ledger_2};
-use seachange::package::{Package, PackagedCode};
+use seachange::package::{Package, PackagedCode, PlanOptions};
 
 use crate::clients::{ACCOUNTS, BALANCE, account};
 
@@ -29,6 +29,8 @@ pub enum Step {
     Revert,
     /// Make it final.
     Finalize,
+    /// Let it stay beyond its deadline.
+    Confirm,
     /// Give it up before the switch.
     Abort,
 }
@@ -87,7 +89,7 @@ impl Operator {
             self.environment.sleep(Duration::from_millis(200)).await;
         }
         for name in ["ledger", "bench"] {
-            let change = package(name, 1)?.plan(&self.admin, true).await?;
+            let change = package(name, 1)?.plan(&self.admin, &PlanOptions::FINALIZE).await?;
             self.until(change, Stage::Finalized).await?;
         }
         let client = Client::connect(self.environment.clone(), self.options.clone())?;
@@ -106,8 +108,8 @@ impl Operator {
     ///
     /// # Errors
     /// The cluster refused, or gave no answer.
-    pub async fn upgrade(&self, application: &str, version: u32, finalize: bool) -> anyhow::Result<u64> {
-        package(application, version)?.plan(&self.admin, finalize).await
+    pub async fn upgrade(&self, application: &str, version: u32, options: &PlanOptions) -> anyhow::Result<u64> {
+        package(application, version)?.plan(&self.admin, options).await
     }
 
     /// Sends another module under the name of a version's, and plans a change to the version; gives what each was refused
@@ -130,6 +132,8 @@ impl Operator {
             manifest,
             code: CodeSource::module(digest),
             finalize: false,
+            confirm_within_ms: None,
+            revert_on_trap: None,
         };
         let planned = self.admin.plan_change(&plan).await;
         match (stored, planned) {
@@ -161,6 +165,7 @@ impl Operator {
         match step {
             Step::Revert => self.admin.revert(change.id, reason).await?,
             Step::Finalize => self.admin.finalize(change.id, reason).await?,
+            Step::Confirm => self.admin.confirm(change.id, reason).await?,
             Step::Abort => self.admin.abort(change.id, reason).await?,
         };
         Ok(())

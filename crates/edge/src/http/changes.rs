@@ -1,4 +1,4 @@
-//! `GET|POST /v1/changes`, `GET /v1/changes/{id}`, `GET …/watch`, `POST …/revert|finalize|abort`
+//! `GET|POST /v1/changes`, `GET /v1/changes/{id}`, `GET …/watch`, `POST …/revert|finalize|confirm|abort`
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use client::wire::{
 use futures::FutureExt;
 use machine::{
     Body, Catalog, Change, ChangeId, ChangeStep, Decision, Digest, Index, MeterNumber, NodeId, PlanApplication,
-    Readiness, Stage, Step, TimeMs,
+    PlanGuarded, Readiness, Safeguards, Stage, Step, TimeMs,
 };
 
 use super::body::{self, Media};
@@ -77,7 +77,8 @@ pub(super) async fn show(
 ///
 /// Installs an application, or brings in its next version. Its module must have been sent before
 /// (`PUT /v1/modules/{module}`). The cluster makes itself ready and switches by itself; until it is finalized, the change
-/// can be taken back.
+/// can be taken back. It goes back by itself at the first command on which the new version traps and the old one does
+/// not (`revert_on_trap`), and where nobody confirms it in time (`confirm_within_ms`).
 #[utoipa::path(
     post, path = "/v1/changes", tag = "changes", operation_id = "plan_change",
     request_body(content = PlanRequest, description = "The new version.", example = json!({
@@ -93,17 +94,28 @@ pub(super) async fn show(
 pub(super) async fn plan(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refusal> {
     body::check_media(request.headers(), Media::Json)?;
     let request = api.take(request, DOCUMENT_BODY_BYTES_MAX, "a plan").await?;
-    let plan: PlanRequest = parse(&request.body, "a plan, {\"manifest\", \"code\", \"finalize\"}")?;
+    let plan: PlanRequest = parse(
+        &request.body,
+        "a plan, {\"manifest\", \"code\", \"finalize\", \"confirm_within_ms\", \"revert_on_trap\"}",
+    )?;
     let manifest = apps::read_manifest(plan.manifest);
     // Every node checks it again in apply; checked here, a manifest that cannot hold costs no entry.
     manifest
         .check()
         .map_err(|error| Refusal::new(Code::ManifestInvalid, format!("{error}; nothing was done")))?;
-    let body = Body::PlanApplication(PlanApplication {
+    let safeguards = Safeguards {
+        confirm_within_ms: plan.confirm_within_ms,
+        revert_on_trap: plan.revert_on_trap.unwrap_or(!plan.finalize),
+    };
+    let plan = PlanApplication {
         manifest,
         code: read_code(plan.code, api.meter)?,
         finalize: plan.finalize,
-    });
+    };
+    let body = match safeguards.is_none() {
+        true => Body::PlanApplication(plan),
+        false => Body::PlanGuarded(PlanGuarded { plan, safeguards }),
+    };
     // A second plan would be refused because of the first: not to be sent twice.
     match api.propose(request, body, false).await? {
         Routed::Here(Decision::Planned(change)) => {
@@ -117,12 +129,13 @@ pub(super) async fn plan(State(api): State<Arc<Api>>, request: Request) -> Resul
 
 /// Take a step of a change
 ///
-/// `abort` gives it up before its switch, `revert` takes it back after that, `finalize` gives up the way back.
+/// `abort` gives it up before its switch, `revert` takes it back after that, `confirm` lets it stay beyond its deadline,
+/// `finalize` gives up the way back.
 #[utoipa::path(
     post, path = "/v1/changes/{change}/{step}", tag = "changes", operation_id = "step_change",
     params(
         ("change" = u64, Path, description = "The change's id.", example = 5),
-        ("step" = String, Path, description = "`revert`, `finalize` or `abort`.", example = "finalize"),
+        ("step" = String, Path, description = "`revert`, `finalize`, `confirm` or `abort`.", example = "finalize"),
     ),
     request_body(content = Option<StepRequest>, description = "Why; may be left out.", example = json!({"reason": "it works"})),
     responses((status = 200, description = "The entry of the step.", body = StepTaken), StepProblems),
@@ -135,11 +148,12 @@ pub(super) async fn step(
     let step = match step.as_str() {
         "revert" => Step::Revert,
         "finalize" => Step::Finalize,
+        "confirm" => Step::Confirm,
         "abort" => Step::Abort,
         other => {
             return Err(Refusal::new(
                 Code::NotFound,
-                format!("there is no step {other:?}: a change takes revert, finalize and abort"),
+                format!("there is no step {other:?}: a change takes revert, finalize, confirm and abort"),
             ));
         }
     };
@@ -224,6 +238,7 @@ fn read_code(code: CodeSource, meter_default: MeterNumber) -> Result<machine::Co
 /// The change as the API, the command line and the console show it, as of `now`.
 pub(super) fn record(catalog: &Catalog, id: ChangeId, change: &Change, now: TimeMs) -> ChangeRecord {
     let blockers = machine::change::report(catalog, id, now).blockers;
+    let guarded = catalog.guarded.get(&id);
     ChangeRecord {
         id: id.0,
         kind: ChangeKind::Application,
@@ -233,6 +248,12 @@ pub(super) fn record(catalog: &Catalog, id: ChangeId, change: &Change, now: Time
         stage: show_stage(change.stage),
         finalize: change.finalize,
         switch_index: change.switch_index.map(|index| index.0),
+        reverts_on_trap: catalog.reverts_on_trap(id),
+        confirm_by_ms: guarded.and_then(|guarded| guarded.deadline).map(|deadline| deadline.0),
+        reverted: guarded.and_then(|guarded| guarded.reverted).map(|at| wire::RevertedAt {
+            index: at.index.0,
+            command: at.place,
+        }),
         readiness: change
             .readiness
             .iter()

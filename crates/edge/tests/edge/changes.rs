@@ -1,4 +1,7 @@
-use machine::{Body, ChangeId, Code, Decision, Digest, Index, MeterNumber, NodeId, Readiness, Stage, Step};
+use machine::{
+    AutomaticRevert, Body, ChangeId, Code, Decision, Digest, Guarded, Index, MeterNumber, NodeId, PlanGuarded,
+    Readiness, Safeguards, Stage, Step, TimeMs,
+};
 use serde_json::{Value, json};
 
 use crate::fake::{Fake, change};
@@ -18,9 +21,20 @@ async fn a_plan_goes_into_the_log_and_is_shown() {
         .await;
     assert_eq!(answer.json(), json!({"change": 11}));
     let bodies = served.fake.state.lock().bodies.clone();
-    let [Body::PlanApplication(planned)] = &bodies[..] else {
+    let [
+        Body::PlanGuarded(PlanGuarded {
+            plan: planned,
+            safeguards,
+        }),
+    ] = &bodies[..]
+    else {
         panic!("{bodies:?}");
     };
+    let on_trap = Safeguards {
+        confirm_within_ms: None,
+        revert_on_trap: true,
+    };
+    assert_eq!(*safeguards, on_trap);
     assert_eq!((planned.manifest.version.0, planned.finalize), (2, false));
     assert_eq!(
         planned.code,
@@ -46,6 +60,72 @@ async fn a_plan_goes_into_the_log_and_is_shown() {
     assert_eq!(answer.problem(), (404, "unknown_change".into()));
     let answer = served.browser.get("/v1/changes/x").await;
     assert_eq!(answer.problem(), (400, "malformed".into()));
+}
+
+#[tokio::test]
+async fn a_plan_says_what_it_does_by_itself() {
+    let served = serve(Fake::leading()).await;
+    let safeguards = |confirm_within_ms, revert_on_trap| Safeguards {
+        confirm_within_ms,
+        revert_on_trap,
+    };
+    let cases = [
+        (
+            json!({"confirm_within_ms": 600_000}),
+            Some(safeguards(Some(600_000), true)),
+        ),
+        (
+            json!({"confirm_within_ms": 1, "revert_on_trap": false}),
+            Some(safeguards(Some(1), false)),
+        ),
+        (json!({"revert_on_trap": false}), None),
+        (json!({"finalize": true}), None),
+        // The cluster refuses what contradicts itself; the edge does not guess.
+        (
+            json!({"finalize": true, "revert_on_trap": true}),
+            Some(safeguards(None, true)),
+        ),
+    ];
+    for (asked, expected) in cases {
+        let mut plan = plan(json!({"native": true}));
+        plan.as_object_mut().unwrap().extend(asked.as_object().unwrap().clone());
+        assert_eq!(served.browser.post("/v1/changes", &plan.to_string()).await.status, 200);
+        let body = served.fake.state.lock().bodies.pop();
+        let found = match &body {
+            Some(Body::PlanGuarded(guarded)) => Some(guarded.safeguards),
+            Some(Body::PlanApplication(_)) => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found, expected, "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_says_what_a_change_does_and_did_by_itself() {
+    let served = serve(Fake::leading()).await;
+    let guarded = Guarded {
+        safeguards: Safeguards {
+            confirm_within_ms: Some(5),
+            revert_on_trap: true,
+        },
+        deadline: Some(TimeMs(1005)),
+        reverted: Some(AutomaticRevert {
+            index: Index(8),
+            place: 3,
+        }),
+    };
+    served.fake.change_with(|state| {
+        state.catalog.changes.insert(ChangeId(9), change(Stage::Switched));
+        state.catalog.changes.insert(ChangeId(10), change(Stage::Switched));
+        state.catalog.guarded.insert(ChangeId(9), guarded.clone())
+    });
+    let shown = served.browser.get("/v1/changes/9").await.json();
+    assert_eq!(shown["reverts_on_trap"], true);
+    assert_eq!(shown["confirm_by_ms"], 1005);
+    assert_eq!(shown["reverted"], json!({"index": 8, "command": 3}));
+    let shown = served.browser.get("/v1/changes/10").await.json();
+    assert_eq!(shown["reverts_on_trap"], false);
+    assert!(shown.get("confirm_by_ms").is_none() && shown.get("reverted").is_none());
 }
 
 #[tokio::test]
@@ -92,6 +172,7 @@ async fn steps_are_proposed_with_their_reason() {
     assert_eq!(answer.json(), json!({"change": 9, "index": 11}));
     assert_eq!(served.browser.post("/v1/changes/9/finalize", "").await.status, 200);
     assert_eq!(served.browser.post("/v1/changes/9/abort", "{}").await.status, 200);
+    assert_eq!(served.browser.post("/v1/changes/9/confirm", "").await.status, 200);
     let steps: Vec<(Step, String)> = served
         .fake
         .state
@@ -109,7 +190,8 @@ async fn steps_are_proposed_with_their_reason() {
         [
             (Step::Revert, "too slow".into()),
             (Step::Finalize, none()),
-            (Step::Abort, none())
+            (Step::Abort, none()),
+            (Step::Confirm, none())
         ]
     );
     let answer = served.browser.post("/v1/changes/9/revert", r#"{"raeson":"x"}"#).await;

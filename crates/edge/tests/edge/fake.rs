@@ -257,7 +257,7 @@ impl Fake {
             let index = state.applied;
             Ok(match body {
                 Body::OpenSession => Decision::SessionOpened(SessionId(index.0)),
-                Body::PlanApplication(_) => {
+                Body::PlanApplication(_) | Body::PlanGuarded(_) => {
                     state
                         .catalog
                         .changes

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use machine::{Body, Catalog, ChangeId, ChangeStep, Decision, Index, Stage, change};
+use machine::{Body, Catalog, ChangeId, ChangeStep, Decision, Index, Stage, TimeMs, change};
 use tracing::{info, warn};
 
 use super::Hands;
@@ -16,6 +16,16 @@ pub async fn run(hands: Hands) {
             continue;
         }
         let facts = hands.published.facts();
+        // A deadline is one of log time, which stands still where nothing is written.
+        let now = TimeMs(hands.environment.clock.wall_ms());
+        if facts
+            .catalog
+            .deadline()
+            .is_some_and(|deadline| facts.time < deadline && deadline <= now)
+            && let Err(error) = hands.cluster.propose(Body::Tick).await
+        {
+            warn!(%error, "could not let log time go on; whoever leads tries again");
+        }
         let running: Vec<_> = facts
             .catalog
             .changes

@@ -6,5 +6,6 @@ mod damage;
 mod full_disk;
 mod membership;
 mod observe;
+mod safeguards;
 mod snapshots;
 mod world;

@@ -299,7 +299,7 @@ impl World {
     }
 }
 
-fn manifest(version: u32) -> Manifest {
+pub fn manifest(version: u32) -> Manifest {
     Manifest {
         application: "adder".into(),
         version: Version(version),

@@ -1,6 +1,6 @@
 //! `seachange change`: what is being changed, and the operator's part in it.
 
-use client::wire::ChangeRecord;
+use client::wire::{ChangeRecord, Stage};
 use environment::Environment;
 
 use crate::connection::{ClusterFlags, explain};
@@ -24,6 +24,9 @@ pub enum Command {
     /// Give up the way back
     #[command(after_help = "Example:\n  seachange change finalize 15")]
     Finalize(StepArguments),
+    /// Let a change stay that is taken back otherwise when its time is up
+    #[command(after_help = "Example:\n  seachange change confirm 15")]
+    Confirm(StepArguments),
     /// Give up a change before its switch
     #[command(after_help = "Example:\n  seachange change abort 15 --reason 'planned too early'")]
     Abort(StepArguments),
@@ -75,6 +78,7 @@ impl Command {
             Command::Watch(arguments) => watch(arguments, environment).await,
             Command::Revert(arguments) => step(arguments, Step::Revert, environment).await,
             Command::Finalize(arguments) => step(arguments, Step::Finalize, environment).await,
+            Command::Confirm(arguments) => step(arguments, Step::Confirm, environment).await,
             Command::Abort(arguments) => step(arguments, Step::Abort, environment).await,
         }
     }
@@ -84,6 +88,7 @@ impl Command {
 enum Step {
     Revert,
     Finalize,
+    Confirm,
     Abort,
 }
 
@@ -130,10 +135,10 @@ async fn show(arguments: ShowArguments, environment: Environment) -> anyhow::Res
     if arguments.cluster.json {
         return output::json(&change);
     }
-    output::line(describe(&change))
+    output::line(describe(&change, environment.clock.wall_ms()))
 }
 
-fn describe(change: &ChangeRecord) -> String {
+fn describe(change: &ChangeRecord, now_ms: u64) -> String {
     let mut lines = vec![format!(
         "change {}: {} version {}, {}",
         change.id,
@@ -145,6 +150,24 @@ fn describe(change: &ChangeRecord) -> String {
         lines.push(format!(
             "switched at index {index}: the new version answers from the next entry on"
         ));
+    }
+    if let Some(at) = change.reverted {
+        lines.push(format!(
+            "taken back by itself at index {}, command {}: the old version answered from there on",
+            at.index, at.command
+        ));
+    }
+    if change.stage == Stage::Switched {
+        if let Some(by) = change.confirm_by_ms {
+            let left = output::time_left(by, now_ms);
+            let id = change.id;
+            lines.push(format!(
+                "taken back in {left}, unless confirmed: seachange change confirm {id}"
+            ));
+        }
+        if change.reverts_on_trap {
+            lines.push("taken back at the first command on which only the new version traps".into());
+        }
     }
     for blocker in &change.blockers {
         lines.push(format!("waits: {}", blocker.what));
@@ -181,6 +204,7 @@ async fn step(arguments: StepArguments, step: Step, environment: Environment) ->
     let (taken, done) = match step {
         Step::Revert => (admin.revert(change, reason).await, "reverted"),
         Step::Finalize => (admin.finalize(change, reason).await, "finalized"),
+        Step::Confirm => (admin.confirm(change, reason).await, "confirmed"),
         Step::Abort => (admin.abort(change, reason).await, "aborted"),
     };
     let taken = taken.map_err(explain)?;

@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use machine::{Body, Cluster, Level};
 use node::order_rebuild;
+use seachange::package::PlanOptions;
 
 use super::Run;
 use crate::fleet::{HTTP_PORT, Number, PEER_PORT, data};
@@ -73,7 +75,11 @@ impl Run {
                 let number = self.who(*who)?;
                 (self.network.repeat(Host(number), port_of(*port)) > 0).then_some(())
             }
-            Act::Upgrade(name, version, finalize) => self.upgrade(name, *version, *finalize),
+            Act::Upgrade(name, version, finalize) => self.upgrade(name, *version, *finalize, None),
+            Act::UpgradeUnlessConfirmed(name, version, seconds) => {
+                self.upgrade(name, *version, false, Some(Duration::from_secs(*seconds)))
+            }
+            Act::Confirm(name) => self.decide(name, Step::Confirm),
             Act::Replaced(name, version) => self.replaced(name, *version),
             Act::Trim => {
                 let (operator, before) = (self.operator.clone(), self.consumed.lock().committed);
@@ -127,9 +133,14 @@ impl Run {
         Some(())
     }
 
-    fn upgrade(&self, application: &str, version: u32, finalize: bool) -> Option<()> {
-        let (operator, application) = (self.operator.clone(), application.to_owned());
-        self.operate(async move { operator.upgrade(&application, version, finalize).await.map(drop) })
+    fn upgrade(&self, name: &str, version: u32, finalize: bool, confirm_within: Option<Duration>) -> Option<()> {
+        let options = PlanOptions {
+            finalize,
+            confirm_within,
+            ..PlanOptions::default()
+        };
+        let (operator, name) = (self.operator.clone(), name.to_owned());
+        self.operate(async move { operator.upgrade(&name, version, &options).await.map(drop) })
     }
 
     fn replaced(&self, application: &str, version: u32) -> Option<()> {

@@ -84,6 +84,10 @@ pub enum Act {
     Replaced(String, u32),
     /// The operator takes the last change of an application back.
     Revert(String),
+    /// The operator brings in a version that goes back by itself unless it is confirmed within so many seconds.
+    UpgradeUnlessConfirmed(String, u32, u64),
+    /// The operator lets the last change of an application stay.
+    Confirm(String),
     /// The operator finalizes it.
     Finalize(String),
     /// The operator gives it up.
@@ -170,6 +174,10 @@ impl fmt::Display for Act {
             Act::Upgrade(name, version, true) => write!(out, "upgrade {name} {version} finalize"),
             Act::Replaced(name, version) => write!(out, "replaced {name} {version}"),
             Act::Revert(name) => write!(out, "revert {name}"),
+            Act::UpgradeUnlessConfirmed(name, version, seconds) => {
+                write!(out, "upgrade {name} {version} confirm-within {seconds}")
+            }
+            Act::Confirm(name) => write!(out, "confirm {name}"),
             Act::Finalize(name) => write!(out, "finalize {name}"),
             Act::Abort(name) => write!(out, "abort {name}"),
             Act::Snapshot(who) => write!(out, "snapshot {who}"),

@@ -167,6 +167,10 @@ fn operators_act(words: &[&str]) -> Read<Act> {
     let act = match *words {
         ["upgrade", name, version] => Act::Upgrade(name.to_owned(), number(version)?, false),
         ["upgrade", name, version, "finalize"] => Act::Upgrade(name.to_owned(), number(version)?, true),
+        ["upgrade", name, version, "confirm-within", seconds] => {
+            Act::UpgradeUnlessConfirmed(name.to_owned(), number(version)?, number(seconds)?)
+        }
+        ["confirm", name] => Act::Confirm(name.to_owned()),
         ["replaced", name, version] => Act::Replaced(name.to_owned(), number(version)?),
         ["revert", name] => Act::Revert(name.to_owned()),
         ["finalize", name] => Act::Finalize(name.to_owned()),

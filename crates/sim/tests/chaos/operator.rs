@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use client::wire::{ChangeRecord, Stage};
 use client::{Admin, Error, Options};
 use environment::Environment;
-use seachange::package::Package;
+use seachange::package::{Package, PlanOptions};
 
 use crate::nodes::application;
 
@@ -37,8 +37,12 @@ impl Operator {
         let package = Package::read(&application(directory), false)?;
         let (name, version) = (package.manifest.application.clone(), package.manifest.version);
         let deadline = self.environment.clock.now() + CHANGE_MAX;
+        let options = PlanOptions {
+            finalize,
+            ..PlanOptions::default()
+        };
         loop {
-            let planned = package.plan(&self.admin, finalize).await;
+            let planned = package.plan(&self.admin, &options).await;
             // Whatever was answered, the list says what came of it: one planned without an answer is never planned twice.
             let changes = self.admin.changes().await.map(|list| list.changes).unwrap_or_default();
             let ours = |change: &&ChangeRecord| {

@@ -89,6 +89,13 @@ pub struct PlanRequest {
     /// Finalize by itself once switched.
     #[serde(default)]
     pub finalize: bool,
+    /// Milliseconds of log time after the switch within which it must be confirmed or finalized, or it is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_within_ms: Option<u64>,
+    /// Whether it is taken back at the first command on which the new version traps and the old one does not. Left out:
+    /// it is, unless it finalizes by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revert_on_trap: Option<bool>,
 }
 
 /// The answer to [`PlanRequest`].
@@ -99,7 +106,7 @@ pub struct Planned {
     pub change: u64,
 }
 
-/// `POST /v1/changes/{id}/revert|finalize|abort`; the body may be left out.
+/// `POST /v1/changes/{id}/revert|finalize|confirm|abort`; the body may be left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -165,6 +172,16 @@ pub struct ChangeEvent {
     pub what: String,
 }
 
+/// Where a change was taken back by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RevertedAt {
+    /// The entry.
+    pub index: u64,
+    /// The command of it, counted from 0, that was the first to be answered by the old version again.
+    pub command: u64,
+}
+
 /// `GET /v1/changes/{id}`, and each record of `GET /v1/changes/{id}/watch`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -186,6 +203,15 @@ pub struct ChangeRecord {
     pub finalize: bool,
     /// The switch entry; the new version answered from the next one on.
     pub switch_index: Option<u64>,
+    /// Whether it is taken back at the first command on which the new version traps and the old one does not.
+    #[serde(default)]
+    pub reverts_on_trap: bool,
+    /// Log time at which it is taken back unless it is confirmed, milliseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_by_ms: Option<u64>,
+    /// Where it was taken back by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverted: Option<RevertedAt>,
     /// What each node that has reported found, by id.
     pub readiness: Vec<NodeReadiness>,
     /// What it waits for now.

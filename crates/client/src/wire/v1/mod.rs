@@ -22,7 +22,7 @@ mod watch;
 pub use application::{ApplicationInfo, ApplicationList, CodeSource, ModuleStored, VersionInfo, VersionSwitch};
 pub use batch::{BATCH_MEDIA_TYPE, BatchAnswer, BatchCommand, BatchOutcome};
 pub use change::{
-    Blocker, ChangeEvent, ChangeKind, ChangeList, ChangeRecord, NodeReadiness, PlanRequest, Planned, Stage,
+    Blocker, ChangeEvent, ChangeKind, ChangeList, ChangeRecord, NodeReadiness, PlanRequest, Planned, RevertedAt, Stage,
     StepRequest, StepTaken,
 };
 pub use command::{

@@ -1,6 +1,7 @@
 //! `seachange app install` and `app upgrade`: upload, plan, and follow until the version answers.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use client::Admin;
 use client::wire::{ChangeRecord, Stage};
@@ -9,7 +10,7 @@ use environment::Environment;
 use crate::connection::{ClusterFlags, explain};
 use crate::exit::Stopped;
 use crate::output;
-use crate::package::{Package, PackagedCode};
+use crate::package::{Package, PackagedCode, PlanOptions};
 use crate::watch::{Shown, Watch};
 
 /// Flags of `app install`.
@@ -44,6 +45,12 @@ pub struct UpgradeArguments {
     /// Give up the way back as soon as the new version answers
     #[arg(long)]
     pub finalize: bool,
+    /// Take it back by itself unless `change confirm` or `change finalize` comes within that time after the switch: 90s, 10m, 2h
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "finalize")]
+    pub confirm_within: Option<Duration>,
+    /// Do not take it back at the first command on which the new version traps and the old one does not
+    #[arg(long)]
+    pub stay_on_trap: bool,
     /// Where the cluster is.
     #[command(flatten)]
     pub cluster: ClusterFlags,
@@ -71,8 +78,8 @@ impl InstallArguments {
             );
             return Err(Stopped::failed(format!("{name} is installed already, version {version}"), remedy).into());
         }
-        let change = run(&admin, &package, false, &self.cluster, &environment).await?;
-        conclude(&change, &self.cluster)
+        let change = run(&admin, &package, &PlanOptions::default(), &self.cluster, &environment).await?;
+        conclude(&change, &self.cluster, &environment)
     }
 }
 
@@ -102,15 +109,20 @@ impl UpgradeArguments {
             let remedy = format!("To install it: seachange app install {}", self.directory.display());
             return Err(Stopped::failed(format!("{} is not installed", self.app), remedy).into());
         }
-        let change = run(&admin, &package, self.finalize, &self.cluster, &environment).await?;
-        conclude(&change, &self.cluster)
+        let options = PlanOptions {
+            finalize: self.finalize,
+            confirm_within: self.confirm_within,
+            stay_on_trap: self.stay_on_trap,
+        };
+        let change = run(&admin, &package, &options, &self.cluster, &environment).await?;
+        conclude(&change, &self.cluster, &environment)
     }
 }
 
 async fn run(
     admin: &Admin,
     package: &Package,
-    finalize: bool,
+    options: &PlanOptions,
     flags: &ClusterFlags,
     environment: &Environment,
 ) -> anyhow::Result<ChangeRecord> {
@@ -120,9 +132,9 @@ async fn run(
         let bytes = output::grouped(module.len() as u64);
         output::line(format!("sending the module, {bytes} bytes"))?;
     }
-    let id = package.plan(admin, finalize).await?;
+    let id = package.plan(admin, options).await?;
     let watch = Watch::new(Shown::json_if(flags.json), environment).give_up_when_stuck();
-    watch.until(admin, id, |change| is_done(change, finalize)).await
+    watch.until(admin, id, |change| is_done(change, options.finalize)).await
 }
 
 /// Whether the new version answers and, if it was to give up the way back, has done so.
@@ -134,7 +146,7 @@ fn is_done(change: &ChangeRecord, finalize: bool) -> bool {
     }
 }
 
-fn conclude(change: &ChangeRecord, flags: &ClusterFlags) -> anyhow::Result<()> {
+fn conclude(change: &ChangeRecord, flags: &ClusterFlags, environment: &Environment) -> anyhow::Result<()> {
     if flags.json {
         return Ok(());
     }
@@ -147,6 +159,12 @@ fn conclude(change: &ChangeRecord, flags: &ClusterFlags) -> anyhow::Result<()> {
         output::line(format!(
             "back: seachange change revert {id}    for good: seachange change finalize {id}"
         ))?;
+        if let Some(by) = change.confirm_by_ms {
+            let left = output::time_left(by, environment.clock.wall_ms());
+            output::line(format!(
+                "it goes back by itself in {left}, unless you confirm it: seachange change confirm {id}"
+            ))?;
+        }
     }
     Ok(())
 }
