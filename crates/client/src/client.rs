@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -6,10 +7,10 @@ use environment::channel::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use environment::{Environment, Moment, timeout};
 
 use crate::counters::Counters;
-use crate::driver::{Answer, Ask, Done, Driver, NewRequest};
+use crate::driver::{Answer, Ask, Call, Done, Driver, Ended, NewRequest, NewTogether};
 use crate::wire::frames::{Get, Outcome, Reply, Row, Submit};
 use crate::wire::{self, Code, CommandOutcome, CommandReply, Consistency, Problem};
-use crate::{Counts, Error, Options};
+use crate::{Counts, Error, Options, limits};
 
 /// Submits commands to a cluster, exactly once each. Cloning shares connections, session and limits; the last clone
 /// that is dropped closes them.
@@ -22,9 +23,20 @@ struct Inner {
     environment: Environment,
     options: Options,
     /// Bounded by `places`: whoever sends holds one.
-    requests: mpsc::UnboundedSender<NewRequest>,
+    requests: mpsc::UnboundedSender<Call>,
     places: Arc<Semaphore>,
     counters: Arc<Counters>,
+}
+
+/// A command, as [`Client::submit_all`] takes many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// What the application calls it.
+    pub name: Cow<'static, str>,
+    /// Version of the payload.
+    pub version: u16,
+    /// The payload.
+    pub payload: Bytes,
 }
 
 /// How a submitted command ended, and what it took.
@@ -101,7 +113,7 @@ impl Client {
             version,
             payload: payload.into(),
         };
-        let done = match check(&submit) {
+        let done = match check(application, command, &submit.payload) {
             Ok(()) => self.ask(Ask::Submit(submit)).await,
             Err(error) => Done {
                 result: Err(error),
@@ -119,13 +131,44 @@ impl Client {
         }
     }
 
+    /// Runs many commands of one application, each exactly as [`Client::submit`] would, for much less than a call for each:
+    /// they share one deadline, and the caller wakes once, when all of them have ended. Gives the outcome of each, in the
+    /// order of the commands.
+    ///
+    /// Nothing ties them together in the log: they go there in their order as long as nothing goes wrong, and one that is
+    /// refused, fails or must be sent again holds up no other. Commands beyond [`Options::in_flight_max`] wait until those
+    /// before them have ended.
+    ///
+    /// # Errors
+    /// For each command as [`Client::submit`].
+    pub async fn submit_all(&self, application: &str, commands: Vec<Command>) -> Vec<Result<CommandReply, Error>> {
+        let checked: Vec<Result<(), Error>> = commands
+            .iter()
+            .map(|command| check(application, &command.name, &command.payload))
+            .collect();
+        let good = commands.into_iter().zip(&checked);
+        let good = good.filter_map(|(command, checked)| checked.is_ok().then_some(command));
+        let mut ended = self.ask_together(application, good.collect()).await.into_iter();
+        let results = checked.into_iter().map(|checked| {
+            let result = checked.and_then(|()| match ended.next().flatten() {
+                Some(Ok(Answer::Reply(reply))) => command_reply(reply),
+                Some(Ok(Answer::Session(_) | Answer::Row(_))) => Err(mismatch()),
+                Some(Err(error)) => Err(error),
+                None => Err(task_ended()),
+            });
+            self.count(&result);
+            result
+        });
+        results.collect()
+    }
+
     /// Brings somebody else's request to the leader as it is, with its claim. One that carries a claim is repeated as
     /// it is; one without is never sent again once it may have been received. For nodes that hand requests on.
     ///
     /// # Errors
     /// As [`Client::submit`], but every reply of the cluster is a reply here, an expired session too.
     pub async fn forward(&self, submit: Submit) -> Result<Reply, Error> {
-        check(&submit)?;
+        check(&submit.application, &submit.command, &submit.payload)?;
         let result = match self.ask(Ask::Forward(submit)).await.result {
             Ok(Answer::Reply(reply)) => Ok(reply),
             Ok(Answer::Session(_) | Answer::Row(_)) => Err(mismatch()),
@@ -168,7 +211,7 @@ impl Client {
             key: Bytes::copy_from_slice(key.as_ref()),
             stale: consistency == Consistency::Stale,
         };
-        let names = [("application", &get.application), ("table", &get.table)];
+        let names = [("application", application), ("table", table)];
         let result = match check_names(names).and_then(|()| check_key(&get.key)) {
             Ok(()) => self.ask(Ask::Get(get)).await.result,
             Err(error) => Err(error),
@@ -201,7 +244,7 @@ impl Client {
         let inner = &self.inner;
         inner.counters.requests.add();
         let deadline = inner.environment.clock.now() + inner.options.deadline;
-        let permit = match self.place(deadline).await {
+        let permit = match self.places(1, deadline).await {
             Ok(permit) => permit,
             Err(error) => {
                 return Done {
@@ -213,40 +256,87 @@ impl Client {
         let (answer, done) = oneshot::channel();
         if inner
             .requests
-            .send(NewRequest {
+            .send(Call::One(NewRequest {
                 ask,
                 deadline,
                 permit,
                 answer,
-            })
+            }))
             .is_err()
         {
-            let error = Error::Unavailable("the client's task has ended with its runtime".into());
             return Done {
-                result: Err(error),
+                result: Err(no_task()),
                 attempts: 0,
             };
         }
         match done.await {
             Ok(done) => done,
-            Err(_) => {
-                let error = Error::OutcomeUnknown("the client's task has ended with its runtime".into());
-                Done {
-                    result: Err(error),
-                    attempts: 0,
-                }
-            }
+            Err(_) => Done {
+                result: Err(task_ended()),
+                attempts: 0,
+            },
         }
     }
 
-    /// A place among the requests in flight.
-    async fn place(&self, deadline: Moment) -> Result<OwnedSemaphorePermit, Error> {
+    /// Gives how each command ended, in their order.
+    async fn ask_together(&self, application: &str, commands: Vec<Command>) -> Vec<Ended> {
         let inner = &self.inner;
-        if let Ok(permit) = inner.places.clone().try_acquire_owned() {
+        inner.counters.requests.add_many(commands.len() as u64);
+        let deadline = inner.environment.clock.now() + inner.options.deadline;
+        let count_max = inner.options.in_flight_max.min(limits::TOGETHER_MAX);
+        let mut commands = commands.into_iter().peekable();
+        let mut waiting = Vec::new();
+        while commands.peek().is_some() {
+            let commands: Vec<Command> = commands.by_ref().take(count_max).collect();
+            waiting.push(self.ask_some(application, commands, deadline).await);
+        }
+        let mut ended = Vec::new();
+        for (count, waiting) in waiting {
+            let before = ended.len();
+            match waiting {
+                Ok(waiting) => ended.extend(waiting.await.unwrap_or_default()),
+                Err(error) => ended.extend((0..count).map(|_| Some(Err(error.clone())))),
+            }
+            ended.resize_with(before + count, || None);
+        }
+        ended
+    }
+
+    /// Hands commands to the driver, as soon as there are places for them: how many, and where their ends will come.
+    async fn ask_some(
+        &self,
+        application: &str,
+        commands: Vec<Command>,
+        deadline: Moment,
+    ) -> (usize, Result<oneshot::Receiver<Vec<Ended>>, Error>) {
+        let count = commands.len();
+        let permit = match self.places(count, deadline).await {
+            Ok(permit) => permit,
+            Err(error) => return (count, Err(error)),
+        };
+        let (answer, ended) = oneshot::channel();
+        let together = NewTogether {
+            application: application.to_owned(),
+            commands,
+            deadline,
+            permit,
+            answer,
+        };
+        match self.inner.requests.send(Call::Together(together)) {
+            Ok(()) => (count, Ok(ended)),
+            Err(_) => (count, Err(no_task())),
+        }
+    }
+
+    /// Places among the requests in flight.
+    async fn places(&self, count: usize, deadline: Moment) -> Result<OwnedSemaphorePermit, Error> {
+        let inner = &self.inner;
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        if let Ok(permit) = inner.places.clone().try_acquire_many_owned(count) {
             return Ok(permit);
         }
         let left = deadline - inner.environment.clock.now();
-        match timeout(&inner.environment, left, inner.places.clone().acquire_owned()).await {
+        match timeout(&inner.environment, left, inner.places.clone().acquire_many_owned(count)).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(Error::Unavailable(format!(
                 "{} requests were in flight for the whole of {} ms: send fewer at once",
@@ -267,12 +357,12 @@ impl Client {
 }
 
 /// What no cluster would take is not sent.
-fn check(submit: &Submit) -> Result<(), Error> {
-    check_names([("application", &submit.application), ("command", &submit.command)])?;
-    if submit.payload.len() > wire::limits::COMMAND_BYTES_MAX {
+fn check(application: &str, command: &str, payload: &[u8]) -> Result<(), Error> {
+    check_names([("application", application), ("command", command)])?;
+    if payload.len() > wire::limits::COMMAND_BYTES_MAX {
         let text = format!(
             "the payload has {} bytes, more than the {} that a command may have: split it",
-            submit.payload.len(),
+            payload.len(),
             wire::limits::COMMAND_BYTES_MAX
         );
         return Err(Error::problem(Code::TooLarge, text));
@@ -280,7 +370,7 @@ fn check(submit: &Submit) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_names(names: [(&str, &String); 2]) -> Result<(), Error> {
+fn check_names(names: [(&str, &str); 2]) -> Result<(), Error> {
     for (what, name) in names {
         if name.len() > wire::limits::NAME_BYTES_MAX {
             let text = format!("the name of the {what} has {} bytes: no name has that many", name.len());
@@ -296,6 +386,16 @@ fn check_key(key: &[u8]) -> Result<(), Error> {
     }
     let text = format!("the key has {} bytes: no row's key has that many", key.len());
     Err(Error::problem(Code::TooLarge, text))
+}
+
+/// Nothing was sent.
+fn no_task() -> Error {
+    Error::Unavailable("the client's task has ended with its runtime".into())
+}
+
+/// Something may have been sent.
+fn task_ended() -> Error {
+    Error::OutcomeUnknown("the client's task has ended with its runtime".into())
 }
 
 fn mismatch() -> Error {

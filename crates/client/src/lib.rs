@@ -19,7 +19,7 @@ mod options;
 pub mod wire;
 
 pub use admin::Admin;
-pub use client::{Client, Traced};
+pub use client::{Client, Command, Traced};
 pub use counters::Counts;
 pub use error::Error;
 pub use feeds::{ChangeWatch, Events, Watch};

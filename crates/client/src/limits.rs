@@ -8,6 +8,9 @@ use crate::wire;
 pub const DEADLINE: Duration = Duration::from_secs(30);
 /// Requests in flight at most: a quarter of the cluster's window for one session, so that a repeat is always known.
 pub const IN_FLIGHT_MAX: usize = (wire::limits::SESSION_WINDOW / 4) as usize;
+/// Commands of one call that go to the driver as one, and give their places among the requests in flight back as one; of
+/// a call with more, the next go when there are places for them.
+pub const TOGETHER_MAX: usize = IN_FLIGHT_MAX / 4;
 /// How far apart the client lets its own outstanding sequences lie; half the cluster's window, so that what another
 /// attempt still carries through the network lies inside it too.
 pub const SEQUENCE_SPREAD_MAX: u64 = wire::limits::SESSION_WINDOW / 2;

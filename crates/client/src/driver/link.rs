@@ -68,9 +68,13 @@ impl Link {
         }
     }
 
-    /// Adds a request; it leaves with the next [`Link::flush`].
-    pub(super) fn send(&mut self, correlation: u64, frame: &FromClient, now: Moment) -> Result<(), frames::FrameError> {
-        frame.encode(correlation, &mut self.buffer)?;
+    /// Adds a request, as `encode` writes it; it leaves with the next [`Link::flush`].
+    pub(super) fn send(
+        &mut self,
+        now: Moment,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), frames::FrameError>,
+    ) -> Result<(), frames::FrameError> {
+        encode(&mut self.buffer)?;
         if self.outstanding == 0 {
             self.quiet_since = now;
         }

@@ -5,6 +5,7 @@ mod answers;
 mod link;
 mod pending;
 mod sessions;
+mod together;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
@@ -21,15 +22,17 @@ use crate::wire::frames::{self, FromClient, FromServer, Hello};
 use crate::{Error, Options, limits};
 
 use link::{Link, LinkId, Made};
-use pending::{Kind, Pending, Ticket};
+use pending::{Caller, Kind, Pending, Ticket};
 use sessions::Sessions;
+use together::Together;
 
-pub(crate) use pending::{Answer, Ask, Done, NewRequest};
+pub(crate) use pending::{Answer, Ask, Call, Done, NewRequest};
+pub(crate) use together::{Ended, NewTogether};
 
 /// All that can wake the driver, apart from time.
 enum Event {
     /// A caller asks.
-    Request(NewRequest),
+    Called(Call),
     /// Nobody can ask any more.
     CallersGone,
     /// A connection has exchanged its first frames.
@@ -55,7 +58,7 @@ pub(crate) struct Driver {
     environment: Environment,
     options: Options,
     counters: Arc<Counters>,
-    callers: mpsc::UnboundedReceiver<NewRequest>,
+    callers: mpsc::UnboundedReceiver<Call>,
     events: mpsc::Receiver<Event>,
     events_sender: mpsc::Sender<Event>,
     timer: Option<(Moment, BoxFuture<'static, ()>)>,
@@ -76,7 +79,10 @@ pub(crate) struct Driver {
     sessions: Sessions,
     /// The request for our session, while there is one.
     opening: Option<Ticket>,
-    requests: BTreeMap<Ticket, Pending>,
+    /// Boxed, since a map moves what it holds.
+    requests: BTreeMap<Ticket, Box<Pending>>,
+    /// Commands among those that a caller waits for together, by the first one's ticket.
+    together: BTreeMap<Ticket, Together>,
     ticket_next: Ticket,
     /// Requests that have no place in a session yet.
     unclaimed: BTreeSet<Ticket>,
@@ -84,7 +90,7 @@ pub(crate) struct Driver {
     ready: BTreeSet<Ticket>,
     /// Requests that pause.
     delayed: BTreeSet<(Moment, Ticket)>,
-    /// When callers stop waiting; one for each request that has a caller.
+    /// When callers stop waiting; one for each caller. Of those that wait for several requests, with the first ticket.
     deadlines: BTreeSet<(Moment, Ticket)>,
 }
 
@@ -93,7 +99,7 @@ impl Driver {
         environment: Environment,
         options: Options,
         counters: Arc<Counters>,
-        callers: mpsc::UnboundedReceiver<NewRequest>,
+        callers: mpsc::UnboundedReceiver<Call>,
     ) -> Self {
         let (events_sender, events) = mpsc::channel(limits::EVENTS_MAX);
         Driver {
@@ -115,6 +121,7 @@ impl Driver {
             sessions: Sessions::default(),
             opening: None,
             requests: BTreeMap::new(),
+            together: BTreeMap::new(),
             ticket_next: 1,
             unclaimed: BTreeSet::new(),
             ready: BTreeSet::new(),
@@ -131,7 +138,8 @@ impl Driver {
             let now = self.environment.clock.now();
             for event in batch.drain(..) {
                 match event {
-                    Event::Request(request) => self.accept(request),
+                    Event::Called(Call::One(request)) => self.accept(request),
+                    Event::Called(Call::Together(request)) => self.accept_together(request),
                     Event::CallersGone => return,
                     Event::Connected(id, made) => self.connected(id, made, now),
                     Event::Lost(id, reason) => self.lost(id, reason, now),
@@ -153,7 +161,7 @@ impl Driver {
         poll_fn(|context| {
             match self.callers.poll_recv_many(context, &mut requests, limits::BATCH_MAX) {
                 Poll::Ready(0) => batch.push(Event::CallersGone),
-                Poll::Ready(_) => batch.extend(requests.drain(..).map(Event::Request)),
+                Poll::Ready(_) => batch.extend(requests.drain(..).map(Event::Called)),
                 Poll::Pending => {}
             }
             let _ = self.events.poll_recv_many(context, batch, limits::EVENTS_MAX);
@@ -194,8 +202,29 @@ impl Driver {
         let ticket = self.new_ticket();
         self.deadlines.insert((request.deadline, ticket));
         let pending = Pending::new(request);
-        self.requests.insert(ticket, pending);
+        self.requests.insert(ticket, Box::new(pending));
         self.make_ready(ticket);
+    }
+
+    fn accept_together(&mut self, request: NewTogether) {
+        let first = self.ticket_next;
+        let together = Together::new(request, first);
+        self.deadlines.insert((together.deadline(), first));
+        let tickets = together.tickets();
+        self.ticket_next = tickets.end;
+        self.together.insert(first, together);
+        for ticket in tickets {
+            // Most find a place at once, and need not wait for one.
+            let slot = match self.unclaimed.is_empty() {
+                true => self.sessions.take(),
+                false => None,
+            };
+            match slot {
+                Some(_) => self.ready.insert(ticket),
+                None => self.unclaimed.insert(ticket),
+            };
+            self.requests.insert(ticket, Box::new(Pending::one_of(first, slot)));
+        }
     }
 
     fn new_ticket(&mut self) -> Ticket {
@@ -337,18 +366,24 @@ impl Driver {
             && at <= now
         {
             self.deadlines.remove(&(at, ticket));
-            let in_doubt = self.requests.get(&ticket).is_some_and(Pending::is_in_doubt);
             let mut reason = format!("no answer within {} ms", self.options.deadline.as_millis());
             if !self.reason.is_empty() {
                 reason = format!("{reason}; the last error was: {}", self.reason);
             }
-            let error = if in_doubt {
-                Error::OutcomeUnknown(reason)
-            } else {
-                Error::Unavailable(reason)
-            };
-            self.finish(ticket, Err(error));
+            match self.together.get(&ticket).map(Together::tickets) {
+                Some(tickets) => tickets.for_each(|ticket| self.give_up(ticket, reason.clone())),
+                None => self.give_up(ticket, reason),
+            }
         }
+    }
+
+    /// Nobody waits for the request any longer, if it is not finished.
+    fn give_up(&mut self, ticket: Ticket, reason: String) {
+        let error = match self.requests.get(&ticket).is_some_and(|pending| pending.is_in_doubt()) {
+            true => Error::OutcomeUnknown(reason),
+            false => Error::Unavailable(reason),
+        };
+        self.finish(ticket, Err(error));
     }
 
     fn delay(&mut self, ticket: Ticket, now: Moment) {
@@ -389,7 +424,7 @@ impl Driver {
         }
         if !self.unclaimed.is_empty() && !self.sessions.is_open() && self.opening.is_none() {
             let ticket = self.new_ticket();
-            self.requests.insert(ticket, Pending::session_for_us());
+            self.requests.insert(ticket, Box::new(Pending::session_for_us()));
             self.opening = Some(ticket);
             self.ready.insert(ticket);
         }
@@ -405,10 +440,24 @@ impl Driver {
                 let Some(pending) = self.requests.get_mut(&ticket) else {
                     continue;
                 };
-                if let (Some(slot), FromClient::Submit(submit)) = (pending.slot, &mut pending.frame) {
-                    submit.claim = Some(self.sessions.claim(slot));
-                }
-                if let Err(error) = link.send(ticket, &pending.frame, now) {
+                let claim = pending.slot.map(|slot| self.sessions.claim(slot));
+                let sent = match (pending.frame.as_deref_mut(), &pending.caller) {
+                    (Some(frame), _) => {
+                        if let (Some(claim), FromClient::Submit(submit)) = (claim, &mut *frame) {
+                            submit.claim = Some(claim);
+                        }
+                        link.send(now, |out| frame.encode(ticket, out))
+                    }
+                    (None, Some(Caller::Together(first))) => {
+                        let together = self.together.get(first);
+                        let Some(submit) = together.and_then(|together| together.submit(ticket, claim)) else {
+                            continue;
+                        };
+                        link.send(now, |out| submit.encode(ticket, out))
+                    }
+                    (None, Some(Caller::Alone { .. }) | None) => continue,
+                };
+                if let Err(error) = sent {
                     too_large.push((ticket, error));
                     continue;
                 }
@@ -441,13 +490,28 @@ impl Driver {
         if let Some(slot) = pending.slot {
             self.sessions.finished(slot);
         }
-        if let Some(caller) = pending.caller {
-            self.deadlines.remove(&(caller.deadline, ticket));
-            // A caller that no longer waits wants no answer.
-            let _ = caller.answer.send(Done {
-                result,
-                attempts: pending.attempts,
-            });
+        match pending.caller {
+            Some(Caller::Alone { deadline, answer, .. }) => {
+                self.deadlines.remove(&(deadline, ticket));
+                // A caller that no longer waits wants no answer.
+                let _ = answer.send(Done {
+                    result,
+                    attempts: pending.attempts,
+                });
+            }
+            Some(Caller::Together(first)) => self.finish_one_of(first, ticket, result),
+            None => {}
+        }
+    }
+
+    fn finish_one_of(&mut self, first: Ticket, ticket: Ticket, result: Result<Answer, Error>) {
+        let all_ended = self
+            .together
+            .get_mut(&first)
+            .is_some_and(|together| together.finish(ticket, result));
+        if all_ended && let Some(together) = self.together.remove(&first) {
+            self.deadlines.remove(&(together.deadline(), first));
+            together.tell();
         }
     }
 }

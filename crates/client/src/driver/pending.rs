@@ -3,6 +3,7 @@ use environment::channel::{OwnedSemaphorePermit, oneshot};
 
 use super::link::LinkId;
 use super::sessions::Slot;
+use super::together::NewTogether;
 use crate::Error;
 use crate::wire::frames::{FromClient, Get, Reply, Row, Submit};
 
@@ -20,6 +21,14 @@ pub(crate) enum Ask {
     OpenSession,
     /// A row.
     Get(Get),
+}
+
+/// What callers send to the driver.
+pub(crate) enum Call {
+    /// One request.
+    One(NewRequest),
+    /// Commands that one caller waits for together.
+    Together(NewTogether),
 }
 
 /// A request on its way to the driver.
@@ -63,7 +72,8 @@ pub(super) enum Kind {
 /// A request that is not finished.
 pub(super) struct Pending {
     pub(super) kind: Kind,
-    pub(super) frame: FromClient,
+    /// What is sent; none: it is one of several that lie together.
+    pub(super) frame: Option<Box<FromClient>>,
     pub(super) caller: Option<Caller>,
     /// Its place in our session, once it has one.
     pub(super) slot: Option<Slot>,
@@ -78,11 +88,16 @@ pub(super) struct Pending {
 }
 
 /// Who waits for a request.
-pub(super) struct Caller {
-    pub(super) deadline: Moment,
-    pub(super) answer: oneshot::Sender<Done>,
-    /// The place among the requests in flight; given back when the request ends.
-    _permit: OwnedSemaphorePermit,
+pub(super) enum Caller {
+    /// Somebody for it alone.
+    Alone {
+        deadline: Moment,
+        answer: oneshot::Sender<Done>,
+        /// The place among the requests in flight; given back when the request ends.
+        _permit: OwnedSemaphorePermit,
+    },
+    /// Whoever waits for those that begin with this ticket.
+    Together(Ticket),
 }
 
 impl Pending {
@@ -93,22 +108,31 @@ impl Pending {
             Ask::OpenSession => (Kind::SessionForCaller, FromClient::OpenSession),
             Ask::Get(get) => (Kind::Read, FromClient::Get(get)),
         };
-        let caller = Caller {
+        let caller = Caller::Alone {
             deadline: request.deadline,
             answer: request.answer,
             _permit: request.permit,
         };
         Pending {
             caller: Some(caller),
-            ..Pending::bare(kind, frame)
+            ..Pending::bare(kind, Some(Box::new(frame)))
+        }
+    }
+
+    /// One of the commands that begin with that ticket, with its place in our session if it has one already.
+    pub(super) fn one_of(first: Ticket, slot: Option<Slot>) -> Self {
+        Pending {
+            slot,
+            caller: Some(Caller::Together(first)),
+            ..Pending::bare(Kind::Own, None)
         }
     }
 
     pub(super) fn session_for_us() -> Self {
-        Pending::bare(Kind::SessionForUs, FromClient::OpenSession)
+        Pending::bare(Kind::SessionForUs, Some(Box::new(FromClient::OpenSession)))
     }
 
-    fn bare(kind: Kind, frame: FromClient) -> Self {
+    fn bare(kind: Kind, frame: Option<Box<FromClient>>) -> Self {
         Pending {
             kind,
             frame,
@@ -124,10 +148,12 @@ impl Pending {
 
     /// Whether sending it again can do no harm when an earlier attempt may have been applied.
     pub(super) fn is_repeatable(&self) -> bool {
-        match (self.kind, &self.frame) {
+        match (self.kind, self.frame.as_deref()) {
             (Kind::SessionForCaller | Kind::SessionForUs | Kind::Own | Kind::Read, _) => true,
-            (Kind::Forwarded, FromClient::Submit(submit)) => submit.claim.is_some(),
-            (Kind::Forwarded, FromClient::Hello(_) | FromClient::OpenSession | FromClient::Get(_)) => false,
+            (Kind::Forwarded, Some(FromClient::Submit(submit))) => submit.claim.is_some(),
+            (Kind::Forwarded, Some(FromClient::Hello(_) | FromClient::OpenSession | FromClient::Get(_)) | None) => {
+                false
+            }
         }
     }
 

@@ -8,3 +8,4 @@ mod leader;
 mod outcome;
 mod reads;
 mod session;
+mod together;

@@ -47,6 +47,39 @@ pub struct Submit {
 impl Submit {
     /// Appends the body, byte for byte a request as it stands in an entry.
     pub fn encode_body(&self, out: &mut Vec<u8>) {
+        self.borrowed().encode_body(out);
+    }
+
+    fn borrowed(&self) -> SubmitRef<'_> {
+        SubmitRef {
+            claim: self.claim,
+            application: &self.application,
+            command: &self.command,
+            version: self.version,
+            payload: &self.payload,
+        }
+    }
+}
+
+/// A [`Submit`] whose parts lie elsewhere.
+pub(crate) struct SubmitRef<'a> {
+    pub(crate) claim: Option<Claim>,
+    pub(crate) application: &'a str,
+    pub(crate) command: &'a str,
+    pub(crate) version: u16,
+    pub(crate) payload: &'a [u8],
+}
+
+impl SubmitRef<'_> {
+    /// Appends the frame.
+    ///
+    /// # Errors
+    /// [`FrameError::Length`]; `out` is then as it was.
+    pub(crate) fn encode(&self, correlation: u64, out: &mut Vec<u8>) -> Result<(), FrameError> {
+        encode(kind::SUBMIT, correlation, out, |out| self.encode_body(out))
+    }
+
+    fn encode_body(&self, out: &mut Vec<u8>) {
         put_option(self.claim.as_ref(), out, |claim, out| {
             put_varint(claim.session, out);
             put_varint(claim.sequence, out);
@@ -55,7 +88,7 @@ impl Submit {
         put_bytes(self.application.as_bytes(), out);
         put_bytes(self.command.as_bytes(), out);
         put_varint(self.version.into(), out);
-        put_bytes(&self.payload, out);
+        put_bytes(self.payload, out);
     }
 }
 
@@ -99,7 +132,7 @@ impl FromClient {
                 put_label(&hello.name, out);
                 put_label(&hello.binary, out);
             }),
-            FromClient::Submit(submit) => encode(kind::SUBMIT, correlation, out, |out| submit.encode_body(out)),
+            FromClient::Submit(submit) => submit.borrowed().encode(correlation, out),
             FromClient::OpenSession => encode(kind::OPEN_SESSION, correlation, out, |_| {}),
             FromClient::Get(get) => encode(kind::GET, correlation, out, |out| {
                 put_bytes(get.application.as_bytes(), out);

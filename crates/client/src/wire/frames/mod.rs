@@ -25,6 +25,7 @@ mod raw;
 mod reader;
 
 pub use error::FrameError;
+pub(crate) use from_client::SubmitRef;
 pub use from_client::{Claim, FromClient, Get, Hello, Submit};
 pub use from_server::{ErrorAnswer, Failure, FromServer, HelloAnswer, Outcome, Reply, Row};
 pub use raw::{RawFrame, decode, encode};
