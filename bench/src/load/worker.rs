@@ -110,7 +110,7 @@ impl Worker {
     }
 
     fn request(&mut self) -> impl Future<Output = (Instant, anyhow::Result<u64>)> + Send + use<> {
-        let connection = self.connection.clone();
+        let mut connection = self.connection.clone();
         let count = match self.work {
             Work::Write { batch, .. } => batch,
             Work::Read => 1,
@@ -119,19 +119,17 @@ impl Worker {
         let work = self.work;
         async move {
             let began = Instant::now();
-            let asked = keys.into_iter().map(|key| {
-                let mut connection = connection.clone();
-                async move {
-                    match work {
-                        Work::Write { bytes, .. } => connection.write(&key, value(bytes)).await,
-                        Work::Read => connection.read(&key).await,
-                    }
-                }
-            });
-            let results = futures::future::join_all(asked).await;
-            match results.into_iter().find_map(Result::err) {
-                None => (began, Ok(count as u64)),
-                Some(error) => {
+            let result = match (work, &keys[..]) {
+                (Work::Write { bytes, .. }, [key]) => connection.write(key, value(bytes)).await,
+                (Work::Write { bytes, .. }, keys) => connection.write_all(keys, value(bytes)).await,
+                (Work::Read, keys) => match keys.first() {
+                    Some(key) => connection.read(key).await,
+                    None => Ok(()),
+                },
+            };
+            match result {
+                Ok(()) => (began, Ok(count as u64)),
+                Err(error) => {
                     tokio::time::sleep(AFTER_AN_ERROR).await;
                     (began, Err(error))
                 }

@@ -191,6 +191,14 @@ impl Connection {
         }
     }
 
+    /// Writes a value under each of the keys, commands of their own, and waits until all are acknowledged.
+    pub async fn write_all(&self, keys: &[String], value: Bytes) -> anyhow::Result<()> {
+        match self {
+            Connection::Seachange(connection) => connection.write_all(keys, &value).await,
+            Connection::Etcd(_) | Connection::Nats(_) => anyhow::bail!("only Seachange is measured in batches"),
+        }
+    }
+
     /// Reads a value, as new as the last acknowledged write.
     pub async fn read(&mut self, key: &str) -> anyhow::Result<()> {
         match self {

@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use client::wire::Consistency;
-use client::{Admin, Client, Options};
+use client::{Admin, Client, Command, Options};
 
 use super::{Address, Programs, command};
 use crate::load::KEY_BYTES;
@@ -109,12 +109,22 @@ impl Connection {
     }
 
     pub async fn write(&self, key: &str, value: &[u8]) -> anyhow::Result<()> {
-        let mut payload = BytesMut::with_capacity(KEY_BYTES + value.len());
-        payload.put_slice(key.as_bytes());
-        payload.put_slice(value);
         self.client
-            .submit(&self.application, "put", 1, payload.freeze())
+            .submit(&self.application, "put", 1, payload(key, value))
             .await?;
+        Ok(())
+    }
+
+    /// A command for each key, with one call for all of them.
+    pub async fn write_all(&self, keys: &[String], value: &[u8]) -> anyhow::Result<()> {
+        let commands = keys.iter().map(|key| Command {
+            name: "put".into(),
+            version: 1,
+            payload: payload(key, value),
+        });
+        for result in self.client.submit_all(&self.application, commands.collect()).await {
+            result?;
+        }
         Ok(())
     }
 
@@ -130,4 +140,12 @@ impl Connection {
             .await?;
         Ok(())
     }
+}
+
+/// What the application's command takes: the key, then the value.
+fn payload(key: &str, value: &[u8]) -> Bytes {
+    let mut payload = BytesMut::with_capacity(KEY_BYTES + value.len());
+    payload.put_slice(key.as_bytes());
+    payload.put_slice(value);
+    payload.freeze()
 }
