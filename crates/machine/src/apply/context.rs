@@ -58,10 +58,12 @@ impl<'a> Tables<'a> {
         })
     }
 
-    /// The version whose `migrate` knows both shapes: the newest that was ever in force, since only such a one has been
-    /// found ready everywhere, and only the newer of two can know the older one's shape.
+    /// The version whose `migrate` knows both shapes. The one at work, if it does: what a version that was taken back made
+    /// of older rows may be why it was. Else the newest that was ever in force, since only such a one has been found ready
+    /// everywhere, and only the newer of two can know the older one's shape.
     fn converter(&self, table: &str, from: Shape, to: Shape) -> Option<&'a ApplicationVersion> {
-        self.application.in_force_so_far().rev().find(|version| {
+        let so_far = self.application.in_force_so_far().rev();
+        std::iter::once(self.version).chain(so_far).find(|version| {
             version.manifest.table(table).is_some_and(|spec| {
                 (spec.shape == from && spec.converts.contains(&to))
                     || (spec.shape == to && spec.converts.contains(&from))

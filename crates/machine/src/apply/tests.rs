@@ -2,6 +2,7 @@
 
 mod hostile;
 mod limits;
+mod preview;
 mod revert;
 
 use std::collections::BTreeMap;
@@ -62,7 +63,7 @@ impl StateTxn for Rows {
 }
 
 /// `put KEY VALUE` writes, `trap KEY` writes and traps, `refuse` refuses. Shape 2 writes `2/` before each value; what
-/// holds `bad` cannot be brought back to shape 1. From version 2 on `put KEY boom` traps.
+/// holds `bad` cannot be brought back to shape 1. From version 2 on `put KEY boom` traps. Version 4 cannot read shape 1.
 #[derive(Default)]
 struct Notes {
     missing: bool,
@@ -114,6 +115,9 @@ impl Applications for Notes {
             }
             Call::Query { .. } => Ok(CallOutcome::Done(Bytes::from_static(b"answer"))),
             Call::Migrate { .. } if manifest.version == Version(3) => Err(CallError::NotReady("only planned".into())),
+            Call::Migrate { from: Shape(1), .. } if manifest.version == Version(4) => {
+                Ok(CallOutcome::Trapped(Trap::Guest))
+            }
             Call::Migrate { from, to, document, .. } => {
                 let text = String::from_utf8_lossy(document).into_owned();
                 match (from.0, to.0) {

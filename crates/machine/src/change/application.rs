@@ -1,20 +1,15 @@
 //! The change of one application from one version to another: planned, prepared, switched, finalized or taken back.
 
-use std::collections::BTreeSet;
-
+use super::preconditions;
 use crate::apply::refused;
 use crate::{
-    Application, ApplicationVersion, AutomaticRevert, Catalog, Change, ChangeEvent, ChangeId, ChangeStep, Code,
-    Decision, Guarded, Index, Manifest, MeterNumber, NodeReady, PlanApplication, PlanGuarded, Readiness, Shape, Stage,
-    Step, TimeMs, limits,
+    Application, ApplicationVersion, AutomaticRevert, Catalog, Change, ChangeEvent, ChangeId, ChangeStep, Decision,
+    Guarded, Index, NodeReady, PlanApplication, PlanGuarded, Readiness, Stage, Step, TimeMs, limits,
 };
-
-/// The newest meter that every binary of level 1 knows.
-pub const METER_MAX: MeterNumber = MeterNumber(1);
 
 /// Plans a change, or says why not.
 pub(crate) fn plan_application(catalog: &mut Catalog, index: Index, time: TimeMs, plan: PlanApplication) -> Decision {
-    if let Err(refusal) = check_plan(catalog, &plan) {
+    if let Err(refusal) = preconditions::check(catalog, &plan) {
         return refusal;
     }
     let PlanApplication {
@@ -55,14 +50,8 @@ pub(crate) fn plan_application(catalog: &mut Catalog, index: Index, time: TimeMs
 /// Plans a change that looks after itself, or says why not.
 pub(crate) fn plan_guarded(catalog: &mut Catalog, index: Index, time: TimeMs, planned: PlanGuarded) -> Decision {
     let PlanGuarded { plan, safeguards } = planned;
-    if plan.finalize && !safeguards.is_none() {
-        let reason =
-            "a change that is finalized as it switches cannot be taken back by itself: leave out one of the two";
-        return refused("plan_contradicts_itself", reason);
-    }
-    if safeguards.confirm_within_ms == Some(0) {
-        let reason = "no time to confirm it in: give more, or leave the deadline out";
-        return refused("plan_contradicts_itself", reason);
+    if let Err(refusal) = preconditions::check_safeguards(&plan, &safeguards) {
+        return refusal;
     }
     let decision = plan_application(catalog, index, time, plan);
     if let Decision::Planned(id) = decision {
@@ -73,137 +62,6 @@ pub(crate) fn plan_guarded(catalog: &mut Catalog, index: Index, time: TimeMs, pl
         catalog.guarded.insert(id, guarded);
     }
     decision
-}
-
-fn check_plan(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
-    let manifest = &plan.manifest;
-    manifest
-        .check()
-        .map_err(|error| refused("manifest_invalid", error.to_string()))?;
-    check_code(catalog, &plan.code)?;
-    let name = &manifest.application;
-    if let Some((id, running)) = catalog.running_change(name) {
-        let reason = format!(
-            "change {id} of {name} to version {} is {}: finalize, revert or abort it first",
-            running.to,
-            running.stage.name()
-        );
-        return Err(refused("change_running", reason));
-    }
-    let Some(application) = catalog.applications.get(name) else {
-        if catalog.applications.len() >= limits::APPLICATIONS_MAX {
-            let reason = format!("a cluster holds {} applications at most", limits::APPLICATIONS_MAX);
-            return Err(refused("too_many_applications", reason));
-        }
-        return Ok(());
-    };
-    if let Some(in_force) = application.in_force
-        && manifest.version <= in_force
-    {
-        let reason = format!(
-            "{name} is at version {in_force}: a new version has a higher number (to go back, revert the change that brought it)"
-        );
-        return Err(refused("version_not_newer", reason));
-    }
-    let kept = application.versions.get(&manifest.version);
-    let was_in_force = application
-        .history
-        .iter()
-        .any(|(_, version)| *version == manifest.version);
-    if kept.is_some_and(|kept| was_in_force && (kept.code != plan.code || kept.manifest != *manifest)) {
-        let reason = format!(
-            "version {} of {name} was in force before with other code or another manifest: give the new one a new number",
-            manifest.version
-        );
-        return Err(refused("version_reused", reason));
-    }
-    check_commands(application, manifest)?;
-    check_shapes(application, manifest)
-}
-
-/// Whatever clients may send now, they may still send to the new version: they learn of it only after the switch.
-fn check_commands(application: &Application, manifest: &Manifest) -> Result<(), Decision> {
-    let in_force = application
-        .in_force
-        .and_then(|version| application.versions.get(&version));
-    let Some(in_force) = in_force.map(|version| &version.manifest) else {
-        return Ok(());
-    };
-    let taken = |name: &str, version: u16| {
-        let command = manifest.command(name);
-        command.is_some_and(|command| command.versions.contains(&version))
-    };
-    let dropped: Vec<String> = in_force
-        .commands
-        .iter()
-        .flat_map(|command| command.versions.iter().map(|version| (command.name.as_str(), *version)))
-        .filter(|(name, version)| !taken(name, *version))
-        .map(|(name, version)| format!("{name} (payload version {version})"))
-        .collect();
-    if dropped.is_empty() {
-        return Ok(());
-    }
-    let reason = format!(
-        "version {} of {} does not take {}, which version {} takes: clients that still send it would be refused from the \
-         switch on; name it under `commands` in the manifest and go on taking it",
-        manifest.version,
-        manifest.application,
-        dropped.join(", "),
-        in_force.version
-    );
-    Err(refused("commands_dropped", reason))
-}
-
-fn check_code(catalog: &Catalog, code: &Code) -> Result<(), Decision> {
-    let Code::Wasm { module, meter } = code else {
-        return Ok(());
-    };
-    if *meter > METER_MAX || meter.0 == 0 {
-        let reason = format!("meter {meter} is not one of this level's: use {METER_MAX}");
-        return Err(refused("meter_unknown", reason));
-    }
-    match catalog.modules.get(module) {
-        Some(here) if here.bytes_here == here.bytes_total => Ok(()),
-        Some(here) => Err(refused(
-            "module_incomplete",
-            format!(
-                "module {module} has {} of {} bytes here: send the rest first",
-                here.bytes_here, here.bytes_total
-            ),
-        )),
-        None => Err(refused(
-            "module_incomplete",
-            format!("module {module} is not here: send it first"),
-        )),
-    }
-}
-
-/// Every shape in which rows of a kept table may lie must be one that the new version reads.
-fn check_shapes(application: &Application, manifest: &Manifest) -> Result<(), Decision> {
-    for table in &manifest.tables {
-        if !application.tables.contains_key(&table.name) {
-            continue;
-        }
-        let written: BTreeSet<Shape> = application
-            .history
-            .iter()
-            .filter_map(|(_, version)| application.versions.get(version))
-            .filter_map(|version| version.manifest.table(&table.name))
-            .map(|spec| spec.shape)
-            .collect();
-        if let Some(shape) = written
-            .into_iter()
-            .find(|shape| *shape != table.shape && !table.converts.contains(shape))
-        {
-            let reason = format!(
-                "table {} holds rows of shape {shape}, and version {} writes shape {} and does not say that it converts {shape}: \
-                 add it to `converts` in the manifest and to `migrate`",
-                table.name, manifest.version, table.shape
-            );
-            return Err(refused("shape_not_converted", reason));
-        }
-    }
-    Ok(())
 }
 
 /// A node's report on what a change needs.

@@ -1,9 +1,12 @@
 //! Changes: what may begin, what comes next, what it waits for. All of it pure: facts in the catalog in, decision out.
 
 mod application;
+mod preconditions;
+mod preview;
 mod report;
 
 pub(crate) use application::{
     node_ready, overdue, plan_application, plan_guarded, revert_by_itself, settle_readiness, take_step,
 };
+pub use preview::{Check, Preview, StepAhead, Verdict, preview};
 pub use report::{Report, report};

@@ -120,6 +120,25 @@ fn what_cannot_be_written_for_the_way_back_counts_as_a_trap() {
 }
 
 #[test]
+fn rows_that_the_new_version_cannot_read_take_it_back_and_are_read_as_before() {
+    let mut run = Run::new();
+    run.switched(1, 1, &[]);
+    run.outcome("put", "a one");
+    run.outcome("put", "b two");
+    let second = run.switched(2, 2, &[1]);
+    assert_eq!(run.step(second, Step::Finalize), "done");
+    let Decision::Planned(change) = run.plan_guarded(4, 2, false, ON_TRAP) else {
+        panic!("not planned");
+    };
+    run.ready(1, change);
+    run.ready(2, change);
+    assert_eq!(run.step(change, Step::Switch), "done");
+    assert_eq!(run.outcome("put", "a three"), "applied 2/one");
+    assert_eq!(run.stage(change), Stage::Reverted);
+    assert_eq!(run.outcome("put", "b four"), "applied 2/two");
+}
+
+#[test]
 fn a_command_on_which_both_versions_trap_is_an_error_and_nothing_goes_back() {
     let mut run = Run::new();
     let change = run.guarded(ON_TRAP);

@@ -1,0 +1,240 @@
+//! What must hold before a change of an application is planned.
+
+use std::collections::BTreeSet;
+
+use crate::apply::refused;
+use crate::{Catalog, Code, Decision, Manifest, MeterNumber, PlanApplication, Safeguards, Shape, limits};
+
+/// The newest meter that every binary of level 1 knows.
+const METER_MAX: MeterNumber = MeterNumber(1);
+
+/// One thing that must hold.
+pub(super) struct Precondition {
+    /// What it is, for programs.
+    pub(super) name: &'static str,
+    /// What holds, if it does.
+    pub(super) holds: &'static str,
+    /// Says why it does not.
+    pub(super) check: fn(&Catalog, &PlanApplication) -> Result<(), Decision>,
+}
+
+/// In the order in which they are looked at: the first that does not hold is what a plan is refused for, in every release.
+pub(super) const PRECONDITIONS: [Precondition; 8] = [
+    Precondition {
+        name: "manifest",
+        holds: "the manifest is in order",
+        check: check_manifest,
+    },
+    Precondition {
+        name: "module",
+        holds: "the code is here, and its meter is known",
+        check: check_code,
+    },
+    Precondition {
+        name: "no_other_change",
+        holds: "no other change of the application is under way",
+        check: check_running,
+    },
+    Precondition {
+        name: "room",
+        holds: "the cluster has room for the application",
+        check: check_room,
+    },
+    Precondition {
+        name: "newer",
+        holds: "its number is higher than that of the version in force",
+        check: check_newer,
+    },
+    Precondition {
+        name: "number",
+        holds: "no other version in force had its number",
+        check: check_number,
+    },
+    Precondition {
+        name: "commands",
+        holds: "it takes all that clients may send now",
+        check: check_commands,
+    },
+    Precondition {
+        name: "shapes",
+        holds: "it reads rows of every shape that was ever written",
+        check: check_shapes,
+    },
+];
+
+/// Refuses with the first that does not hold.
+pub(super) fn check(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+    PRECONDITIONS
+        .iter()
+        .try_for_each(|precondition| (precondition.check)(catalog, plan))
+}
+
+/// What a change is to look after must go together with what else was asked.
+pub(super) fn check_safeguards(plan: &PlanApplication, safeguards: &Safeguards) -> Result<(), Decision> {
+    if plan.finalize && !safeguards.is_none() {
+        let reason =
+            "a change that is finalized as it switches cannot be taken back by itself: leave out one of the two";
+        return Err(refused("plan_contradicts_itself", reason));
+    }
+    if safeguards.confirm_within_ms == Some(0) {
+        let reason = "no time to confirm it in: give more, or leave the deadline out";
+        return Err(refused("plan_contradicts_itself", reason));
+    }
+    Ok(())
+}
+
+/// The version in force that the plan is to replace.
+pub(super) fn in_force<'c>(catalog: &'c Catalog, plan: &PlanApplication) -> Option<&'c Manifest> {
+    catalog
+        .in_force(&plan.manifest.application)
+        .map(|version| &version.manifest)
+}
+
+fn check_manifest(_: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+    let checked = plan.manifest.check();
+    checked.map_err(|error| refused("manifest_invalid", error.to_string()))
+}
+
+fn check_running(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+    let name = &plan.manifest.application;
+    let Some((id, running)) = catalog.running_change(name) else {
+        return Ok(());
+    };
+    let reason = format!(
+        "change {id} of {name} to version {} is {}: finalize, revert or abort it first",
+        running.to,
+        running.stage.name()
+    );
+    Err(refused("change_running", reason))
+}
+
+fn check_room(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+    let known = catalog.applications.contains_key(&plan.manifest.application);
+    if known || catalog.applications.len() < limits::APPLICATIONS_MAX {
+        return Ok(());
+    }
+    let reason = format!("a cluster holds {} applications at most", limits::APPLICATIONS_MAX);
+    Err(refused("too_many_applications", reason))
+}
+
+fn check_newer(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+    let manifest = &plan.manifest;
+    let name = &manifest.application;
+    let application = catalog.applications.get(name);
+    let Some(in_force) = application.and_then(|application| application.in_force) else {
+        return Ok(());
+    };
+    if manifest.version > in_force {
+        return Ok(());
+    }
+    let reason = format!(
+        "{name} is at version {in_force}: a new version has a higher number (to go back, revert the change that brought it)"
+    );
+    Err(refused("version_not_newer", reason))
+}
+
+fn check_number(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+    let manifest = &plan.manifest;
+    let name = &manifest.application;
+    let Some(application) = catalog.applications.get(name) else {
+        return Ok(());
+    };
+    let kept = application.versions.get(&manifest.version);
+    let mut history = application.history.iter();
+    let was_in_force = history.any(|(_, version)| *version == manifest.version);
+    if !was_in_force || kept.is_none_or(|kept| kept.code == plan.code && kept.manifest == *manifest) {
+        return Ok(());
+    }
+    let reason = format!(
+        "version {} of {name} was in force before with other code or another manifest: give the new one a new number",
+        manifest.version
+    );
+    Err(refused("version_reused", reason))
+}
+
+/// Whatever clients may send now, they may still send to the new version: they learn of it only after the switch.
+fn check_commands(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+    let manifest = &plan.manifest;
+    let Some(in_force) = in_force(catalog, plan) else {
+        return Ok(());
+    };
+    let taken = |name: &str, version: u16| {
+        let command = manifest.command(name);
+        command.is_some_and(|command| command.versions.contains(&version))
+    };
+    let dropped: Vec<String> = in_force
+        .commands
+        .iter()
+        .flat_map(|command| command.versions.iter().map(|version| (command.name.as_str(), *version)))
+        .filter(|(name, version)| !taken(name, *version))
+        .map(|(name, version)| format!("{name} (payload version {version})"))
+        .collect();
+    if dropped.is_empty() {
+        return Ok(());
+    }
+    let reason = format!(
+        "version {} of {} does not take {}, which version {} takes: clients that still send it would be refused from the \
+         switch on; name it under `commands` in the manifest and go on taking it",
+        manifest.version,
+        manifest.application,
+        dropped.join(", "),
+        in_force.version
+    );
+    Err(refused("commands_dropped", reason))
+}
+
+fn check_code(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+    let Code::Wasm { module, meter } = &plan.code else {
+        return Ok(());
+    };
+    if *meter > METER_MAX || meter.0 == 0 {
+        let reason = format!("meter {meter} is not one of this level's: use {METER_MAX}");
+        return Err(refused("meter_unknown", reason));
+    }
+    match catalog.modules.get(module) {
+        Some(here) if here.bytes_here == here.bytes_total => Ok(()),
+        Some(here) => Err(refused(
+            "module_incomplete",
+            format!(
+                "module {module} has {} of {} bytes here: send the rest first",
+                here.bytes_here, here.bytes_total
+            ),
+        )),
+        None => Err(refused(
+            "module_incomplete",
+            format!("module {module} is not here: send it first"),
+        )),
+    }
+}
+
+/// Every shape in which rows of a kept table may lie must be one that the new version reads.
+fn check_shapes(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+    let manifest = &plan.manifest;
+    let Some(application) = catalog.applications.get(&manifest.application) else {
+        return Ok(());
+    };
+    for table in &manifest.tables {
+        if !application.tables.contains_key(&table.name) {
+            continue;
+        }
+        let written: BTreeSet<Shape> = application
+            .history
+            .iter()
+            .filter_map(|(_, version)| application.versions.get(version))
+            .filter_map(|version| version.manifest.table(&table.name))
+            .map(|spec| spec.shape)
+            .collect();
+        if let Some(shape) = written
+            .into_iter()
+            .find(|shape| *shape != table.shape && !table.converts.contains(shape))
+        {
+            let reason = format!(
+                "table {} holds rows of shape {shape}, and version {} writes shape {} and does not say that it converts {shape}: \
+                 add it to `converts` in the manifest and to `migrate`",
+                table.name, manifest.version, table.shape
+            );
+            return Err(refused("shape_not_converted", reason));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! What planning a change would come to, without planning it.
+
+use std::collections::BTreeSet;
+
+use super::preconditions::{PRECONDITIONS, check_safeguards, in_force};
+use crate::{Catalog, Decision, Manifest, PlanApplication, Safeguards, Version};
+
+/// What a plan would come to, as things stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// The version in force; none: it would be installed.
+    pub from: Option<Version>,
+    /// All that must hold or should be known, in the order in which it is looked at.
+    pub checks: Vec<Check>,
+    /// What would happen, in order.
+    pub steps: Vec<StepAhead>,
+}
+
+/// Something that must hold, or that whoever plans should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What it is, for programs.
+    pub name: &'static str,
+    /// How it came out.
+    pub verdict: Verdict,
+    /// For people: what holds, or what does not and what to do about it.
+    pub what: String,
+}
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// It holds.
+    Met,
+    /// It does not hold yet, and whoever plans sees to it first.
+    Pending,
+    /// Nothing is refused for it, but it may not be what is wanted.
+    Warning,
+    /// The plan would be refused for it.
+    Refused,
+}
+
+/// A step that the change would take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepAhead {
+    /// What it is, for programs: `plan`, `prepare`, `switch`, `keep` or `finalize`.
+    pub name: &'static str,
+    /// What happens in it.
+    pub what: String,
+    /// What would undo it, and what that costs.
+    pub undo: String,
+}
+
+impl Preview {
+    /// The worst of its checks.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let verdicts = self.checks.iter().map(|check| check.verdict);
+        verdicts.max().unwrap_or(Verdict::Met)
+    }
+}
+
+/// Looks at a plan as things stand. Planned now, it would be refused where a check says so, and nowhere else.
+#[must_use]
+pub fn preview(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguards) -> Preview {
+    let mut checks: Vec<Check> = PRECONDITIONS
+        .iter()
+        .map(|precondition| {
+            let checked = (precondition.check)(catalog, plan);
+            verdict(precondition.name, precondition.holds, checked)
+        })
+        .collect();
+    let contradictions = check_safeguards(plan, safeguards);
+    checks.push(verdict(
+        "safeguards",
+        "nothing that was asked for contradicts another",
+        contradictions,
+    ));
+    let before = in_force(catalog, plan);
+    if let Some(before) = before {
+        warn(before, plan, safeguards, &mut checks);
+    }
+    if catalog.voters.is_empty() {
+        let what = "the cluster has no voters yet: nothing would switch before it has".to_owned();
+        checks.push(warning("voters", what));
+    }
+    Preview {
+        from: before.map(|before| before.version),
+        checks,
+        steps: steps(catalog, before, plan, safeguards),
+    }
+}
+
+fn verdict(name: &'static str, holds: &str, checked: Result<(), Decision>) -> Check {
+    let (verdict, what) = match checked {
+        Err(Decision::Refused {
+            code: "module_incomplete",
+            reason,
+        }) => (Verdict::Pending, reason),
+        Err(Decision::Refused { reason, .. }) => (Verdict::Refused, reason),
+        Ok(()) | Err(_) => (Verdict::Met, holds.to_owned()),
+    };
+    Check { name, verdict, what }
+}
+
+fn warning(name: &'static str, what: String) -> Check {
+    Check {
+        name,
+        verdict: Verdict::Warning,
+        what,
+    }
+}
+
+/// What may be overlooked, though nothing forbids it.
+fn warn(before: &Manifest, plan: &PlanApplication, safeguards: &Safeguards, checks: &mut Vec<Check>) {
+    let after = &plan.manifest;
+    let (old, new) = (before.version, after.version);
+    let queries = gone(
+        names(&before.queries, |query| query),
+        names(&after.queries, |query| query),
+    );
+    if !queries.is_empty() {
+        let what =
+            format!("version {new} does not answer {queries}, which version {old} answers: whoever asks is refused");
+        checks.push(warning("queries", what));
+    }
+    let streams = gone(
+        names(&before.streams, |stream| stream),
+        names(&after.streams, |stream| stream),
+    );
+    if !streams.is_empty() {
+        let what =
+            format!("version {new} emits nothing to {streams}: whoever follows it hears nothing more, and is not told");
+        checks.push(warning("streams", what));
+    }
+    let tables = gone(
+        names(&before.tables, |table| &table.name),
+        names(&after.tables, |table| &table.name),
+    );
+    if !tables.is_empty() {
+        let what = format!("version {new} does not name table {tables}: its rows stay, and nothing reads them");
+        checks.push(warning("tables", what));
+    }
+    if plan.finalize {
+        let what = "it is finalized as it switches: there is no way back from what it writes".to_owned();
+        checks.push(warning("way_back", what));
+    } else if !safeguards.revert_on_trap {
+        let what = format!("a command on which only version {new} traps fails, and the change stays");
+        checks.push(warning("way_back", what));
+    }
+}
+
+fn names<'m, T>(all: &'m [T], name: impl Fn(&'m T) -> &'m String) -> BTreeSet<&'m str> {
+    all.iter().map(|one| name(one).as_str()).collect()
+}
+
+/// What was there and is there no more, as a list for people.
+fn gone(before: BTreeSet<&str>, after: BTreeSet<&str>) -> String {
+    let gone: Vec<&str> = before.difference(&after).copied().collect();
+    gone.join(", ")
+}
+
+fn steps(
+    catalog: &Catalog,
+    before: Option<&Manifest>,
+    plan: &PlanApplication,
+    safeguards: &Safeguards,
+) -> Vec<StepAhead> {
+    let manifest = &plan.manifest;
+    let (name, to) = (&manifest.application, manifest.version);
+    let step = |name, what: String, undo: &str| StepAhead {
+        name,
+        what,
+        undo: undo.to_owned(),
+    };
+    let what = match before {
+        Some(before) => format!(
+            "one entry plans the change of {name} from version {} to version {to}",
+            before.version
+        ),
+        None => format!("one entry plans the installation of {name} version {to}"),
+    };
+    let abort = "abort it: nothing was changed";
+    let nodes: Vec<String> = catalog.voters.iter().map(|voter| catalog.node_name(*voter)).collect();
+    let ready = format!(
+        "each voter ({}) compiles and tries version {to}, and says in the log what it found",
+        nodes.join(", ")
+    );
+    let mut steps = vec![step("plan", what, abort), step("prepare", ready, abort)];
+    let Some(before) = before else {
+        let what = format!("one entry brings version {to} in on every node, as soon as all voters are ready");
+        steps.push(step("switch", what, "nothing: an installed application stays"));
+        return steps;
+    };
+    let what = format!(
+        "one entry brings version {to} in on every node, as soon as all voters are ready: the command behind it is its \
+         first{}",
+        reshaped(before, manifest)
+    );
+    if plan.finalize {
+        steps.push(step("switch", what, "nothing: it is finalized in the same entry"));
+        return steps;
+    }
+    let undo = format!(
+        "revert it: version {} answers from the next entry on, and has every write that was acknowledged",
+        before.version
+    );
+    steps.push(step("switch", what, &undo));
+    if let Some(kept) = kept(before, plan, safeguards) {
+        steps.push(step("keep", kept, "confirm or finalize it, and it stays"));
+    }
+    let what = "when you say so, the way back is given up".to_owned();
+    steps.push(step("finalize", what, "nothing"));
+    steps
+}
+
+/// How rows change, said behind the switch.
+fn reshaped(before: &Manifest, after: &Manifest) -> String {
+    let reshaped: Vec<String> = after
+        .tables
+        .iter()
+        .filter_map(|table| {
+            let old = before.table(&table.name)?;
+            (old.shape != table.shape).then(|| format!("{} from shape {} to {}", table.name, old.shape, table.shape))
+        })
+        .collect();
+    match reshaped.is_empty() {
+        true => String::new(),
+        false => format!(
+            "; rows are converted as they are read and written: {}",
+            reshaped.join(", ")
+        ),
+    }
+}
+
+/// When it goes back by itself.
+fn kept(before: &Manifest, plan: &PlanApplication, safeguards: &Safeguards) -> Option<String> {
+    let to = plan.manifest.version;
+    let trap = safeguards.revert_on_trap.then(|| {
+        format!(
+            "at the very command on which version {to} traps and version {} does not",
+            before.version
+        )
+    });
+    let deadline = safeguards.confirm_within_ms.map(|within| {
+        let seconds = within.div_ceil(1000);
+        format!("unless it is confirmed within {seconds} s of log time")
+    });
+    let when: Vec<String> = trap.into_iter().chain(deadline).collect();
+    (!when.is_empty()).then(|| format!("it goes back by itself {}", when.join(", and ")))
+}
