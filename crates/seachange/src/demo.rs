@@ -1,5 +1,5 @@
-//! The demo: a cluster of three processes, transfers from many clients, a version switch and a killed leader under
-//! load, and a look from outside at what came of every single transfer.
+//! The demo: a cluster of three processes, transfers from many clients; under load a version switch, a killed leader and
+//! a broken version that is taken back by itself; and a look from outside at what came of every single transfer.
 
 pub mod ledger;
 mod load;
@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
+use client::Admin;
+use client::wire::Stage;
 use environment::Environment;
 use futures::{StreamExt, TryStreamExt};
 
@@ -90,14 +92,27 @@ pub async fn run(plan: Plan, environment: &Environment) -> anyhow::Result<(Repor
     Ok((report, cluster))
 }
 
-/// Makes the change to a version, and waits until it answers; gives the switch's index.
-async fn change_to(package: &Package, addresses: &[String], environment: &Environment) -> anyhow::Result<u64> {
+/// Makes the change to a version, and waits until it answers; gives the change's id and the switch's index.
+async fn change_to(package: &Package, addresses: &[String], environment: &Environment) -> anyhow::Result<(u64, u64)> {
     let admin = admin_at(addresses, environment)?;
     let id = package.plan(&admin, &PlanOptions::default()).await?;
     let change = Watch::new(Shown::Nothing, environment)
         .until(&admin, id, |change| change.switch_index.is_some())
         .await?;
-    change.switch_index.context("the change has no switch")
+    Ok((id, change.switch_index.context("the change has no switch")?))
+}
+
+/// Makes the change to the broken version, and waits until it has been taken back by itself; gives where that was: the entry,
+/// and the command of it.
+async fn try_broken(admin: &Admin, environment: &Environment) -> anyhow::Result<(u64, u64)> {
+    let id = ledger::ledger_3()?.plan(admin, &PlanOptions::default()).await?;
+    let change = Watch::new(Shown::Nothing, environment)
+        .until(admin, id, |change| change.stage == Stage::Reverted)
+        .await?;
+    let reverted = change
+        .reverted
+        .context("the broken version was taken back, but not by itself")?;
+    Ok((reverted.index, reverted.command))
 }
 
 async fn open_accounts(
@@ -131,7 +146,8 @@ async fn open_accounts(
         .await
 }
 
-/// What happens while the transfers run: steady time, the switch, steady time, the kill and the restart, steady time.
+/// What happens while the transfers run: the switch, the kill and the restart, a version that is taken back by itself; and
+/// steady time before, between and after them.
 async fn timeline(
     cluster: &mut LocalCluster,
     load: &Load,
@@ -140,15 +156,16 @@ async fn timeline(
 ) -> anyhow::Result<Timeline> {
     let clock = &environment.clock;
     let mut timeline = Timeline::start(clock.now(), load.counts());
-    environment.sleep(length.mul_f64(0.35)).await;
+    environment.sleep(length.mul_f64(0.3)).await;
 
     output::progress("switching to ledger 2 while they run: a new shape of every account, and a fee");
     timeline.mark_switch_asked(clock.now(), load.counts());
-    timeline.switch_index = change_to(&ledger::ledger_2()?, &cluster.addresses(), environment).await?;
+    let (change, switch_index) = change_to(&ledger::ledger_2()?, &cluster.addresses(), environment).await?;
+    timeline.switch_index = switch_index;
     environment.sleep(SETTLE).await;
     timeline.mark_switch_over(clock.now(), load.counts());
     output::progress(format!("switched at index {}", output::grouped(timeline.switch_index)));
-    environment.sleep(length.mul_f64(0.25)).await;
+    environment.sleep(length.mul_f64(0.2)).await;
 
     let leader = cluster.leader().await?;
     output::progress(format!(
@@ -163,6 +180,19 @@ async fn timeline(
     wait_for_catch_up(cluster, leader, environment).await?;
     output::progress("it has caught up");
     timeline.mark_kill_over(clock.now(), load.counts());
+    environment.sleep(length.mul_f64(0.1)).await;
+
+    output::progress("keeping ledger 2, and switching to ledger 3: it is broken, and traps on every 13th amount");
+    let admin = admin_at(&cluster.addresses(), environment)?;
+    admin.finalize(change, None).await.map_err(explain)?;
+    timeline.mark_broken_asked(clock.now(), load.counts());
+    timeline.reverted = try_broken(&admin, environment).await?;
+    environment.sleep(SETTLE).await;
+    timeline.mark_broken_over(clock.now(), load.counts());
+    output::progress(format!(
+        "taken back by itself in entry {}",
+        output::grouped(timeline.reverted.0)
+    ));
 
     let passed = clock.now() - timeline.started();
     environment.sleep(length.saturating_sub(passed).max(SETTLE)).await;

@@ -29,6 +29,17 @@ pub fn ledger_2() -> anyhow::Result<Package> {
     )
 }
 
+/// Ledger 3, as kept in the repository: broken on purpose, it traps on amounts that are a multiple of 13.
+///
+/// # Errors
+/// What is embedded is damaged.
+pub fn ledger_3() -> anyhow::Result<Package> {
+    Package::embedded(
+        include_str!("../../../../apps/ledger-3/manifest.toml"),
+        include_bytes!("../../../../apps/ledger-3/ledger.wasm"),
+    )
+}
+
 /// Payload of `open`.
 #[derive(Debug, Serialize)]
 pub struct Open {

@@ -24,6 +24,8 @@ pub struct Report {
     pub switch: SwitchReport,
     /// At the kill of the leader.
     pub kill: KillReport,
+    /// Where the broken version took the word and was taken back.
+    pub revert: RevertReport,
     /// In steady state.
     pub steady: SteadyReport,
     /// The sum of all balances.
@@ -38,7 +40,7 @@ pub struct Report {
     pub wrong_balances: u64,
     /// Acknowledgements a second, over the whole load.
     pub per_second: u64,
-    /// Whether nothing was lost, doubled or unequal, and the switch neither failed nor repeated a request.
+    /// Whether nothing was lost, doubled or unequal, and neither the switch nor the revert failed or repeated a request.
     pub ok: bool,
 }
 
@@ -58,6 +60,21 @@ pub struct SwitchReport {
 /// At the kill.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KillReport {
+    /// Longest time without an acknowledgement, milliseconds.
+    pub gap_ms: f64,
+    /// Errors that a caller saw.
+    pub failed: u64,
+    /// Attempts that the clients repeated by themselves.
+    pub retried: u64,
+}
+
+/// While a version that traps was brought in and taken back by itself.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RevertReport {
+    /// The entry in which it was taken back.
+    pub index: u64,
+    /// The command of it, counted from 0, on which it trapped and which the version before answered.
+    pub command: u64,
     /// Longest time without an acknowledgement, milliseconds.
     pub gap_ms: f64,
     /// Errors that a caller saw.
@@ -113,6 +130,8 @@ impl Report {
             (self.wrong_balances, "balances are not what the events make of them"),
             (self.switch.failed, "requests failed at the switch"),
             (self.switch.retried, "attempts were repeated at the switch"),
+            (self.revert.failed, "requests failed at the revert"),
+            (self.revert.retried, "attempts were repeated at the revert"),
         ];
         let mut wrongs: Vec<String> = counts
             .iter()
@@ -133,7 +152,7 @@ impl Report {
     pub fn table(&self) -> String {
         let gap = |ms: f64| format!("{ms:.1} ms");
         let moments = columns(&[
-            ["", "steady state", "version switch", "leader killed"]
+            ["", "steady state", "version switch", "leader killed", "broken version"]
                 .map(str::to_owned)
                 .to_vec(),
             vec![
@@ -141,18 +160,27 @@ impl Report {
                 gap(self.steady.gap_ms),
                 gap(self.switch.gap_ms),
                 gap(self.kill.gap_ms),
+                gap(self.revert.gap_ms),
             ],
             vec![
                 "requests that failed".into(),
-                grouped(self.failed.saturating_sub(self.switch.failed + self.kill.failed)),
+                grouped(
+                    self.failed
+                        .saturating_sub(self.switch.failed + self.kill.failed + self.revert.failed),
+                ),
                 grouped(self.switch.failed),
                 grouped(self.kill.failed),
+                grouped(self.revert.failed),
             ],
             vec![
                 "attempts that a client repeated by itself".into(),
-                grouped(self.retried.saturating_sub(self.switch.retried + self.kill.retried)),
+                grouped(
+                    self.retried
+                        .saturating_sub(self.switch.retried + self.kill.retried + self.revert.retried),
+                ),
                 grouped(self.switch.retried),
                 grouped(self.kill.retried),
+                grouped(self.revert.retried),
             ],
         ]);
         let facts = columns(&[
@@ -169,6 +197,14 @@ impl Report {
                     grouped(self.switch.index)
                 ),
             ],
+            vec![
+                "broken version".into(),
+                format!(
+                    "ledger 3 trapped on command {} of entry {}: ledger 2 answered it, and all after it",
+                    self.revert.command,
+                    grouped(self.revert.index)
+                ),
+            ],
             vec!["sum of all balances before".into(), money(self.balance_sum.before)],
             vec!["sum of all balances after".into(), money(self.balance_sum.after)],
             vec![
@@ -177,7 +213,9 @@ impl Report {
             ],
         ]);
         let verdict = match self.wrongs().as_slice() {
-            [] => "Nothing lost, nothing applied twice, no request noticed the switch.".to_owned(),
+            [] => {
+                "Nothing lost, nothing applied twice, no request noticed the switch or the broken version.".to_owned()
+            }
             wrongs => format!("NOT WELL: {}.", wrongs.join("; ")),
         };
         format!("{facts}\n\n{moments}\n\n{verdict}")
@@ -212,6 +250,13 @@ mod tests {
                 failed: 0,
                 retried: 64,
             },
+            revert: RevertReport {
+                index: 9000,
+                command: 17,
+                gap_ms: 6.1,
+                failed: 0,
+                retried: 0,
+            },
             steady: SteadyReport { gap_ms: 4.2 },
             balance_sum: BalanceSum {
                 before: 100_000_000,
@@ -237,17 +282,24 @@ mod tests {
             report.table()
         );
         assert!(report.table().contains("1,000,000.00"));
-        assert!(report.table().ends_with("no request noticed the switch."));
+        assert!(
+            report
+                .table()
+                .ends_with("no request noticed the switch or the broken version.")
+        );
+        assert!(report.table().contains("trapped on command 17 of entry 9,000"));
     }
 
     #[test]
     fn each_wrong_alone_makes_it_not_ok() {
-        let spoil: [fn(&mut Report); 5] = [
+        let spoil: [fn(&mut Report); 7] = [
             |report| report.lost = 1,
             |report| report.digests_equal = false,
             |report| report.balance_sum.after += 1,
             |report| report.switch.retried = 1,
             |report| report.switch.failed = 1,
+            |report| report.revert.retried = 1,
+            |report| report.revert.failed = 1,
         ];
         for spoil in spoil {
             let mut report = report();
@@ -284,6 +336,8 @@ mod tests {
             ("switch", "retried"),
             ("kill", "gap_ms"),
             ("kill", "retried"),
+            ("revert", "index"),
+            ("revert", "gap_ms"),
             ("steady", "gap_ms"),
             ("balance_sum", "before"),
             ("balance_sum", "after"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use environment::Moment;
 
 use super::load::{Counts, Sent};
-use super::report::{BalanceSum, KillReport, Report, SteadyReport, SwitchReport, gap_ms};
+use super::report::{BalanceSum, KillReport, Report, RevertReport, SteadyReport, SwitchReport, gap_ms};
 use super::tally::End;
 use crate::acknowledgements::Window;
 
@@ -24,9 +24,13 @@ pub struct Timeline {
     switch_over: Mark,
     killed: Mark,
     kill_over: Mark,
+    broken_asked: Mark,
+    broken_over: Mark,
     end: Mark,
     /// The switch entry.
     pub switch_index: u64,
+    /// Where the broken version was taken back: the entry, and the command of it.
+    pub reverted: (u64, u64),
 }
 
 impl Timeline {
@@ -39,8 +43,11 @@ impl Timeline {
             switch_over: mark,
             killed: mark,
             kill_over: mark,
+            broken_asked: mark,
+            broken_over: mark,
             end: mark,
             switch_index: 0,
+            reverted: (0, 0),
         }
     }
 
@@ -69,6 +76,16 @@ impl Timeline {
         self.kill_over = Mark { at, counts };
     }
 
+    /// The change to the broken version is about to be asked for.
+    pub fn mark_broken_asked(&mut self, at: Moment, counts: Counts) {
+        self.broken_asked = Mark { at, counts };
+    }
+
+    /// The broken version was taken back, and has been for a moment.
+    pub fn mark_broken_over(&mut self, at: Moment, counts: Counts) {
+        self.broken_over = Mark { at, counts };
+    }
+
     /// The transfers are about to stop.
     pub fn mark_end(&mut self, at: Moment, counts: Counts) {
         self.end = Mark { at, counts };
@@ -86,7 +103,8 @@ impl Timeline {
         let steady = [
             (self.start, self.switch_asked),
             (self.switch_over, self.killed),
-            (self.kill_over, self.end),
+            (self.kill_over, self.broken_asked),
+            (self.broken_over, self.end),
         ];
         let steady = steady
             .into_iter()
@@ -114,6 +132,13 @@ impl Timeline {
                 gap_ms: gap_ms(gap(self.killed, self.kill_over)),
                 failed: self.kill_over.counts.failed - self.killed.counts.failed,
                 retried: self.kill_over.counts.retried - self.killed.counts.retried,
+            },
+            revert: RevertReport {
+                index: self.reverted.0,
+                command: self.reverted.1,
+                gap_ms: gap_ms(gap(self.broken_asked, self.broken_over)),
+                failed: self.broken_over.counts.failed - self.broken_asked.counts.failed,
+                retried: self.broken_over.counts.retried - self.broken_asked.counts.retried,
             },
             steady: SteadyReport { gap_ms: gap_ms(steady) },
             balance_sum: BalanceSum { before: 0, after: 0 },
