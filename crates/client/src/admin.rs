@@ -6,9 +6,10 @@ use crate::feeds::{ChangeWatch, Events, Watch};
 use crate::http::{Http, HttpRequest, Repeat, escape, query_string};
 use crate::wire::{
     ApplicationInfo, ApplicationList, ChangeList, ChangeRecord, CommandReply, CommitRequest, Consistency,
-    ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved, ErrorInfo, Health, MemberList, ModuleStored,
-    PlanRequest, Planned, QueryReply, RowAnswer, Rows, RowsParameters, SnapshotRecord, Status, StepRequest, StepTaken,
-    StreamList, StreamTrimmed, TRACE_HEADER, TableList, Trace, TraceList, TrimRequest, VerifyRecord,
+    ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved, DryRun, ErrorInfo, Health, MemberList,
+    ModuleStored, PlanRequest, Planned, QueryReply, RowAnswer, Rows, RowsParameters, SnapshotRecord, Status,
+    StepRequest, StepTaken, StreamList, StreamTrimmed, TRACE_HEADER, TableList, Trace, TraceList, TrimRequest,
+    VerifyRecord,
 };
 use crate::{Error, Options};
 
@@ -209,6 +210,14 @@ impl Admin {
     /// As [`Http::send`].
     pub async fn plan_change(&self, plan: &PlanRequest) -> Result<Planned, Error> {
         self.http.post_json("/v1/changes", plan).await
+    }
+
+    /// Says what a plan would come to, and writes nothing.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn dry_run(&self, plan: &PlanRequest) -> Result<DryRun, Error> {
+        self.http.post_json("/v1/changes/dry-run", plan).await
     }
 
     /// All changes.

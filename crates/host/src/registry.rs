@@ -81,6 +81,15 @@ impl Registry {
         Ok(())
     }
 
+    /// All that [`Registry::prepare`] does for a module, compiling and trying it, with nothing kept of it. It blocks as long.
+    ///
+    /// # Errors
+    /// See [`PrepareError`].
+    pub fn try_module(&self, module: &[u8]) -> Result<(), PrepareError> {
+        Module::prepare(module)?;
+        Ok(())
+    }
+
     /// Lets go of a module that no kept version needs. Calls that run go on.
     pub fn forget(&self, code: &Code) {
         match code {

@@ -46,7 +46,7 @@ Example:
   seachange demo --seconds 10
 
 Exit codes: 0 done; 1 refused or failed; 2 the command line cannot be understood; 3 no node could be reached;
-4 the outcome is unknown: it may have been done.
+4 the outcome is unknown: it may have been done; 5, 6 a dry run has warnings, or would be refused.
 With --json, an error is one JSON object on standard error: code, exit, detail, and remedy if there is one.";
 
 /// What to do.

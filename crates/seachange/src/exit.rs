@@ -18,6 +18,10 @@ pub enum Exit {
     Unreachable,
     /// 4: it may have been done, and that could not be learnt.
     OutcomeUnknown,
+    /// 5: a dry run has warnings.
+    Warnings,
+    /// 6: what was tried in a dry run would be refused.
+    Blocked,
 }
 
 impl Exit {
@@ -28,6 +32,8 @@ impl Exit {
             Exit::Usage => 2,
             Exit::Unreachable => 3,
             Exit::OutcomeUnknown => 4,
+            Exit::Warnings => 5,
+            Exit::Blocked => 6,
         }
     }
 
@@ -39,6 +45,8 @@ impl Exit {
             Exit::Usage => "usage",
             Exit::Unreachable => "unavailable",
             Exit::OutcomeUnknown => "outcome_unknown",
+            Exit::Warnings => "warnings",
+            Exit::Blocked => "blocked",
         }
     }
 }

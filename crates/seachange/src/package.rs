@@ -95,11 +95,18 @@ impl Package {
     /// # Errors
     /// The cluster refused, or gave no answer.
     pub async fn plan(&self, admin: &Admin, options: &PlanOptions) -> anyhow::Result<u64> {
+        if let PackagedCode::Module(module) = &self.code {
+            admin.upload_module(module.clone()).await.map_err(explain)?;
+        }
+        let planned = admin.plan_change(&self.request(options)).await.map_err(explain)?;
+        Ok(planned.change)
+    }
+
+    /// The plan of a change to this version, whose module is sent apart from it.
+    #[must_use]
+    pub fn request(&self, options: &PlanOptions) -> PlanRequest {
         let code = match &self.code {
-            PackagedCode::Module(module) => {
-                let stored = admin.upload_module(module.clone()).await.map_err(explain)?;
-                CodeSource::module(stored.module)
-            }
+            PackagedCode::Module(module) => CodeSource::module(machine::Digest::of(module).to_string()),
             PackagedCode::Native => CodeSource::Native,
         };
         let PlanOptions {
@@ -107,14 +114,13 @@ impl Package {
             confirm_within,
             stay_on_trap,
         } = options;
-        let request = PlanRequest {
+        PlanRequest {
             manifest: self.manifest.clone(),
             code,
             finalize: *finalize,
             confirm_within_ms: confirm_within.map(|within| u64::try_from(within.as_millis()).unwrap_or(u64::MAX)),
             revert_on_trap: stay_on_trap.then_some(false),
-        };
-        Ok(admin.plan_change(&request).await.map_err(explain)?.change)
+        }
     }
 }
 

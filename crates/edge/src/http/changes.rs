@@ -94,24 +94,11 @@ pub(super) async fn show(
 pub(super) async fn plan(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refusal> {
     body::check_media(request.headers(), Media::Json)?;
     let request = api.take(request, DOCUMENT_BODY_BYTES_MAX, "a plan").await?;
-    let plan: PlanRequest = parse(
-        &request.body,
-        "a plan, {\"manifest\", \"code\", \"finalize\", \"confirm_within_ms\", \"revert_on_trap\"}",
-    )?;
-    let manifest = apps::read_manifest(plan.manifest);
+    let (plan, safeguards) = read_plan(parse(&request.body, PLAN_FORM)?, api.meter)?;
     // Every node checks it again in apply; checked here, a manifest that cannot hold costs no entry.
-    manifest
+    plan.manifest
         .check()
         .map_err(|error| Refusal::new(Code::ManifestInvalid, format!("{error}; nothing was done")))?;
-    let safeguards = Safeguards {
-        confirm_within_ms: plan.confirm_within_ms,
-        revert_on_trap: plan.revert_on_trap.unwrap_or(!plan.finalize),
-    };
-    let plan = PlanApplication {
-        manifest,
-        code: read_code(plan.code, api.meter)?,
-        finalize: plan.finalize,
-    };
     let body = match safeguards.is_none() {
         true => Body::PlanApplication(plan),
         false => Body::PlanGuarded(PlanGuarded { plan, safeguards }),
@@ -219,6 +206,26 @@ fn unknown(id: u64) -> Refusal {
         Code::UnknownChange,
         format!("there is no change {id}, or it is no longer kept: `GET /v1/changes` lists them"),
     )
+}
+
+/// What a plan looks like.
+pub(super) const PLAN_FORM: &str =
+    "a plan, {\"manifest\", \"code\", \"finalize\", \"confirm_within_ms\", \"revert_on_trap\"}";
+
+pub(super) fn read_plan(
+    plan: PlanRequest,
+    meter_default: MeterNumber,
+) -> Result<(PlanApplication, Safeguards), Refusal> {
+    let safeguards = Safeguards {
+        confirm_within_ms: plan.confirm_within_ms,
+        revert_on_trap: plan.revert_on_trap.unwrap_or(!plan.finalize),
+    };
+    let plan = PlanApplication {
+        manifest: apps::read_manifest(plan.manifest),
+        code: read_code(plan.code, meter_default)?,
+        finalize: plan.finalize,
+    };
+    Ok((plan, safeguards))
 }
 
 fn read_code(code: CodeSource, meter_default: MeterNumber) -> Result<machine::Code, Refusal> {

@@ -9,6 +9,7 @@ mod commands;
 mod consumers;
 mod cursor;
 mod docs;
+mod dry_run;
 mod errors;
 mod events;
 mod extract;

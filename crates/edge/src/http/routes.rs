@@ -10,7 +10,7 @@ use client::wire::{Code, Consistency, Problem};
 use utoipa::OpenApi;
 
 use super::{
-    Api, apps, batch, changes, commands, consumers, docs, errors, members, modules, observe, openapi, queries,
+    Api, apps, batch, changes, commands, consumers, docs, dry_run, errors, members, modules, observe, openapi, queries,
     sessions, snapshots, status, streams, tables, watch,
 };
 use crate::codes::Refusal;
@@ -46,6 +46,7 @@ routes! {
     get "/v1/apps/{app}/tables/{table}/rows/{key}" => tables::row;
     get "/v1/changes" => changes::list;
     post "/v1/changes" => changes::plan;
+    post "/v1/changes/dry-run" => dry_run::look;
     get "/v1/changes/{change}" => changes::show;
     get "/v1/changes/{change}/watch" => changes::watch;
     post "/v1/changes/{change}/{step}" => changes::step;

@@ -63,6 +63,42 @@ async fn a_plan_goes_into_the_log_and_is_shown() {
 }
 
 #[tokio::test]
+async fn a_dry_run_says_what_a_plan_would_come_to_and_writes_nothing() {
+    let served = serve(Fake::leading()).await;
+    let digest = Digest::of(b"module");
+    let plan = plan(json!({"module": digest.to_string()}));
+    let found = served
+        .browser
+        .post("/v1/changes/dry-run", &plan.to_string())
+        .await
+        .json();
+    let names = |of: &str, part: &str| -> Vec<String> {
+        let list = found[of].as_array().unwrap();
+        list.iter().map(|one| one[part].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!((&found["application"], &found["to"]), (&json!("ledger"), &json!(2)));
+    assert!(names("checks", "name").contains(&"commands".to_owned()), "{found}");
+    assert_eq!(names("steps", "name")[..2], ["plan", "prepare"]);
+    let module = found["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["name"] == "module");
+    assert_eq!(module.unwrap()["verdict"], "pending", "{found}");
+    assert!(served.fake.state.lock().bodies.is_empty());
+    let mut unnamed = plan.clone();
+    unnamed["manifest"]["application"] = json!("No Name");
+    let found = served
+        .browser
+        .post("/v1/changes/dry-run", &unnamed.to_string())
+        .await
+        .json();
+    assert_eq!(found["forecast"], "blocked");
+    let answer = served.browser.post("/v1/changes/dry-run", "{}").await;
+    assert_eq!(answer.problem(), (400, "malformed".into()));
+}
+
+#[tokio::test]
 async fn a_plan_says_what_it_does_by_itself() {
     let served = serve(Fake::leading()).await;
     let safeguards = |confirm_within_ms, revert_on_trap| Safeguards {

@@ -1,5 +1,6 @@
 //! `seachange app`: writing, installing, upgrading and showing applications.
 
+mod dry_run;
 mod install;
 mod new;
 mod show;

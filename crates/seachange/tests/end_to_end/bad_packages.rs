@@ -222,6 +222,17 @@ async fn an_upgrade_that_may_not_be_is_refused_with_its_reason() {
     let without_convert = ledger(2, |manifest| manifest.replacen("converts = [1]", "", 1));
     let refused = upgrade(without_convert.path());
     assert!(refused.contains("shape_not_converted"), "{refused}");
+    let foretold = line.fails(
+        6,
+        &[
+            "app",
+            "upgrade",
+            "ledger",
+            &text_of(without_convert.path()),
+            "--dry-run",
+        ],
+    );
+    assert!(foretold.contains("it would be refused, for 1 reason"), "{foretold}");
     for (what, change) in [
         (
             "transfer (payload version 1)",

@@ -35,7 +35,24 @@ async fn an_application_is_installed_used_upgraded_and_taken_back() {
     assert_eq!(transfer(&line, 50), json!({"from": 1000, "to": 250}));
     assert_eq!(account(&line, "ada"), json!({"owner": "Ada Lovelace", "balance": 1000}));
 
-    let upgrade = line.ok(&["app", "upgrade", "ledger", &app("ledger-2").display().to_string()]);
+    let next = app("ledger-2").display().to_string();
+    let foretold = line.ok(&["app", "upgrade", "ledger", &next, "--dry-run"]);
+    for said in [
+        "from version 1 to version 2",
+        "not yet  module",
+        "yes      the module (",
+        "answers and applies",
+        "accounts from shape 1 to 2",
+        "undone by: revert it: version 1 answers",
+    ] {
+        assert!(foretold.contains(said), "{said}: {foretold}");
+    }
+    let warned = line.fails(5, &["app", "upgrade", "ledger", &next, "--dry-run", "--finalize"]);
+    assert!(warned.contains("with 1 warning"), "{warned}");
+    let shown = json_of(&line.ok(&["app", "show", "ledger", "--json"]));
+    assert_eq!(shown["in_force"], 1, "a dry run changes nothing");
+
+    let upgrade = line.ok(&["app", "upgrade", "ledger", &next]);
     assert!(upgrade.contains("ledger version 2 answers"), "{upgrade}");
     assert_eq!(
         account(&line, "ada"),

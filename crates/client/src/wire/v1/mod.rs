@@ -6,6 +6,7 @@ mod change;
 mod command;
 mod consumer;
 mod content;
+mod dry_run;
 mod error;
 mod event;
 mod manifest;
@@ -29,6 +30,7 @@ pub use command::{
     CommandOutcome, CommandReply, QueryOutcome, QueryReply, SEQUENCE_HEADER, SESSION_HEADER, SessionOpened,
 };
 pub use consumer::{CommitRequest, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved};
+pub use dry_run::{Check, DryRun, Forecast, StepAhead, Verdict};
 pub use error::{ErrorInfo, ErrorList};
 pub use event::{EventRecord, EventsParameters};
 pub use manifest::{CommandSpec, Manifest, ManifestError, Named, TableList, TableSpec};

@@ -7,6 +7,7 @@ use client::Admin;
 use client::wire::{ChangeRecord, Stage};
 use environment::Environment;
 
+use super::dry_run;
 use crate::connection::{ClusterFlags, explain};
 use crate::exit::Stopped;
 use crate::output;
@@ -24,6 +25,10 @@ pub struct InstallArguments {
     /// The code is linked into the nodes' binary; the directory holds the manifest only
     #[arg(long)]
     pub native: bool,
+    /// Only say what it would come to: what holds, what would happen, what would undo it (exit code 5: warnings, 6: it would be
+    /// refused)
+    #[arg(long)]
+    pub dry_run: bool,
     /// Where the cluster is.
     #[command(flatten)]
     pub cluster: ClusterFlags,
@@ -51,6 +56,10 @@ pub struct UpgradeArguments {
     /// Do not take it back at the first command on which the new version traps and the old one does not
     #[arg(long)]
     pub stay_on_trap: bool,
+    /// Only say what it would come to: what holds, what would happen, what would undo it (exit code 5: warnings, 6: it would be
+    /// refused)
+    #[arg(long)]
+    pub dry_run: bool,
     /// Where the cluster is.
     #[command(flatten)]
     pub cluster: ClusterFlags,
@@ -78,7 +87,11 @@ impl InstallArguments {
             );
             return Err(Stopped::failed(format!("{name} is installed already, version {version}"), remedy).into());
         }
-        let change = run(&admin, &package, &PlanOptions::default(), &self.cluster, &environment).await?;
+        let options = PlanOptions::default();
+        if self.dry_run {
+            return dry_run::run(&admin, &package, &options, &self.cluster, &environment).await;
+        }
+        let change = run(&admin, &package, &options, &self.cluster, &environment).await?;
         conclude(&change, &self.cluster, &environment)
     }
 }
@@ -114,6 +127,9 @@ impl UpgradeArguments {
             confirm_within: self.confirm_within,
             stay_on_trap: self.stay_on_trap,
         };
+        if self.dry_run {
+            return dry_run::run(&admin, &package, &options, &self.cluster, &environment).await;
+        }
         let change = run(&admin, &package, &options, &self.cluster, &environment).await?;
         conclude(&change, &self.cluster, &environment)
     }

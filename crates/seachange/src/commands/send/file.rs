@@ -159,7 +159,9 @@ impl Run<'_> {
                 let stopped = explain(error);
                 match stopped.exit {
                     Exit::OutcomeUnknown => self.summary.unknown += 1,
-                    Exit::Done | Exit::Failed | Exit::Usage | Exit::Unreachable => self.summary.failed += 1,
+                    Exit::Done | Exit::Failed | Exit::Usage | Exit::Unreachable | Exit::Warnings | Exit::Blocked => {
+                        self.summary.failed += 1
+                    }
                 }
                 self.name(line.number, stopped.code, stopped.what.clone());
                 if stopped.exit == Exit::Unreachable {
