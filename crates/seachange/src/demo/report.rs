@@ -150,8 +150,51 @@ impl Report {
     /// The table for people.
     #[must_use]
     pub fn table(&self) -> String {
+        let verdict = match self.wrongs().as_slice() {
+            [] => {
+                "Nothing lost, nothing applied twice, no request noticed the switch or the broken version.".to_owned()
+            }
+            wrongs => format!("NOT WELL: {}.", wrongs.join("; ")),
+        };
+        format!("{}\n\n{}\n\n{verdict}", self.facts(), self.moments())
+    }
+
+    fn facts(&self) -> String {
+        columns(&[
+            vec![
+                "commands acknowledged".into(),
+                format!("{} ({} a second)", grouped(self.acknowledged), grouped(self.per_second)),
+            ],
+            vec!["lost".into(), grouped(self.lost)],
+            vec!["applied twice".into(), grouped(self.doubled)],
+            vec![
+                "version switch".into(),
+                format!(
+                    "at index {}: ledger 1 up to it, ledger 2 from the next entry on",
+                    grouped(self.switch.index)
+                ),
+            ],
+            vec![
+                "broken version".into(),
+                format!(
+                    "ledger 3 trapped on command {} of entry {}: ledger 2 answered it, and all after it",
+                    self.revert.command,
+                    grouped(self.revert.index)
+                ),
+            ],
+            vec!["sum of all balances before".into(), money(self.balance_sum.before)],
+            vec!["sum of all balances after".into(), money(self.balance_sum.after)],
+            vec![
+                "running digest on all nodes".into(),
+                if self.digests_equal { "equal" } else { "DIFFERENT" }.into(),
+            ],
+        ])
+    }
+
+    /// What clients noticed, and when.
+    fn moments(&self) -> String {
         let gap = |ms: f64| format!("{ms:.1} ms");
-        let moments = columns(&[
+        columns(&[
             ["", "steady state", "version switch", "leader killed", "broken version"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -182,43 +225,7 @@ impl Report {
                 grouped(self.kill.retried),
                 grouped(self.revert.retried),
             ],
-        ]);
-        let facts = columns(&[
-            vec![
-                "commands acknowledged".into(),
-                format!("{} ({} a second)", grouped(self.acknowledged), grouped(self.per_second)),
-            ],
-            vec!["lost".into(), grouped(self.lost)],
-            vec!["applied twice".into(), grouped(self.doubled)],
-            vec![
-                "version switch".into(),
-                format!(
-                    "at index {}: ledger 1 up to it, ledger 2 from the next entry on",
-                    grouped(self.switch.index)
-                ),
-            ],
-            vec![
-                "broken version".into(),
-                format!(
-                    "ledger 3 trapped on command {} of entry {}: ledger 2 answered it, and all after it",
-                    self.revert.command,
-                    grouped(self.revert.index)
-                ),
-            ],
-            vec!["sum of all balances before".into(), money(self.balance_sum.before)],
-            vec!["sum of all balances after".into(), money(self.balance_sum.after)],
-            vec![
-                "running digest on all nodes".into(),
-                if self.digests_equal { "equal" } else { "DIFFERENT" }.into(),
-            ],
-        ]);
-        let verdict = match self.wrongs().as_slice() {
-            [] => {
-                "Nothing lost, nothing applied twice, no request noticed the switch or the broken version.".to_owned()
-            }
-            wrongs => format!("NOT WELL: {}.", wrongs.join("; ")),
-        };
-        format!("{facts}\n\n{moments}\n\n{verdict}")
+        ])
     }
 }
 
