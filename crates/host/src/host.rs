@@ -32,9 +32,10 @@ enum Runs {
 /// memory must not reach the instance of the commands, since not every node runs the same queries and conversions.
 struct Instances {
     module: Arc<Module>,
-    apply: Option<Instance>,
-    query: Option<Instance>,
-    migrate: Option<Instance>,
+    // Boxed, since each call takes its instance out and puts it back.
+    apply: Option<Box<Instance>>,
+    query: Option<Box<Instance>>,
+    migrate: Option<Box<Instance>>,
 }
 
 impl Host {
@@ -150,7 +151,7 @@ impl Instances {
         };
         let mut instance = match kept.take() {
             Some(instance) => instance,
-            None => Instance::fresh(&self.module)?,
+            None => Box::new(Instance::fresh(&self.module)?),
         };
         let outcome = instance.call(call, context)?;
         let fuel_spent = instance.fuel_spent();

@@ -81,7 +81,9 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Error::Short`] at the end.
     pub fn byte(&mut self) -> Result<u8, Error> {
-        Ok(self.take(1)?[0])
+        let byte = *self.bytes.get(self.at).ok_or(Error::Short { at: self.at })?;
+        self.at += 1;
+        Ok(byte)
     }
 
     /// An unsigned varint.
@@ -89,8 +91,20 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Error::Short`], or [`Error::Invalid`] when it does not fit 64 bits.
     pub fn varint(&mut self) -> Result<u64, Error> {
+        // Most are lengths, versions and counts of one byte: for those the loop is the larger part of the work.
+        match self.bytes.get(self.at) {
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(byte))
+            }
+            Some(_) | None => self.varint_of_more_bytes(),
+        }
+    }
+
+    fn varint_of_more_bytes(&mut self) -> Result<u64, Error> {
         let mut value = 0_u64;
-        for shift in (0..64).step_by(7) {
+        let mut shift = 0;
+        while shift < 64 {
             let byte = self.byte()?;
             let bits = u64::from(byte & 0x7f);
             if shift == 63 && bits > 1 {
@@ -100,6 +114,7 @@ impl<'a> Reader<'a> {
             if byte & 0x80 == 0 {
                 return Ok(value);
             }
+            shift += 7;
         }
         Err(self.invalid("an integer is longer than 64 bits"))
     }

@@ -40,30 +40,68 @@ impl StateDigest {
 /// Rows up to this size are put together without an allocation.
 const SMALL_ROW_BYTES: usize = 512;
 
+/// Lengths stand in front, so that no two rows have the same bytes.
+const KEY_AT: usize = 8;
+const SHAPE_BYTES: usize = size_of_val(&crate::Shape(0).0);
+
 fn hash(table: TableId, key: &[u8], row: &Row) -> u128 {
-    // Lengths stand in front, so that no two rows have the same bytes.
-    let parts: [&[u8]; 5] = [
-        &table.0.to_le_bytes(),
-        &(key.len() as u32).to_le_bytes(),
-        key,
-        &row.shape.0.to_le_bytes(),
-        &row.document,
-    ];
-    let bytes: usize = parts.iter().map(|part| part.len()).sum();
-    if bytes > SMALL_ROW_BYTES {
-        return xxh3_128(&parts.concat());
-    }
+    let shape_at = KEY_AT + key.len();
+    let document_at = shape_at + SHAPE_BYTES;
+    let bytes = document_at + row.document.len();
     let mut small = [0; SMALL_ROW_BYTES];
-    let mut at = 0;
-    for part in parts {
-        small[at..at + part.len()].copy_from_slice(part);
-        at += part.len();
-    }
-    xxh3_128(&small[..at])
+    let mut large = Vec::new();
+    let whole = match small.get_mut(..bytes) {
+        Some(small) => small,
+        None => {
+            large.resize(bytes, 0);
+            &mut large[..]
+        }
+    };
+    whole[..4].copy_from_slice(&table.0.to_le_bytes());
+    whole[4..KEY_AT].copy_from_slice(&(key.len() as u32).to_le_bytes());
+    whole[KEY_AT..shape_at].copy_from_slice(key);
+    whole[shape_at..document_at].copy_from_slice(&row.shape.0.to_le_bytes());
+    whole[document_at..].copy_from_slice(&row.document);
+    xxh3_128(whole)
 }
 
 impl fmt::Display for StateDigest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:032x}-{:032x}", self.rows, self.history)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::Shape;
+
+    /// The hash is part of what nodes compare: it is that of the parts one after the other, in every release.
+    #[test]
+    fn a_row_of_any_size_has_the_hash_of_its_parts() {
+        for (key, document) in [(1, 0), (16, 1), (16, 486), (16, 487), (498, 0), (499, 0), (700, 3000)] {
+            let (key, document) = (vec![b'k'; key], Bytes::from(vec![b'd'; document]));
+            let parts: [&[u8]; 5] = [
+                &7_u32.to_le_bytes(),
+                &(key.len() as u32).to_le_bytes(),
+                &key,
+                &3_u16.to_le_bytes(),
+                &document,
+            ];
+            let shape = Shape(3);
+            assert_eq!(
+                hash(
+                    TableId(7),
+                    &key,
+                    &Row {
+                        shape,
+                        document: document.clone()
+                    }
+                ),
+                xxh3_128(&parts.concat())
+            );
+        }
     }
 }

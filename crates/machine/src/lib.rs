@@ -51,9 +51,9 @@ pub use machine::{LEVEL_MAX, Machine, NODE_TABLE, Output, SYSTEM_TABLE, Stop, Wo
 pub use manifest::Manifest;
 pub use ports::{
     Applications, BatchPage, Call, CallError, CallOutcome, Cluster, Consistency, Context, Decision, Event, EventPage,
-    MemberStatus, Misuse, Pair, Pending, Read, ReadAnswer, ReadError, ReadValue, Role, Row, Scanned, SnapshotFile,
-    SnapshotListing, StateError, StateRead, StateTxn, Status, StreamStatus, SubmitError, TOGETHER_BYTES_MAX,
-    TOGETHER_COMMANDS_MAX, Trap,
+    EventView, MemberStatus, Misuse, Pair, Pending, Read, ReadAnswer, ReadError, ReadValue, Role, Row, Scanned,
+    SnapshotFile, SnapshotListing, StateError, StateRead, StateTxn, Status, StreamStatus, SubmitError,
+    TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX, Trap,
 };
 pub use refound::refound;
 pub use reply::{Failure, FailureCode, Outcome, Reply};

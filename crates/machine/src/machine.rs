@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::apply::Effects;
 use crate::codec::Codec;
 use crate::consumers::{Consumers, KeptConsumers};
 use crate::sessions::Sessions;
@@ -104,6 +105,8 @@ pub struct Machine {
     pub(crate) deadline: Option<TimeMs>,
     /// Bytes to chain into the digest at the end of the entry; kept to spare the allocation.
     pub(crate) trail: Vec<u8>,
+    /// Empty between two commands; kept to spare the allocations.
+    pub(crate) effects: Effects,
 }
 
 impl Machine {

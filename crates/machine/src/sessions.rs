@@ -1,6 +1,10 @@
 //! Sessions: how a repeated request is known, and answered as the first one was.
 
+mod replies;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+use replies::Replies;
 
 use crate::{Claim, Reply, Sequence, SessionId, StateError, StateRead, TimeMs, limits, record};
 
@@ -13,7 +17,7 @@ pub(crate) struct Session {
     highest: Sequence,
     /// Bytes of the replies.
     bytes: u64,
-    replies: BTreeMap<Sequence, Reply>,
+    replies: Replies,
 }
 record!(Session {
     used,
@@ -61,7 +65,7 @@ impl Sessions {
             floor: Sequence(1),
             highest: Sequence(0),
             bytes: 0,
-            replies: BTreeMap::new(),
+            replies: Replies::default(),
         };
         self.open.insert(id, session);
         self.dirty.insert(id);
@@ -81,7 +85,7 @@ impl Sessions {
         if claim.sequence < session.floor {
             return Known::Expired;
         }
-        match session.replies.get(&claim.sequence) {
+        match session.replies.get(claim.sequence) {
             Some(reply) => Known::Repeat(reply.clone()),
             None => Known::New,
         }
@@ -151,13 +155,13 @@ impl Session {
     /// goes the right to repeat its request.
     fn shrink(&mut self, floor: Sequence) {
         self.floor = self.floor.max(floor);
-        while let Some(first) = self.replies.first_entry() {
-            let sequence = *first.key();
-            if sequence >= self.floor && self.bytes <= limits::SESSION_REPLY_BYTES_MAX {
+        while let Some((sequence, reply)) = self.replies.first() {
+            if *sequence >= self.floor && self.bytes <= limits::SESSION_REPLY_BYTES_MAX {
                 break;
             }
-            self.bytes -= reply_bytes(&first.remove());
+            self.bytes -= reply_bytes(reply);
             self.floor = self.floor.max(Sequence(sequence.0 + 1));
+            self.replies.forget_first();
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use machine::codec::{Codec, Error, Reader};
 use machine::{
-    Event, Index, NODE_TABLE, NodeId, Row, RowSums, SYSTEM_TABLE, Shape, Standing, StateDigest, StateError, StateRead,
-    StateTxn, TableId, Term,
+    EventView, Index, NODE_TABLE, NodeId, Row, RowSums, SYSTEM_TABLE, Shape, Standing, StateDigest, StateError,
+    StateRead, StateTxn, TableId, Term,
 };
 use parking_lot::RwLock;
 use store::log::Record;
@@ -305,7 +305,7 @@ impl StateTxn for Rows<'_> {
         self.state.delete(table, key);
     }
 
-    fn emit(&mut self, _stream: &str, _event: Event) {
+    fn emit(&mut self, _stream: &str, _event: EventView<'_>) {
         debug_assert!(false, "saving the machine's own rows emits nothing");
     }
 }

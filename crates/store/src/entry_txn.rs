@@ -1,4 +1,4 @@
-use machine::{Event, Row, StateError, StateRead, StateTxn, TableId, TimeMs};
+use machine::{EventView, Offset, Row, StateError, StateRead, StateTxn, TableId, TimeMs};
 
 use crate::state::State;
 use crate::streams::{self, Streams};
@@ -7,7 +7,25 @@ use crate::streams::{self, Streams};
 /// applied, and at what time.
 pub struct EntryTxn<'a> {
     state: &'a mut State,
-    events: Vec<(String, Vec<Event>)>,
+    gathered: Vec<Gathered>,
+}
+
+/// Events of one stream that wait.
+struct Gathered {
+    stream: String,
+    events: Vec<Waiting>,
+    /// Keys and values, one after the other: events are many, and an allocation for each costs more than their bytes.
+    bytes: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+struct Waiting {
+    offset: Offset,
+    time: TimeMs,
+    /// Where its key begins in [`Gathered::bytes`]; its value follows.
+    at: usize,
+    key_bytes: Option<usize>,
+    value_bytes: usize,
 }
 
 impl<'a> EntryTxn<'a> {
@@ -16,7 +34,7 @@ impl<'a> EntryTxn<'a> {
     pub fn new(state: &'a mut State) -> EntryTxn<'a> {
         EntryTxn {
             state,
-            events: Vec::new(),
+            gathered: Vec::new(),
         }
     }
 
@@ -25,10 +43,36 @@ impl<'a> EntryTxn<'a> {
     /// # Errors
     /// Those of [`Streams::append`].
     pub fn append_events(self, time: TimeMs, streams: &mut Streams) -> Result<(), streams::Error> {
-        for (stream, events) in self.events {
-            streams.append(&stream, time, &events)?;
+        for gathered in self.gathered {
+            streams.append_views(&gathered.stream, time, gathered.views())?;
         }
         Ok(())
+    }
+}
+
+impl Gathered {
+    fn add(&mut self, event: EventView<'_>) {
+        self.events.push(Waiting {
+            offset: event.offset,
+            time: event.time,
+            at: self.bytes.len(),
+            key_bytes: event.key.map(<[u8]>::len),
+            value_bytes: event.value.len(),
+        });
+        self.bytes.extend_from_slice(event.key.unwrap_or_default());
+        self.bytes.extend_from_slice(event.value);
+    }
+
+    fn views(&self) -> impl Iterator<Item = EventView<'_>> + Clone {
+        self.events.iter().map(|event| {
+            let value = event.at + event.key_bytes.unwrap_or(0);
+            EventView {
+                offset: event.offset,
+                time: event.time,
+                key: event.key_bytes.map(|_| &self.bytes[event.at..value]),
+                value: &self.bytes[value..value + event.value_bytes],
+            }
+        })
     }
 }
 
@@ -62,10 +106,16 @@ impl StateTxn for EntryTxn<'_> {
         self.state.replace(table, key, row)
     }
 
-    fn emit(&mut self, stream: &str, event: Event) {
-        match self.events.iter_mut().find(|(name, _)| name == stream) {
-            Some((_, events)) => events.push(event),
-            None => self.events.push((stream.to_owned(), vec![event])),
-        }
+    fn emit(&mut self, stream: &str, event: EventView<'_>) {
+        let known = self.gathered.iter().position(|gathered| gathered.stream == stream);
+        let at = known.unwrap_or_else(|| {
+            self.gathered.push(Gathered {
+                stream: stream.to_owned(),
+                events: Vec::new(),
+                bytes: Vec::new(),
+            });
+            self.gathered.len() - 1
+        });
+        self.gathered[at].add(event);
     }
 }

@@ -28,7 +28,11 @@ fn events(count: u64) -> Vec<Event> {
 
 fn batch_of(count: u64) -> Vec<u8> {
     let mut out = Vec::new();
-    batch::encode(TimeMs(1_700_000_000_000), &events(count), &mut out);
+    batch::encode(
+        TimeMs(1_700_000_000_000),
+        events(count).iter().map(Event::view),
+        &mut out,
+    );
     out
 }
 
@@ -61,7 +65,7 @@ proptest! {
             // Times may differ within a batch that another wrote: ours has one.
             if events.iter().all(|event| event.time == header.time) {
                 let mut again = Vec::new();
-                batch::encode(header.time, &events, &mut again);
+                batch::encode(header.time, events.iter().map(Event::view), &mut again);
                 prop_assert_eq!(batch::decode(&Bytes::from(again)), Ok(events));
             }
         }

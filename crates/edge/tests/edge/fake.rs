@@ -443,7 +443,7 @@ impl Cluster for Fake {
             let mut page = self.events(stream, range.start, bytes_max).await?;
             page.events.retain(|event| range.contains(&event.offset));
             let mut batches = Vec::new();
-            store::streams::batch::encode(TimeMs(1), &page.events, &mut batches);
+            store::streams::batch::encode(TimeMs(1), page.events.iter().map(Event::view), &mut batches);
             Ok(BatchPage {
                 batches: batches.into(),
                 next: page.events.last().map_or(range.start, |last| Offset(last.offset.0 + 1)),

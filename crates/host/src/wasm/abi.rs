@@ -32,27 +32,28 @@ impl Function {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Input<'a> {
     /// What stands before the rest.
-    pub(super) head: Vec<u8>,
+    pub(super) head: &'a [u8],
     /// Payload or document.
     pub(super) rest: &'a [u8],
 }
 
 impl<'a> Input<'a> {
-    /// The input for `call`; `None` if a part is too long for its length field, which the machine's limits rule out.
-    pub(super) fn of(call: &Call<'a>) -> Option<Input<'a>> {
-        let mut head = Vec::with_capacity(64);
+    /// The input for `call`, put together in `head`; `None` if a part is too long for its length field, which the machine's
+    /// limits rule out.
+    pub(super) fn of(call: &Call<'a>, head: &'a mut Vec<u8>) -> Option<Input<'a>> {
+        head.clear();
         let rest = match *call {
             Call::Apply {
                 command,
                 version,
                 payload,
             } => {
-                put_name(command, &mut head)?;
+                put_name(command, head)?;
                 head.extend_from_slice(&version.to_le_bytes());
                 payload
             }
             Call::Query { query, payload } => {
-                put_name(query, &mut head)?;
+                put_name(query, head)?;
                 payload
             }
             Call::Migrate {
@@ -62,7 +63,7 @@ impl<'a> Input<'a> {
                 key,
                 document,
             } => {
-                put_name(table, &mut head)?;
+                put_name(table, head)?;
                 head.extend_from_slice(&from.0.to_le_bytes());
                 head.extend_from_slice(&to.0.to_le_bytes());
                 head.extend_from_slice(&u32::try_from(key.len()).ok()?.to_le_bytes());
@@ -118,8 +119,10 @@ mod tests {
     use super::{Input, Output};
 
     fn whole(call: Call<'_>) -> Vec<u8> {
-        let input = Input::of(&call).expect("within the limits");
-        [&input.head, input.rest].concat()
+        // What an earlier call left there is no part of it.
+        let mut head = b"left".to_vec();
+        let input = Input::of(&call, &mut head).expect("within the limits");
+        [input.head, input.rest].concat()
     }
 
     #[test]
@@ -152,7 +155,7 @@ mod tests {
             query: &query,
             payload: b"",
         };
-        assert_eq!(Input::of(&call), None);
+        assert_eq!(Input::of(&call, &mut Vec::new()), None);
     }
 
     #[test]

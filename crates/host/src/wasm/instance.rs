@@ -13,14 +13,27 @@ const TRIED_BUFFER_BYTES: u32 = 1 << 10;
 
 /// One live copy of a module. After a trap it is to be thrown away.
 pub(crate) struct Instance {
+    sandbox: Sandbox,
+    functions: Functions,
+    /// What stands before a call's payload; kept to spare the allocation.
+    head: Vec<u8>,
+    fuel_spent: u64,
+}
+
+/// What the guest runs in.
+struct Sandbox {
     store: Store<Guest>,
     handles: Handles,
+}
+
+/// The guest's functions. They lie apart from what they run in, so that a call borrows one: a copy costs about as much as
+/// the way into the guest.
+struct Functions {
     abi_version: TypedFunc<(), i32>,
     buffer: TypedFunc<u32, u32>,
     apply: TypedFunc<(u32, u32), i64>,
     query: TypedFunc<(u32, u32), i64>,
     migrate: TypedFunc<(u32, u32), i64>,
-    fuel_spent: u64,
 }
 
 /// How a call into the guest ended, when not with a result.
@@ -61,10 +74,10 @@ impl Instance {
             Ending::Trap(trap) => PrepareError::SelfTest(format!("{what} trapped: {}", describe(&trap))),
         };
         let mut instance = Instance::start(module).map_err(|ending| failed("starting it", ending))?;
-        instance.refuel().map_err(|ending| failed("abi_version", ending))?;
-        let abi_version = instance.abi_version.clone();
-        let version = instance
-            .enter(&abi_version, ())
+        let Instance { sandbox, functions, .. } = &mut instance;
+        sandbox.refuel().map_err(|ending| failed("abi_version", ending))?;
+        let (version, _) = sandbox
+            .enter(&functions.abi_version, ())
             .map_err(|ending| failed("abi_version", ending))?;
         if version != ABI_VERSION {
             return Err(PrepareError::AbiVersion {
@@ -72,11 +85,10 @@ impl Instance {
                 known: ABI_VERSION,
             });
         }
-        let buffer = instance.buffer.clone();
-        let pointer = instance
-            .enter(&buffer, TRIED_BUFFER_BYTES)
+        let (pointer, _) = sandbox
+            .enter(&functions.buffer, TRIED_BUFFER_BYTES)
             .map_err(|ending| failed("buffer", ending))?;
-        if pointer as usize + TRIED_BUFFER_BYTES as usize > instance.handles.memory.data_size(&instance.store) {
+        if pointer as usize + TRIED_BUFFER_BYTES as usize > sandbox.handles.memory.data_size(&sandbox.store) {
             return Err(PrepareError::SelfTest(
                 "buffer gave a place outside the module's memory: give a pointer to as many bytes as asked for".into(),
             ));
@@ -90,16 +102,11 @@ impl Instance {
     /// This machine could not run it; never for anything that the guest did.
     pub(crate) fn call(&mut self, call: &Call<'_>, context: &mut dyn Context) -> Result<CallOutcome, CallError> {
         let outcome = self.outcome(call, context);
-        let trapped = !matches!(outcome, Ok(CallOutcome::Done(_) | CallOutcome::Refused(_)));
         // What a guest that trapped still held in its locals is not known, so the whole budget counts as spent.
-        let left = if trapped {
-            0
-        } else {
-            self.left().map_err(CallError::Engine)?
-        };
+        let left = outcome.as_ref().map_or(0, |(_, left)| *left);
         self.fuel_spent = limits::FUEL_MAX.saturating_sub(left.try_into().unwrap_or(0));
         match outcome {
-            Ok(outcome) => Ok(outcome),
+            Ok((outcome, _)) => Ok(outcome),
             Err(Ending::Trap(trap)) => Ok(CallOutcome::Trapped(trap)),
             Err(Ending::Engine(text)) => Err(CallError::Engine(text)),
         }
@@ -110,26 +117,33 @@ impl Instance {
         self.fuel_spent
     }
 
-    fn outcome(&mut self, call: &Call<'_>, context: &mut dyn Context) -> Result<CallOutcome, Ending> {
+    /// A done or refused call, and the fuel that is left of its budget.
+    fn outcome(&mut self, call: &Call<'_>, context: &mut dyn Context) -> Result<(CallOutcome, i64), Ending> {
+        let Instance {
+            sandbox,
+            functions,
+            head,
+            ..
+        } = self;
         let too_long = || Ending::Engine("a call's input is longer than the machine's limits allow".into());
-        let input = Input::of(call).ok_or_else(too_long)?;
+        let input = Input::of(call, head).ok_or_else(too_long)?;
         let length = u32::try_from(input.bytes()).map_err(|_| too_long())?;
-        self.refuel()?;
-        let buffer = self.buffer.clone();
-        let pointer = self.enter(&buffer, length)?;
-        self.fill(pointer, &input)?;
+        sandbox.refuel()?;
+        let (pointer, _) = sandbox.enter(&functions.buffer, length)?;
+        sandbox.fill(pointer, &input)?;
 
         let function = match Function::of(call) {
-            Function::Apply => self.apply.clone(),
-            Function::Query => self.query.clone(),
-            Function::Migrate => self.migrate.clone(),
+            Function::Apply => &functions.apply,
+            Function::Query => &functions.query,
+            Function::Migrate => &functions.migrate,
         };
-        let packed = lend::lend(context, || self.enter(&function, (pointer, length)))?;
-        let output = Output::read(self.handles.memory.data(&self.store), packed);
-        match output.ok_or(Ending::Trap(Trap::Guest))? {
-            Output::Done(bytes) => Ok(CallOutcome::Done(bounded(bytes)?)),
-            Output::Refused(bytes) => Ok(CallOutcome::Refused(bounded(bytes)?)),
-        }
+        let (packed, left) = lend::lend(context, || sandbox.enter(function, (pointer, length)))?;
+        let output = Output::read(sandbox.handles.memory.data(&sandbox.store), packed);
+        let outcome = match output.ok_or(Ending::Trap(Trap::Guest))? {
+            Output::Done(bytes) => CallOutcome::Done(bounded(bytes)?),
+            Output::Refused(bytes) => CallOutcome::Refused(bounded(bytes)?),
+        };
+        Ok((outcome, left))
     }
 
     fn start(module: &Module) -> Result<Instance, Ending> {
@@ -146,33 +160,33 @@ impl Instance {
             budget: find.global(&exports.budget)?,
             depth: find.global(&exports.depth)?,
         };
-        let abi_version = find.function(&exports.abi_version)?;
-        let buffer = find.function(&exports.buffer)?;
-        let apply = find.function(&exports.apply)?;
-        let query = find.function(&exports.query)?;
-        let migrate = find.function(&exports.migrate)?;
+        let functions = Functions {
+            abi_version: find.function(&exports.abi_version)?,
+            buffer: find.function(&exports.buffer)?,
+            apply: find.function(&exports.apply)?,
+            query: find.function(&exports.query)?,
+            migrate: find.function(&exports.migrate)?,
+        };
         let start = match &exports.start {
             Some(start) => Some(find.function::<(), ()>(start)?),
             None => None,
         };
         store.data_mut().handles = Some(handles);
-        let mut instance = Instance {
-            store,
-            handles,
-            abi_version,
-            buffer,
-            apply,
-            query,
-            migrate,
-            fuel_spent: 0,
-        };
-        instance.refuel()?;
+        let mut sandbox = Sandbox { store, handles };
+        sandbox.refuel()?;
         if let Some(start) = start {
-            instance.enter(&start, ())?;
+            sandbox.enter(&start, ())?;
         }
-        Ok(instance)
+        Ok(Instance {
+            sandbox,
+            functions,
+            head: Vec::new(),
+            fuel_spent: 0,
+        })
     }
+}
 
+impl Sandbox {
     /// Gives the guest the whole budget of a call.
     fn refuel(&mut self) -> Result<(), Ending> {
         let fuel = Val::I64(limits::FUEL_MAX as i64);
@@ -186,16 +200,25 @@ impl Instance {
         }
     }
 
-    /// Calls one of the guest's functions with the whole depth and what is left of the fuel.
-    fn enter<P: WasmParams, R: WasmResults>(&mut self, function: &TypedFunc<P, R>, params: P) -> Result<R, Ending> {
+    /// Calls one of the guest's functions with the whole depth and what is left of the fuel, and gives what is left of it
+    /// after the call.
+    fn enter<P: WasmParams, R: WasmResults>(
+        &mut self,
+        function: &TypedFunc<P, R>,
+        params: P,
+    ) -> Result<(R, i64), Ending> {
         let depth = Val::I32(limits::DEPTH_MAX as i32);
         self.handles.depth.set(&mut self.store, depth).map_err(Ending::engine)?;
-        match function.call(&mut self.store, params) {
-            // The last stretch of code before the return may have overdrawn the budget.
-            Ok(_) if self.left().map_err(Ending::Engine)? < 0 => Err(Ending::Trap(Trap::Fuel)),
-            Ok(results) => Ok(results),
-            Err(error) => Err(self.why(error)),
+        let results = match function.call(&mut self.store, params) {
+            Ok(results) => results,
+            Err(error) => return Err(self.why(error)),
+        };
+        let left = self.left().map_err(Ending::Engine)?;
+        // The last stretch of code before the return may have overdrawn the budget.
+        if left < 0 {
+            return Err(Ending::Trap(Trap::Fuel));
         }
+        Ok((results, left))
     }
 
     /// Why a call ended early, as the meter documents it.
@@ -228,7 +251,7 @@ impl Instance {
             .and_then(|end| self.handles.memory.data_mut(&mut self.store).get_mut(start..end))
             .ok_or(Ending::Trap(Trap::Guest))?;
         let (head, rest) = room.split_at_mut(input.head.len());
-        head.copy_from_slice(&input.head);
+        head.copy_from_slice(input.head);
         rest.copy_from_slice(input.rest);
         Ok(())
     }

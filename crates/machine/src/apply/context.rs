@@ -1,10 +1,11 @@
 //! What one call of an application sees and does, kept apart until the call went well.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, btree_map};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::effects::Effects;
 use crate::{
     Application, ApplicationVersion, Applications, Call, CallOutcome, Catalog, ChangeId, Context, Failure, FailureCode,
     Index, Misuse, Pair, Row, Shape, StateRead, TableId, TimeMs, Trap, limits,
@@ -58,6 +59,12 @@ impl<'a> Tables<'a> {
         })
     }
 
+    /// The place of a stream in the manifest.
+    fn stream(&self, name: &str) -> Option<usize> {
+        let streams = &self.version.manifest.streams;
+        streams.iter().position(|stream| stream == name)
+    }
+
     /// The version whose `migrate` knows both shapes. The one at work, if it does: what a version that was taken back made
     /// of older rows may be why it was. Else the newest that was ever in force, since only such a one has been found ready
     /// everywhere, and only the newer of two can know the older one's shape.
@@ -70,14 +77,6 @@ impl<'a> Tables<'a> {
             })
         })
     }
-}
-
-/// Writes and events of one command, in order.
-#[derive(Default)]
-pub(crate) struct Effects {
-    pub(crate) writes: BTreeMap<(TableId, Bytes), Option<Row>>,
-    pub(crate) events: Vec<(String, Option<Bytes>, Bytes)>,
-    bytes: usize,
 }
 
 /// What one call of an application sees and does.
@@ -103,12 +102,11 @@ impl<'a> CommandContext<'a> {
         seed: (u64, u64),
     ) -> Self {
         let random = mix(seed.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ mix(seed.1));
-        let effects = Effects::default();
         CommandContext {
             tables,
             state,
             converter,
-            effects,
+            effects: Effects::default(),
             writes_allowed: true,
             time,
             index,
@@ -127,6 +125,12 @@ impl<'a> CommandContext<'a> {
         let mut context = CommandContext::writing(tables, state, converter, time, index, (index.0, 0));
         context.writes_allowed = false;
         context
+    }
+
+    /// With effects that are kept from an earlier command, and empty.
+    pub(crate) fn with(mut self, effects: Effects) -> Self {
+        self.effects = effects;
+        self
     }
 
     pub(crate) fn into_effects(self) -> Effects {
@@ -215,10 +219,7 @@ impl<'a> CommandContext<'a> {
     }
 
     fn row(&self, table: TableId, key: &[u8]) -> Result<Option<Row>, Misuse> {
-        // Most commands read before they write: spare them the search for their own writes.
-        if !self.effects.writes.is_empty()
-            && let Some(row) = self.effects.writes.get(&(table, Bytes::copy_from_slice(key)))
-        {
+        if let Some(row) = self.effects.writes.get(table, key) {
             return Ok(row.clone());
         }
         self.state.get(table, key).map_err(Misuse::State)
@@ -268,9 +269,8 @@ impl<'a> CommandContext<'a> {
         reverse: bool,
     ) -> Result<(BTreeMap<Bytes, Row>, bool), Misuse> {
         let inside = |key: &[u8]| key >= start && end.is_none_or(|end| key < end);
-        let own: Vec<(&Bytes, &Option<Row>)> = own_writes(&self.effects.writes, table, start)
-            .filter(|(key, _)| inside(key))
-            .collect();
+        let own = self.effects.writes.from(table, start);
+        let own: Vec<(&[u8], &Option<Row>)> = own.filter(|(key, _)| inside(key)).collect();
         let wanted = limit + own.len();
         let mut rows = BTreeMap::new();
         let mut bytes = 0;
@@ -291,7 +291,7 @@ impl<'a> CommandContext<'a> {
                     .as_ref()
                     .is_some_and(|last| if reverse { key < last } else { key > last });
             match row {
-                Some(row) if !beyond => drop(rows.insert(key.clone(), row.clone())),
+                Some(row) if !beyond => drop(rows.insert(Bytes::copy_from_slice(key), row.clone())),
                 Some(_) => {}
                 None => drop(rows.remove(key)),
             }
@@ -307,17 +307,6 @@ fn bound(key: &[u8]) -> Cow<'_, [u8]> {
         Some(longest) if key.len() > limits::KEY_BYTES_MAX => Cow::Owned([longest, &[0]].concat()),
         Some(_) | None => Cow::Borrowed(key),
     }
-}
-
-fn own_writes<'w>(
-    writes: &'w BTreeMap<(TableId, Bytes), Option<Row>>,
-    table: TableId,
-    start: &[u8],
-) -> impl Iterator<Item = (&'w Bytes, &'w Option<Row>)> {
-    let range: btree_map::Range<'w, _, _> = writes.range((table, Bytes::copy_from_slice(start))..);
-    range
-        .take_while(move |((id, _), _)| *id == table)
-        .map(|((_, key), row)| (key, row))
 }
 
 impl Context for CommandContext<'_> {
@@ -358,7 +347,7 @@ impl Context for CommandContext<'_> {
             shape,
             document: Bytes::copy_from_slice(document),
         };
-        self.effects.writes.insert((id, Bytes::copy_from_slice(key)), Some(row));
+        self.effects.writes.insert(id, key, Some(row));
         Ok(())
     }
 
@@ -369,7 +358,7 @@ impl Context for CommandContext<'_> {
         if key.len() > limits::KEY_BYTES_MAX {
             return Ok(());
         }
-        self.effects.writes.insert((id, Bytes::copy_from_slice(key)), None);
+        self.effects.writes.insert(id, key, None);
         Ok(())
     }
 
@@ -387,20 +376,17 @@ impl Context for CommandContext<'_> {
 
     fn emit(&mut self, stream: &str, key: Option<&[u8]>, value: &[u8]) -> Result<(), Misuse> {
         self.require_writing()?;
-        if !self.tables.version.manifest.streams.iter().any(|name| name == stream) {
+        let Some(place) = self.tables.stream(stream) else {
             let detail = format!("the application emitted to stream {stream:?}, which its manifest does not name");
             return Err(misuse(FailureCode::Misuse, detail));
-        }
+        };
         let bytes = value.len() + key.map_or(0, <[u8]>::len);
         if bytes > limits::EVENT_BYTES_MAX {
             let detail = format!("an event has {bytes} bytes: {} are the most", limits::EVENT_BYTES_MAX);
             return Err(misuse(FailureCode::TooLarge, detail));
         }
         self.charge(bytes)?;
-        let key = key.map(Bytes::copy_from_slice);
-        self.effects
-            .events
-            .push((stream.to_owned(), key, Bytes::copy_from_slice(value)));
+        self.effects.events.push(place, key, value);
         Ok(())
     }
 

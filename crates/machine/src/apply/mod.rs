@@ -2,6 +2,7 @@
 
 mod context;
 mod control;
+mod effects;
 mod requests;
 mod revert;
 mod streams;
@@ -10,6 +11,7 @@ mod tests;
 
 pub(crate) use context::{CommandContext, Tables};
 pub(crate) use control::refused;
+pub(crate) use effects::Effects;
 pub(crate) use requests::trap_failure;
 
 use crate::codec::{Codec, Error, Reader};

@@ -5,11 +5,11 @@ use crate::entry::{ENTRY_FORMAT, RequestView};
 use crate::machine::{Machine, Output, Stop, World};
 use crate::sessions::Known;
 use crate::{
-    Call, CallError, CallOutcome, Event, Failure, FailureCode, Index, Manifest, Misuse, Offset, Outcome, Reply,
+    Call, CallError, CallOutcome, EventView, Failure, FailureCode, Index, Manifest, Misuse, Offset, Outcome, Reply,
     StateTxn, TimeMs, Trap,
 };
 
-use super::{CommandContext, Tables};
+use super::{CommandContext, Effects, Tables};
 
 /// The time and count of an entry of requests; nothing for every other kind.
 pub(super) fn header(reader: &mut Reader<'_>) -> Result<Option<(TimeMs, usize)>, Error> {
@@ -144,48 +144,54 @@ impl Machine {
         };
         let seed = (index.0, place as u64);
         let read = &*world.txn;
-        let mut context = CommandContext::writing(tables, read, world.converter, self.position.time, index, seed);
+        let mut context = CommandContext::writing(tables, read, world.converter, self.position.time, index, seed)
+            .with(std::mem::take(&mut self.effects));
         let outcome = world
             .applications
             .call(manifest, &tables.version.code, call, &mut context)?;
-        let effects = context.into_effects();
-        match outcome {
+        let mut effects = context.into_effects();
+        let outcome = match outcome {
             CallOutcome::Done(reply) => {
-                self.take_effects(effects, world.txn)?;
-                Ok(Outcome::Applied(reply))
+                self.take_effects(&mut effects, &manifest.streams, world.txn)?;
+                Outcome::Applied(reply)
             }
-            CallOutcome::Refused(reply) => Ok(Outcome::Refused(reply)),
-            CallOutcome::Trapped(trap) => trap_failure(trap).map(Outcome::Failed),
-        }
+            CallOutcome::Refused(reply) => Outcome::Refused(reply),
+            CallOutcome::Trapped(trap) => Outcome::Failed(trap_failure(trap)?),
+        };
+        self.effects = effects.cleared();
+        Ok(outcome)
     }
 
-    /// What a command wrote and emitted becomes part of the state, all of it, after the call went well.
-    fn take_effects(&mut self, effects: super::context::Effects, txn: &mut dyn StateTxn) -> Result<(), Stop> {
+    /// What a command wrote and emitted becomes part of the state, all of it, after the call went well. `streams` are
+    /// those of the manifest.
+    fn take_effects(&mut self, effects: &mut Effects, streams: &[String], txn: &mut dyn StateTxn) -> Result<(), Stop> {
         let digest = &mut self.position.digest;
-        for ((table, key), row) in effects.writes {
+        effects.writes.take(|table, key, row| {
             if let Some(new) = &row {
-                digest.add(table, &key, new);
+                digest.add(table, key, new);
             }
-            if let Some(old) = txn.replace(table, &key, row)? {
-                digest.remove(table, &key, &old);
+            if let Some(old) = txn.replace(table, key, row)? {
+                digest.remove(table, key, &old);
             }
-        }
-        for (stream, key, value) in effects.events {
+            Ok(())
+        })?;
+        for (place, (key, value)) in effects.events.iter() {
+            let stream = &streams[place];
             crate::codec::put_bytes(stream.as_bytes(), &mut self.trail);
-            crate::codec::put_bytes(key.as_deref().unwrap_or_default(), &mut self.trail);
-            crate::codec::put_bytes(&value, &mut self.trail);
-            let end = match self.position.streams.get_mut(&stream) {
+            crate::codec::put_bytes(key.unwrap_or_default(), &mut self.trail);
+            crate::codec::put_bytes(value, &mut self.trail);
+            let end = match self.position.streams.get_mut(stream) {
                 Some(end) => end,
                 None => self.position.streams.entry(stream.clone()).or_insert(Offset(0)),
             };
-            let event = Event {
+            let event = EventView {
                 offset: *end,
                 time: self.position.time,
                 key,
                 value,
             };
             end.0 += 1;
-            txn.emit(&stream, event);
+            txn.emit(stream, event);
         }
         Ok(())
     }

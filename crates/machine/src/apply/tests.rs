@@ -57,8 +57,8 @@ impl StateTxn for Rows {
         self.rows.remove(&(table, key.to_vec()));
     }
 
-    fn emit(&mut self, stream: &str, event: Event) {
-        self.events.push((stream.to_owned(), event));
+    fn emit(&mut self, stream: &str, event: EventView<'_>) {
+        self.events.push((stream.to_owned(), event.to_event()));
     }
 }
 

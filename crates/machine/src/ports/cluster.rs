@@ -32,6 +32,46 @@ pub struct Event {
     pub value: Bytes,
 }
 
+/// An event whose bytes lie elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventView<'a> {
+    /// See [`Event::offset`].
+    pub offset: Offset,
+    /// See [`Event::time`].
+    pub time: TimeMs,
+    /// See [`Event::key`].
+    pub key: Option<&'a [u8]>,
+    /// See [`Event::value`].
+    pub value: &'a [u8],
+}
+
+impl Event {
+    /// The event without its bytes.
+    #[must_use]
+    #[inline]
+    pub fn view(&self) -> EventView<'_> {
+        EventView {
+            offset: self.offset,
+            time: self.time,
+            key: self.key.as_deref(),
+            value: &self.value,
+        }
+    }
+}
+
+impl EventView<'_> {
+    /// The event as a value of its own.
+    #[must_use]
+    pub fn to_event(&self) -> Event {
+        Event {
+            offset: self.offset,
+            time: self.time,
+            key: self.key.map(Bytes::copy_from_slice),
+            value: Bytes::copy_from_slice(self.value),
+        }
+    }
+}
+
 /// Events read together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventPage {

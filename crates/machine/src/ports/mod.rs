@@ -6,8 +6,8 @@ mod state;
 
 pub use applications::{Applications, Call, CallError, CallOutcome, Context, Misuse, Pair, Trap};
 pub use cluster::{
-    BatchPage, Cluster, Consistency, Decision, Event, EventPage, MemberStatus, Pending, Read, ReadAnswer, ReadError,
-    ReadValue, Role, Scanned, SnapshotFile, SnapshotListing, Status, StreamStatus, SubmitError, TOGETHER_BYTES_MAX,
-    TOGETHER_COMMANDS_MAX,
+    BatchPage, Cluster, Consistency, Decision, Event, EventPage, EventView, MemberStatus, Pending, Read, ReadAnswer,
+    ReadError, ReadValue, Role, Scanned, SnapshotFile, SnapshotListing, Status, StreamStatus, SubmitError,
+    TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX,
 };
 pub use state::{Row, StateError, StateRead, StateTxn};

@@ -59,5 +59,5 @@ pub trait StateTxn: StateRead {
         Ok(before)
     }
     /// Appends an event to a stream, after all those of earlier entries.
-    fn emit(&mut self, stream: &str, event: crate::Event);
+    fn emit(&mut self, stream: &str, event: crate::EventView<'_>);
 }

@@ -5,7 +5,7 @@
 //! varints in zigzag form.
 
 use bytes::Bytes;
-use machine::{Event, Offset, TimeMs};
+use machine::{Event, EventView, Offset, TimeMs};
 
 /// Bytes before the first record.
 pub const HEADER_BYTES: usize = 61;
@@ -13,6 +13,10 @@ pub const HEADER_BYTES: usize = 61;
 const UNCOUNTED_BYTES: usize = 12;
 /// Where the checksum stands; it covers everything behind it.
 const CHECKSUM_AT: usize = 17;
+/// Where the last event's place, the largest time and the count stand, which are known once all records are written.
+const LAST_DELTA_AT: usize = 23;
+const TIME_MAX_AT: usize = 35;
+const COUNT_AT: usize = 57;
 const MAGIC: i8 = 2;
 
 /// A batch without its records.
@@ -30,41 +34,47 @@ pub struct Header {
     pub bytes: usize,
 }
 
-/// Appends one batch. The events follow one another from the first one's offset on.
-pub fn encode(time: TimeMs, events: &[Event], out: &mut Vec<u8>) {
-    let Some(first) = events.first() else {
-        return;
+/// Appends one batch, and gives how many events it has. They follow one another from the first one's offset on.
+pub fn encode<'e>(time: TimeMs, mut events: impl Iterator<Item = EventView<'e>>, out: &mut Vec<u8>) -> u32 {
+    let Some(first) = events.next() else {
+        return 0;
     };
     let start = out.len();
-    let count = events.len() as i32;
-    let time_max = events.iter().map(|event| event.time).max().unwrap_or(time);
     out.extend_from_slice(&(first.offset.0 as i64).to_be_bytes());
     out.extend_from_slice(&0_i32.to_be_bytes()); // length, below
     out.extend_from_slice(&0_i32.to_be_bytes()); // partition leader epoch
     out.extend_from_slice(&MAGIC.to_be_bytes());
     out.extend_from_slice(&0_u32.to_be_bytes()); // checksum, below
     out.extend_from_slice(&0_i16.to_be_bytes()); // attributes
-    out.extend_from_slice(&(count - 1).to_be_bytes()); // last offset delta
+    out.extend_from_slice(&0_i32.to_be_bytes()); // last offset delta, below
     out.extend_from_slice(&(time.0 as i64).to_be_bytes());
-    out.extend_from_slice(&(time_max.0 as i64).to_be_bytes());
+    out.extend_from_slice(&0_i64.to_be_bytes()); // largest time, below
     out.extend_from_slice(&(-1_i64).to_be_bytes()); // producer id
     out.extend_from_slice(&(-1_i16).to_be_bytes()); // producer epoch
     out.extend_from_slice(&(-1_i32).to_be_bytes()); // base sequence
-    out.extend_from_slice(&count.to_be_bytes());
-    for (delta, event) in events.iter().enumerate() {
-        encode_record(event, time, delta as i64, out);
+    out.extend_from_slice(&0_i32.to_be_bytes()); // count, below
+    let (mut count, mut time_max) = (0_u32, first.time);
+    for event in std::iter::once(first).chain(events) {
+        encode_record(&event, time, i64::from(count), out);
+        time_max = time_max.max(event.time);
+        count += 1;
     }
+    let mut set = |at: usize, bytes: &[u8]| out[start + at..start + at + bytes.len()].copy_from_slice(bytes);
+    set(LAST_DELTA_AT, &(count - 1).to_be_bytes());
+    set(TIME_MAX_AT, &(time_max.0 as i64).to_be_bytes());
+    set(COUNT_AT, &count.to_be_bytes());
     let length = (out.len() - start - UNCOUNTED_BYTES) as i32;
     out[start + 8..start + 12].copy_from_slice(&length.to_be_bytes());
     let checksum = crc32c::crc32c(&out[start + CHECKSUM_AT + 4..]);
     out[start + CHECKSUM_AT..start + CHECKSUM_AT + 4].copy_from_slice(&checksum.to_be_bytes());
+    count
 }
 
-fn encode_record(event: &Event, time: TimeMs, offset_delta: i64, out: &mut Vec<u8>) {
+fn encode_record(event: &EventView<'_>, time: TimeMs, offset_delta: i64, out: &mut Vec<u8>) {
     let time_delta = event.time.0.wrapping_sub(time.0) as i64;
-    let key_bytes = event.key.as_ref().map_or(-1, |key| key.len() as i64);
+    let key_bytes = event.key.map_or(-1, |key| key.len() as i64);
     let value_bytes = event.value.len() as i64;
-    let key_len = event.key.as_ref().map_or(0, Bytes::len);
+    let key_len = event.key.map_or(0, <[u8]>::len);
     let length = 1
         + varint_bytes(time_delta)
         + varint_bytes(offset_delta)
@@ -78,9 +88,9 @@ fn encode_record(event: &Event, time: TimeMs, offset_delta: i64, out: &mut Vec<u
     put_varint(time_delta, out);
     put_varint(offset_delta, out);
     put_varint(key_bytes, out);
-    out.extend_from_slice(event.key.as_deref().unwrap_or_default());
+    out.extend_from_slice(event.key.unwrap_or_default());
     put_varint(value_bytes, out);
-    out.extend_from_slice(&event.value);
+    out.extend_from_slice(event.value);
     put_varint(0, out); // headers
 }
 
@@ -269,7 +279,7 @@ mod tests {
             event(7, Some(b""), b"\xff"),
         ];
         let mut bytes = Vec::new();
-        encode(TimeMs(1_700_000_000_000), &events, &mut bytes);
+        encode(TimeMs(1_700_000_000_000), events.iter().map(Event::view), &mut bytes);
         (events, bytes)
     }
 

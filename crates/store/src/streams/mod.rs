@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use environment::channel::Notify;
 use environment::measure::Counter;
 use environment::{Disk, Environment, File};
-use machine::{Event, Offset, TimeMs};
+use machine::{Event, EventView, Offset, TimeMs};
 use parking_lot::RwLock;
 
 pub use error::Error;
@@ -172,9 +172,22 @@ impl Streams {
     /// # Errors
     /// [`Error::Name`], [`Error::Order`]: nothing was added.
     pub fn append(&mut self, stream: &str, time: TimeMs, events: &[Event]) -> Result<(), Error> {
+        self.append_views(stream, time, events.iter().map(Event::view))
+    }
+
+    /// [`Streams::append`] for events whose bytes lie elsewhere.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append_views<'e>(
+        &mut self,
+        stream: &str,
+        time: TimeMs,
+        events: impl Iterator<Item = EventView<'e>> + Clone,
+    ) -> Result<(), Error> {
         let expected = self.next(stream);
         let follow = (expected.0..)
-            .zip(events)
+            .zip(events.clone())
             .find(|(offset, event)| event.offset.0 != *offset);
         if let Some((offset, event)) = follow {
             return Err(Error::Order {
@@ -183,7 +196,7 @@ impl Streams {
                 found: event.offset,
             });
         }
-        if events.is_empty() {
+        if events.clone().next().is_none() {
             return Ok(());
         }
         if !self.tails.contains_key(stream) {
@@ -261,15 +274,20 @@ impl Drop for Streams {
 }
 
 impl Tail {
-    fn append(&mut self, options: &StreamOptions, time: TimeMs, events: &[Event]) {
+    fn append<'e>(
+        &mut self,
+        options: &StreamOptions,
+        time: TimeMs,
+        events: impl Iterator<Item = EventView<'e>> + Clone,
+    ) {
         let mut bytes = Vec::new();
-        batch::encode(time, events, &mut bytes);
+        let count = batch::encode(time, events, &mut bytes);
         let room = self
             .position
             .filter(|position| segment::has_room(options, *position, bytes.len()));
         let batch_bytes = bytes.len() as u64;
         let base = self.next;
-        let next = Offset(base.0 + events.len() as u64);
+        let next = Offset(base.0 + u64::from(count));
         let position = room.unwrap_or(HEADER_BYTES as u64);
         match self.pieces.last_mut().filter(|_| room.is_some()) {
             Some(piece) => {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use environment::channel::Notify;
 use environment::measure::Counter;
 use environment::{Disk, File};
-use machine::{BatchPage, EventPage, Offset, TimeMs};
+use machine::{BatchPage, Event, EventPage, Offset, TimeMs};
 use parking_lot::RwLock;
 
 use super::segment::Segment;
@@ -314,7 +314,7 @@ fn within(fetched: Fetched, range: &Range<Offset>) -> Result<Fetched, &'static s
         }
         let mut events = batch::decode(&whole)?;
         events.retain(|event| range.contains(&event.offset));
-        batch::encode(header.time, &events, &mut out);
+        batch::encode(header.time, events.iter().map(Event::view), &mut out);
     }
     Ok(Fetched {
         batches: out.into(),

@@ -127,7 +127,7 @@ fn a_key_that_no_row_can_have_never_reaches_the_store() {
             strict(key);
             self.0.delete(table, key);
         }
-        fn emit(&mut self, stream: &str, event: Event) {
+        fn emit(&mut self, stream: &str, event: EventView<'_>) {
             self.0.emit(stream, event);
         }
     }
