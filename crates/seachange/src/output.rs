@@ -92,6 +92,53 @@ impl Progress {
     }
 }
 
+/// Lines on standard error that are drawn anew in place; shown on a terminal only.
+#[derive(Debug)]
+pub struct Panel {
+    bar: ProgressBar,
+}
+
+impl Panel {
+    /// One with nothing on it; `quiet` shows nothing.
+    #[must_use]
+    pub fn new(quiet: bool) -> Panel {
+        let target = match quiet {
+            true => ProgressDrawTarget::hidden(),
+            false => ProgressDrawTarget::stderr(),
+        };
+        let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+        Panel {
+            bar: ProgressBar::with_draw_target(None, target).with_style(style),
+        }
+    }
+
+    /// Whether anybody sees it.
+    #[must_use]
+    pub fn is_seen(&self) -> bool {
+        !self.bar.is_hidden()
+    }
+
+    /// Shows these lines in place of those before.
+    pub fn show(&self, lines: String) {
+        self.bar.set_message(lines);
+        self.bar.tick();
+    }
+
+    /// Writes a line to standard output, above it.
+    ///
+    /// # Errors
+    /// As [`line`].
+    pub fn above(&self, text: impl AsRef<str>) -> anyhow::Result<()> {
+        self.bar.suspend(|| line(text))
+    }
+}
+
+impl Drop for Panel {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// Columns, each as wide as its widest cell; the first row is the heading.
 #[must_use]
 pub fn columns(rows: &[Vec<String>]) -> String {

@@ -1,4 +1,6 @@
-//! Following a change.
+//! Following a change: what happens as lines, and on a terminal where it stands, drawn anew in place.
+
+mod panel;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,7 +11,8 @@ use environment::{Environment, TimedOut, timeout};
 
 use crate::connection::explain;
 use crate::exit::Stopped;
-use crate::output;
+use crate::output::{self, Panel};
+use crate::style::paint_error;
 
 /// What a change waits for is shown when nothing has moved for so long: most waits are over before.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -22,6 +25,7 @@ pub struct Watch {
     give_up_when_stuck: bool,
     events_shown: usize,
     blockers_shown: BTreeSet<(Option<u64>, String)>,
+    panel: Panel,
 }
 
 /// What is shown.
@@ -53,6 +57,7 @@ impl Watch {
             give_up_when_stuck: false,
             events_shown: 0,
             blockers_shown: BTreeSet::new(),
+            panel: Panel::new(shown != Shown::Lines),
         }
     }
 
@@ -79,10 +84,14 @@ impl Watch {
                 Ok(next) => next.map_err(explain)?,
                 Err(TimedOut) => {
                     let now = admin.change(change).await.map_err(explain)?;
-                    self.show_blockers(&now)?;
                     if let Some(stuck) = stuck(&now).filter(|_| self.give_up_when_stuck) {
                         return Err(stuck.into());
                     }
+                    if self.panel.is_seen() {
+                        self.draw(&now);
+                        continue;
+                    }
+                    self.show_blockers(&now)?;
                     records.next().await.map_err(explain)?
                 }
             };
@@ -105,12 +114,18 @@ impl Watch {
             Shown::Json => output::json(record)?,
             Shown::Lines => {
                 for event in record.history.iter().skip(self.events_shown) {
-                    output::line(format!("{:>8}  {}", event.index, event.what))?;
+                    self.panel.above(format!("{:>8}  {}", event.index, event.what))?;
                 }
                 self.events_shown = record.history.len();
+                self.draw(record);
             }
         }
         Ok(())
+    }
+
+    fn draw(&self, record: &ChangeRecord) {
+        let now_ms = self.environment.clock.wall_ms();
+        self.panel.show(panel::lines(record, now_ms, paint_error).join("\n"));
     }
 
     fn show_blockers(&mut self, record: &ChangeRecord) -> anyhow::Result<()> {

@@ -207,7 +207,11 @@ fn steps(
     );
     steps.push(step("switch", what, &undo));
     if let Some(kept) = kept(before, plan, safeguards) {
-        steps.push(step("keep", kept, "confirm or finalize it, and it stays"));
+        let undo = match safeguards.confirm_within_ms {
+            Some(_) => "confirm it, and there is no deadline any more; finalize it, and it stays",
+            None => "finalize it, and it stays",
+        };
+        steps.push(step("keep", kept, undo));
     }
     let what = "when you say so, the way back is given up".to_owned();
     steps.push(step("finalize", what, "nothing"));

@@ -39,7 +39,7 @@ async fn an_application_is_installed_used_upgraded_and_taken_back() {
     let foretold = line.ok(&["app", "upgrade", "ledger", &next, "--dry-run"]);
     for said in [
         "from version 1 to version 2",
-        "not yet  module",
+        "not yet  the module is not in the cluster yet",
         "yes      the module (",
         "answers and applies",
         "accounts from shape 1 to 2",

@@ -24,6 +24,11 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let mut found = admin.dry_run(&package.request(options)).await.map_err(explain)?;
     if let PackagedCode::Module(module) = &package.code {
+        for check in &mut found.checks {
+            if check.name == "module" && check.verdict == Verdict::Pending {
+                check.what = "the module is not in the cluster yet: it is sent before the plan".to_owned();
+            }
+        }
         found.add(try_module(module));
     }
     let members = admin.members().await.map_err(explain)?.members;
