@@ -134,6 +134,7 @@ fn plan() -> String {
         finalize: true,
         confirm_within_ms: Some(600_000),
         revert_on_trap: Some(false),
+        refusals_max: Some(7),
     };
     serde_json::to_string(&plan).expect("it can be written")
 }

@@ -316,6 +316,13 @@ impl Catalog {
         self.guarded.values().filter_map(|guarded| guarded.deadline).min()
     }
 
+    /// The change of that application that can be taken back, if it has safeguards.
+    #[must_use]
+    pub fn guard_of(&self, application: &str) -> Option<(ChangeId, &Guarded)> {
+        let id = self.applications.get(application)?.reversible?;
+        Some((id, self.guarded.get(&id)?))
+    }
+
     /// Whether that change goes back where its new version traps.
     #[must_use]
     pub fn reverts_on_trap(&self, change: ChangeId) -> bool {

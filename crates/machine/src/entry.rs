@@ -671,18 +671,23 @@ pub(crate) mod tests {
                 mark: Index(70),
                 digest: StateDigest { rows: 5, history: 6 },
             }),
-            Body::PlanGuarded(PlanGuarded {
-                plan: PlanApplication {
-                    manifest: manifest(),
-                    code: Code::Native,
-                    finalize: false,
-                },
-                safeguards: Safeguards {
-                    confirm_within_ms: Some(600_000),
-                    revert_on_trap: true,
-                },
-            }),
+            Body::PlanGuarded(plan_guarded()),
         ]
+    }
+
+    fn plan_guarded() -> PlanGuarded {
+        PlanGuarded {
+            plan: PlanApplication {
+                manifest: manifest(),
+                code: Code::Native,
+                finalize: false,
+            },
+            safeguards: Safeguards {
+                confirm_within_ms: Some(600_000),
+                revert_on_trap: true,
+                refusals_max: None,
+            },
+        }
     }
 
     #[test]

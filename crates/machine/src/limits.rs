@@ -23,6 +23,9 @@ pub const MANIFEST_BYTES_MAX: usize = 64 << 10;
 pub const MANIFEST_ITEMS_MAX: usize = 256;
 /// Applications of one cluster.
 pub const APPLICATIONS_MAX: usize = 256;
+/// Commands that a change's new version may be allowed to refuse beyond what the old one would, before it is taken back: each
+/// is noted in the catalog.
+pub const REFUSALS_MAX: u64 = 10_000;
 /// Commands in one entry.
 pub const ENTRY_COMMANDS_MAX: usize = 4096;
 /// Bytes of one entry.

@@ -1,4 +1,5 @@
-//! What a change does by itself once it has switched: goes back where the new version traps, or where nobody confirms it.
+//! What a change does by itself once it has switched: goes back where the new version traps or refuses too much, or where
+//! nobody confirms it.
 
 use crate::codec::{Codec, Error, Reader, put_varint};
 use crate::{Index, TimeMs, record};
@@ -11,6 +12,8 @@ pub struct Safeguards {
     pub confirm_within_ms: Option<u64>,
     /// 2: it is taken back at the first command on which the new version traps and the old one does not.
     pub revert_on_trap: bool,
+    /// 3: so many commands may the new version refuse that the old one would have applied; it is taken back at the next.
+    pub refusals_max: Option<u64>,
 }
 
 impl Safeguards {
@@ -26,14 +29,20 @@ impl Codec for Safeguards {
         let Safeguards {
             confirm_within_ms,
             revert_on_trap,
+            refusals_max,
         } = self;
-        put_varint(u64::from(confirm_within_ms.is_some()) + u64::from(*revert_on_trap), out);
+        let some = [confirm_within_ms.is_some(), *revert_on_trap, refusals_max.is_some()];
+        put_varint(some.into_iter().map(u64::from).sum(), out);
         if let Some(within) = confirm_within_ms {
             put_varint(1, out);
             put_varint(*within, out);
         }
         if *revert_on_trap {
             put_varint(2, out);
+        }
+        if let Some(max) = refusals_max {
+            put_varint(3, out);
+            put_varint(*max, out);
         }
     }
 
@@ -43,6 +52,7 @@ impl Codec for Safeguards {
             match reader.varint()? {
                 1 => safeguards.confirm_within_ms = Some(reader.varint()?),
                 2 => safeguards.revert_on_trap = true,
+                3 => safeguards.refusals_max = Some(reader.varint()?),
                 number => return Err(reader.unknown("Safeguards", number)),
             }
         }
@@ -59,11 +69,14 @@ pub struct Guarded {
     pub deadline: Option<TimeMs>,
     /// Where it was taken back by itself.
     pub reverted: Option<AutomaticRevert>,
+    /// Commands that the new version refused and the old one would have applied, where that is counted.
+    pub refusals: u64,
 }
 record!(Guarded {
     safeguards,
     deadline,
-    reverted
+    reverted,
+    refusals
 });
 
 /// Where a change was taken back by itself.
@@ -84,18 +97,19 @@ mod tests {
     #[test]
     fn safeguards_come_back_and_an_unknown_one_is_an_error() {
         for confirm_within_ms in [None, Some(0), Some(u64::MAX)] {
-            for revert_on_trap in [false, true] {
+            for (revert_on_trap, refusals_max) in [(false, None), (true, None), (false, Some(0)), (true, Some(300))] {
                 let safeguards = Safeguards {
                     confirm_within_ms,
                     revert_on_trap,
+                    refusals_max,
                 };
                 assert_eq!(Safeguards::from_bytes(&safeguards.to_bytes()), Ok(safeguards));
             }
         }
         assert_eq!(Safeguards::default().to_bytes(), [0]);
         assert!(matches!(
-            Safeguards::from_bytes(&[1, 3]),
-            Err(Error::Unknown { number: 3, .. })
+            Safeguards::from_bytes(&[1, 4]),
+            Err(Error::Unknown { number: 4, .. })
         ));
     }
 }

@@ -37,6 +37,8 @@ pub struct PlanOptions {
     pub confirm_within: Option<Duration>,
     /// Do not take it back where it traps.
     pub stay_on_trap: bool,
+    /// Take it back with one command more than these that it refuses and the version before would have applied.
+    pub refusals_max: Option<u64>,
 }
 
 impl PlanOptions {
@@ -45,6 +47,7 @@ impl PlanOptions {
         finalize: true,
         confirm_within: None,
         stay_on_trap: false,
+        refusals_max: None,
     };
 }
 
@@ -113,6 +116,7 @@ impl Package {
             finalize,
             confirm_within,
             stay_on_trap,
+            refusals_max,
         } = options;
         PlanRequest {
             manifest: self.manifest.clone(),
@@ -120,6 +124,7 @@ impl Package {
             finalize: *finalize,
             confirm_within_ms: confirm_within.map(|within| u64::try_from(within.as_millis()).unwrap_or(u64::MAX)),
             revert_on_trap: stay_on_trap.then_some(false),
+            refusals_max: *refusals_max,
         }
     }
 }

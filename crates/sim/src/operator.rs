@@ -134,6 +134,7 @@ impl Operator {
             finalize: false,
             confirm_within_ms: None,
             revert_on_trap: None,
+            refusals_max: None,
         };
         let planned = self.admin.plan_change(&plan).await;
         match (stored, planned) {

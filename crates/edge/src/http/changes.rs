@@ -78,7 +78,8 @@ pub(super) async fn show(
 /// Installs an application, or brings in its next version. Its module must have been sent before
 /// (`PUT /v1/modules/{module}`). The cluster makes itself ready and switches by itself; until it is finalized, the change
 /// can be taken back. It goes back by itself at the first command on which the new version traps and the old one does
-/// not (`revert_on_trap`), and where nobody confirms it in time (`confirm_within_ms`).
+/// not (`revert_on_trap`), with one command too many that the new version refuses and the old one would apply
+/// (`refusals_max`), and where nobody confirms it in time (`confirm_within_ms`).
 #[utoipa::path(
     post, path = "/v1/changes", tag = "changes", operation_id = "plan_change",
     request_body(content = PlanRequest, description = "The new version.", example = json!({
@@ -210,7 +211,7 @@ fn unknown(id: u64) -> Refusal {
 
 /// What a plan looks like.
 pub(super) const PLAN_FORM: &str =
-    "a plan, {\"manifest\", \"code\", \"finalize\", \"confirm_within_ms\", \"revert_on_trap\"}";
+    "a plan, {\"manifest\", \"code\", \"finalize\", \"confirm_within_ms\", \"revert_on_trap\", \"refusals_max\"}";
 
 pub(super) fn read_plan(
     plan: PlanRequest,
@@ -219,6 +220,7 @@ pub(super) fn read_plan(
     let safeguards = Safeguards {
         confirm_within_ms: plan.confirm_within_ms,
         revert_on_trap: plan.revert_on_trap.unwrap_or(!plan.finalize),
+        refusals_max: plan.refusals_max,
     };
     let plan = PlanApplication {
         manifest: apps::read_manifest(plan.manifest),
@@ -246,6 +248,7 @@ fn read_code(code: CodeSource, meter_default: MeterNumber) -> Result<machine::Co
 pub(super) fn record(catalog: &Catalog, id: ChangeId, change: &Change, now: TimeMs) -> ChangeRecord {
     let blockers = machine::change::report(catalog, id, now).blockers;
     let guarded = catalog.guarded.get(&id);
+    let refusals_max = guarded.and_then(|guarded| guarded.safeguards.refusals_max);
     ChangeRecord {
         id: id.0,
         kind: ChangeKind::Application,
@@ -256,6 +259,10 @@ pub(super) fn record(catalog: &Catalog, id: ChangeId, change: &Change, now: Time
         finalize: change.finalize,
         switch_index: change.switch_index.map(|index| index.0),
         reverts_on_trap: catalog.reverts_on_trap(id),
+        refusals: guarded
+            .filter(|_| refusals_max.is_some())
+            .map(|guarded| guarded.refusals),
+        refusals_max,
         confirm_by_ms: guarded.and_then(|guarded| guarded.deadline).map(|deadline| deadline.0),
         reverted: guarded.and_then(|guarded| guarded.reverted).map(|at| wire::RevertedAt {
             index: at.index.0,

@@ -33,6 +33,7 @@ async fn a_plan_goes_into_the_log_and_is_shown() {
     let on_trap = Safeguards {
         confirm_within_ms: None,
         revert_on_trap: true,
+        refusals_max: None,
     };
     assert_eq!(*safeguards, on_trap);
     assert_eq!((planned.manifest.version.0, planned.finalize), (2, false));
@@ -104,6 +105,7 @@ async fn a_plan_says_what_it_does_by_itself() {
     let safeguards = |confirm_within_ms, revert_on_trap| Safeguards {
         confirm_within_ms,
         revert_on_trap,
+        refusals_max: None,
     };
     let cases = [
         (
@@ -115,6 +117,13 @@ async fn a_plan_says_what_it_does_by_itself() {
             Some(safeguards(Some(1), false)),
         ),
         (json!({"revert_on_trap": false}), None),
+        (
+            json!({"revert_on_trap": false, "refusals_max": 5}),
+            Some(Safeguards {
+                refusals_max: Some(5),
+                ..safeguards(None, false)
+            }),
+        ),
         (json!({"finalize": true}), None),
         // The cluster refuses what contradicts itself; the edge does not guess.
         (
@@ -143,12 +152,14 @@ async fn a_record_says_what_a_change_does_and_did_by_itself() {
         safeguards: Safeguards {
             confirm_within_ms: Some(5),
             revert_on_trap: true,
+            refusals_max: Some(3),
         },
         deadline: Some(TimeMs(1005)),
         reverted: Some(AutomaticRevert {
             index: Index(8),
             place: 3,
         }),
+        refusals: 2,
     };
     served.fake.change_with(|state| {
         state.catalog.changes.insert(ChangeId(9), change(Stage::Switched));
@@ -158,6 +169,7 @@ async fn a_record_says_what_a_change_does_and_did_by_itself() {
     let shown = served.browser.get("/v1/changes/9").await.json();
     assert_eq!(shown["reverts_on_trap"], true);
     assert_eq!(shown["confirm_by_ms"], 1005);
+    assert_eq!((&shown["refusals"], &shown["refusals_max"]), (&json!(2), &json!(3)));
     assert_eq!(shown["reverted"], json!({"index": 8, "command": 3}));
     let shown = served.browser.get("/v1/changes/10").await.json();
     assert_eq!(shown["reverts_on_trap"], false);

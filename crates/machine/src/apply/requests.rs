@@ -11,6 +11,15 @@ use crate::{
 
 use super::{CommandContext, Effects, Tables};
 
+/// What becomes of a command that went well.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// What it wrote and emitted is part of the state.
+    Effects,
+    /// It was only to be seen how it ends.
+    Nothing,
+}
+
 /// The time and count of an entry of requests; nothing for every other kind.
 pub(super) fn header(reader: &mut Reader<'_>) -> Result<Option<(TimeMs, usize)>, Error> {
     let format = reader.byte()?;
@@ -118,13 +127,13 @@ impl Machine {
         if let Err(failure) = takes(&tables.version.manifest, request) {
             return Ok(Outcome::Failed(failure));
         }
-        let outcome = self.call(&tables, index, place, request, world)?;
-        if let Outcome::Failed(_) = outcome
-            && let Some(before) = self.answer_as_before(index, place, request, world)?
-        {
-            return Ok(before);
-        }
-        Ok(outcome)
+        let outcome = self.call(&tables, index, place, request, world, Keep::Effects)?;
+        let before = match &outcome {
+            Outcome::Failed(_) => self.answer_as_before(index, place, request, world)?,
+            Outcome::Refused(_) => self.count_refusal(index, place, request, world)?,
+            Outcome::Applied(_) | Outcome::SessionExpired => None,
+        };
+        Ok(before.unwrap_or(outcome))
     }
 
     /// Runs a command that the version of `tables` takes.
@@ -135,6 +144,7 @@ impl Machine {
         place: usize,
         request: &RequestView<'_>,
         world: &mut World<'_>,
+        keep: Keep,
     ) -> Result<Outcome, Stop> {
         let manifest = &tables.version.manifest;
         let call = Call::Apply {
@@ -152,7 +162,9 @@ impl Machine {
         let mut effects = context.into_effects();
         let outcome = match outcome {
             CallOutcome::Done(reply) => {
-                self.take_effects(&mut effects, &manifest.streams, world.txn)?;
+                if keep == Keep::Effects {
+                    self.take_effects(&mut effects, &manifest.streams, world.txn)?;
+                }
                 Outcome::Applied(reply)
             }
             CallOutcome::Refused(reply) => Outcome::Refused(reply),

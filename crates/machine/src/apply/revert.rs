@@ -3,10 +3,10 @@
 use crate::codec::Codec;
 use crate::entry::RequestView;
 use crate::machine::{Machine, Stop, World};
-use crate::{AutomaticRevert, ChangeId, Index, Outcome, change};
+use crate::{AutomaticRevert, Catalog, ChangeId, Index, Outcome, change};
 
 use super::Tables;
-use super::requests::takes;
+use super::requests::{Keep, takes};
 
 impl Machine {
     /// Takes back what nobody confirmed until now, before anything of the entry at `index` is applied.
@@ -33,31 +33,77 @@ impl Machine {
         world: &mut World<'_>,
     ) -> Result<Option<Outcome>, Stop> {
         let catalog = self.catalog.clone();
-        let application = catalog.applications.get(request.application);
-        let Some(id) = application.and_then(|application| application.reversible) else {
+        let Some((id, guarded)) = catalog.guard_of(request.application) else {
             return Ok(None);
         };
-        if !catalog.reverts_on_trap(id) {
+        if !guarded.safeguards.revert_on_trap {
             return Ok(None);
         }
-        let Some(tables) = Tables::before(&catalog, id) else {
+        let Some(tables) = before(&catalog, id, request) else {
             return Ok(None);
         };
-        // A command that is the new version's own says nothing for the old one.
-        if takes(&tables.version.manifest, request).is_err() {
-            return Ok(None);
-        }
-        let outcome = match self.call(&tables, index, place, request, world)? {
+        let outcome = match self.call(&tables, index, place, request, world, Keep::Effects)? {
             Outcome::Failed(_) | Outcome::SessionExpired => return Ok(None),
             outcome @ (Outcome::Applied(_) | Outcome::Refused(_)) => outcome,
         };
         let why = format!(
             "taken back by itself: version {} trapped on command {} of entry {index}, and version {} did not",
             catalog
-                .in_force(request.application)
-                .map_or_else(Default::default, |version| version.manifest.version),
+                .changes
+                .get(&id)
+                .map_or_else(Default::default, |change| change.to),
             request.command,
             tables.version.manifest.version,
+        );
+        let place = place as u64;
+        self.take_back(id, AutomaticRevert { index, place }, &why);
+        Ok(Some(outcome))
+    }
+
+    /// Counts a command that the version in force refused, if the change in force is watched for that and the version
+    /// before would have applied it. With one more than may be, that version is in force again, and this is its answer.
+    pub(super) fn count_refusal(
+        &mut self,
+        index: Index,
+        place: usize,
+        request: &RequestView<'_>,
+        world: &mut World<'_>,
+    ) -> Result<Option<Outcome>, Stop> {
+        let catalog = self.catalog.clone();
+        let Some((id, guarded)) = catalog.guard_of(request.application) else {
+            return Ok(None);
+        };
+        let Some(max) = guarded.safeguards.refusals_max else {
+            return Ok(None);
+        };
+        let Some(tables) = before(&catalog, id, request) else {
+            return Ok(None);
+        };
+        let is_last = guarded.refusals >= max;
+        let keep = if is_last { Keep::Effects } else { Keep::Nothing };
+        let outcome = match self.call(&tables, index, place, request, world, keep)? {
+            Outcome::Failed(_) | Outcome::Refused(_) | Outcome::SessionExpired => return Ok(None),
+            outcome @ Outcome::Applied(_) => outcome,
+        };
+        let refusals = guarded.refusals + 1;
+        if let Some(guarded) = self.catalog_mut().guarded.get_mut(&id) {
+            guarded.refusals = refusals;
+        }
+        // What nodes counted alike is part of what they compare.
+        id.encode(&mut self.trail);
+        refusals.encode(&mut self.trail);
+        if !is_last {
+            return Ok(None);
+        }
+        let why = format!(
+            "taken back by itself: version {} has refused {refusals} commands that version {} would have applied, the last \
+             one command {} of entry {index}",
+            catalog
+                .changes
+                .get(&id)
+                .map_or_else(Default::default, |change| change.to),
+            tables.version.manifest.version,
+            request.command,
         );
         let place = place as u64;
         self.take_back(id, AutomaticRevert { index, place }, &why);
@@ -72,4 +118,11 @@ impl Machine {
         id.encode(&mut self.trail);
         at.encode(&mut self.trail);
     }
+}
+
+/// The version before a change, if it takes the command: one that is the new version's own says nothing for the old one.
+fn before<'c>(catalog: &'c Catalog, change: ChangeId, request: &RequestView<'_>) -> Option<Tables<'c>> {
+    let tables = Tables::before(catalog, change)?;
+    takes(&tables.version.manifest, request).ok()?;
+    Some(tables)
 }

@@ -63,7 +63,7 @@ impl StateTxn for Rows {
 }
 
 /// `put KEY VALUE` writes, `trap KEY` writes and traps, `refuse` refuses. Shape 2 writes `2/` before each value; what
-/// holds `bad` cannot be brought back to shape 1. From version 2 on `put KEY boom` traps. Version 4 cannot read shape 1.
+/// holds `bad` cannot be brought back to shape 1. From version 2 on `put KEY boom` traps and `put KEY more` is refused. Version 4 cannot read shape 1.
 #[derive(Default)]
 struct Notes {
     missing: bool,
@@ -105,7 +105,7 @@ impl Applications for Notes {
                 if let Err(misuse) = context.emit("notes.log", Some(key.as_bytes()), value.as_bytes()) {
                     return trapped(misuse);
                 }
-                if command == "refuse" {
+                if command == "refuse" || (value == "more" && manifest.version > Version(1)) {
                     return Ok(CallOutcome::Refused(Bytes::from_static(b"no")));
                 }
                 if command == "trap" || (value == "boom" && manifest.version > Version(1)) {

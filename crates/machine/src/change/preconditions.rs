@@ -76,6 +76,13 @@ pub(super) fn check_safeguards(plan: &PlanApplication, safeguards: &Safeguards) 
             "a change that is finalized as it switches cannot be taken back by itself: leave out one of the two";
         return Err(refused("plan_contradicts_itself", reason));
     }
+    if safeguards.refusals_max.is_some_and(|max| max > limits::REFUSALS_MAX) {
+        let reason = format!(
+            "it would be taken back only after more than {} refusals: that many are the most, give fewer",
+            limits::REFUSALS_MAX
+        );
+        return Err(refused("plan_contradicts_itself", reason));
+    }
     if safeguards.confirm_within_ms == Some(0) {
         let reason = "no time to confirm it in: give more, or leave the deadline out";
         return Err(refused("plan_contradicts_itself", reason));

@@ -246,10 +246,16 @@ fn kept(before: &Manifest, plan: &PlanApplication, safeguards: &Safeguards) -> O
             before.version
         )
     });
+    let refusals = safeguards.refusals_max.map(|max| {
+        format!(
+            "at the command on which version {to} has refused more than {max} that version {} would have applied",
+            before.version
+        )
+    });
     let deadline = safeguards.confirm_within_ms.map(|within| {
         let seconds = within.div_ceil(1000);
         format!("unless it is confirmed within {seconds} s of log time")
     });
-    let when: Vec<String> = trap.into_iter().chain(deadline).collect();
-    (!when.is_empty()).then(|| format!("it goes back by itself {}", when.join(", and ")))
+    let when: Vec<String> = trap.into_iter().chain(refusals).chain(deadline).collect();
+    (!when.is_empty()).then(|| format!("it goes back by itself {}", when.join("; ")))
 }

@@ -168,6 +168,11 @@ fn describe(change: &ChangeRecord, now_ms: u64) -> String {
         if change.reverts_on_trap {
             lines.push("taken back at the first command on which only the new version traps".into());
         }
+        if let Some((count, max)) = change.refusals.zip(change.refusals_max) {
+            lines.push(format!(
+                "taken back with more than {max} commands refused that the old version would have applied; so far {count}"
+            ));
+        }
     }
     for blocker in &change.blockers {
         lines.push(format!("waits: {}", blocker.what));

@@ -34,6 +34,11 @@ pub(super) fn lines(record: &ChangeRecord, now_ms: u64, paint: Paint) -> Vec<Str
     if record.reverts_on_trap && record.stage == Stage::Switched {
         lines.push("  goes back by itself at the first command on which only the new version traps".to_owned());
     }
+    if let Some((count, max)) = record.refusals.zip(record.refusals_max) {
+        lines.push(format!(
+            "  {count} of {max} commands refused that the old version would have applied"
+        ));
+    }
     lines.push(match before_switch {
         true => format!("  give it up: seachange change abort {}", record.id),
         false => format!(
@@ -102,6 +107,8 @@ mod tests {
             switch_index: None,
             reverts_on_trap: true,
             confirm_by_ms: Some(600_000),
+            refusals: None,
+            refusals_max: None,
             reverted: None,
             readiness: vec![ready(1, "one"), ready(2, "two")],
             blockers: Vec::new(),

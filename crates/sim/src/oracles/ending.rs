@@ -218,6 +218,8 @@ mod tests {
             finalize,
             switch_index: None,
             reverts_on_trap: false,
+            refusals: None,
+            refusals_max: None,
             confirm_by_ms: None,
             reverted: None,
             readiness: Vec::new(),

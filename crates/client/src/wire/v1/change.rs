@@ -96,6 +96,9 @@ pub struct PlanRequest {
     /// it is, unless it finalizes by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revert_on_trap: Option<bool>,
+    /// So many commands may the new version refuse that the old one would have applied; it is taken back at the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusals_max: Option<u64>,
 }
 
 /// The answer to [`PlanRequest`].
@@ -206,6 +209,12 @@ pub struct ChangeRecord {
     /// Whether it is taken back at the first command on which the new version traps and the old one does not.
     #[serde(default)]
     pub reverts_on_trap: bool,
+    /// Commands that the new version refused and the old one would have applied, where that is counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusals: Option<u64>,
+    /// How many of them there may be: it is taken back at the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusals_max: Option<u64>,
     /// Log time at which it is taken back unless it is confirmed, milliseconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm_by_ms: Option<u64>,

@@ -24,6 +24,7 @@ fn remarks(preview: &Preview) -> Vec<(&'static str, Verdict)> {
 const ON_TRAP: Safeguards = Safeguards {
     confirm_within_ms: None,
     revert_on_trap: true,
+    refusals_max: None,
 };
 
 #[test]
@@ -48,6 +49,7 @@ fn a_plan_is_refused_for_the_first_thing_that_its_preview_refuses() {
     let impatient = Safeguards {
         confirm_within_ms: Some(0),
         revert_on_trap: false,
+        refusals_max: None,
     };
     let good = plan_of(Run::manifest(2, 1, &[]), false);
     for (plan, safeguards, refused) in [
@@ -144,6 +146,7 @@ fn the_steps_say_what_happens_and_what_would_undo_it() {
     let guarded = Safeguards {
         confirm_within_ms: Some(600_000),
         revert_on_trap: true,
+        refusals_max: None,
     };
     let reshaping = plan_of(Run::manifest(2, 2, &[1]), false);
     let upgrade = ahead(&run, &reshaping, guarded);
@@ -153,8 +156,8 @@ fn the_steps_say_what_happens_and_what_would_undo_it() {
         upgrade.steps[2].what.ends_with("notes from shape 1 to 2"),
         "{upgrade:?}"
     );
-    let keep = "it goes back by itself at the very command on which version 2 traps and version 1 does not, and unless it \
-                is confirmed within 600 s of log time";
+    let keep = "it goes back by itself at the very command on which version 2 traps and version 1 does not; unless it is \
+                confirmed within 600 s of log time";
     assert_eq!(upgrade.steps[3].what, keep);
     let final_at_once = ahead(&run, &plan_of(Run::manifest(2, 1, &[]), true), Safeguards::default());
     assert_eq!(names(&final_at_once), ["plan", "prepare", "switch"]);

@@ -5,12 +5,21 @@ use super::*;
 const ON_TRAP: Safeguards = Safeguards {
     confirm_within_ms: None,
     revert_on_trap: true,
+    refusals_max: None,
 };
+
+fn after_refusals(max: u64) -> Safeguards {
+    Safeguards {
+        refusals_max: Some(max),
+        ..Safeguards::default()
+    }
+}
 
 fn within(milliseconds: u64) -> Safeguards {
     Safeguards {
         confirm_within_ms: Some(milliseconds),
         revert_on_trap: false,
+        refusals_max: None,
     }
 }
 
@@ -180,6 +189,57 @@ fn a_refusal_goes_nowhere_and_neither_does_a_command_that_only_the_new_version_h
     run.step(change, Step::Finalize);
     assert_eq!(run.outcome("put", "a boom"), "failed application_trapped");
     assert_eq!((run.stage(change), run.in_force()), (Stage::Finalized, 2));
+}
+
+/// Version 2 refuses `put KEY more`, which version 1 applies; both refuse `refuse`.
+#[test]
+fn with_one_refusal_too_many_the_old_version_answers_that_very_command() {
+    let mut run = Run::new();
+    let change = run.guarded(after_refusals(2));
+    let refusals = |run: &Run| run.machine.catalog().guarded[&change].refusals;
+    let digest = run.machine.digest();
+    assert_eq!(run.outcome("put", "a more"), "refused no");
+    assert_ne!(run.machine.digest(), digest);
+    assert_eq!(
+        run.stored("a"),
+        "one in shape 1",
+        "nothing of what the old version did is kept"
+    );
+    assert_eq!(run.outcome("refuse", "a x"), "refused no");
+    assert_eq!(run.outcome("trap", "a x"), "failed application_trapped");
+    assert_eq!(run.outcome("put", "b more"), "refused no");
+    assert_eq!((refusals(&run), run.stage(change)), (2, Stage::Switched));
+    let events = run.rows.events.len();
+    assert_eq!(run.puts(&["a two", "b more", "b one"]), ["2/one", "", "more"]);
+    assert_eq!(run.rows.events.len(), events + 3);
+    let index = run.machine.applied();
+    assert_eq!(run.reverted(change), Some(AutomaticRevert { index, place: 1 }));
+    assert_eq!((run.stage(change), run.in_force()), (Stage::Reverted, 1));
+    let history = &run.machine.catalog().changes[&change].history;
+    assert!(
+        history.last().unwrap().what.contains("has refused 3 commands"),
+        "{history:?}"
+    );
+}
+
+#[test]
+fn refusals_are_counted_only_where_it_was_asked_for_and_only_so_many() {
+    let mut run = Run::new();
+    let change = run.guarded(ON_TRAP);
+    assert_eq!(run.outcome("put", "a more"), "refused no");
+    assert_eq!(run.machine.catalog().guarded[&change].refusals, 0);
+    assert_eq!(run.step(change, Step::Revert), "done");
+    let too_many = after_refusals(crate::limits::REFUSALS_MAX + 1);
+    let decision = run.plan_guarded(3, 2, false, too_many);
+    assert!(matches!(
+        decision,
+        Decision::Refused {
+            code: "plan_contradicts_itself",
+            ..
+        }
+    ));
+    let decision = run.plan_guarded(3, 2, false, after_refusals(crate::limits::REFUSALS_MAX));
+    assert!(matches!(decision, Decision::Planned(_)));
 }
 
 #[test]

@@ -56,6 +56,9 @@ pub struct UpgradeArguments {
     /// Do not take it back at the first command on which the new version traps and the old one does not
     #[arg(long)]
     pub stay_on_trap: bool,
+    /// Take it back with one command more than N that the new version refuses and the old one would have applied
+    #[arg(long, value_name = "N", conflicts_with = "finalize")]
+    pub refusals_max: Option<u64>,
     /// Only say what it would come to: what holds, what would happen, what would undo it (exit code 5: warnings, 6: it would be
     /// refused)
     #[arg(long)]
@@ -126,6 +129,7 @@ impl UpgradeArguments {
             finalize: self.finalize,
             confirm_within: self.confirm_within,
             stay_on_trap: self.stay_on_trap,
+            refusals_max: self.refusals_max,
         };
         if self.dry_run {
             return dry_run::run(&admin, &package, &options, &self.cluster, &environment).await;
