@@ -19,6 +19,7 @@ pub struct NativeApplication {
     name: String,
     version: Version,
     code: Arc<dyn sdk::Application>,
+    guarded: bool,
 }
 
 impl NativeApplication {
@@ -29,7 +30,16 @@ impl NativeApplication {
             name: name.into(),
             version,
             code: Arc::new(code),
+            guarded: true,
         }
+    }
+
+    /// Lets panics of the code through, as if they were faults of the program around it: for tests of what a node does then.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn unguarded(mut self) -> Self {
+        self.guarded = false;
+        self
     }
 
     /// The application's name.
@@ -61,6 +71,7 @@ impl NativeApplication {
             // Also when the application caught the unwinding and went on: a module could not have.
             (Some(Misuse::State(error)), _) => Err(Trap::State(error)),
             (Some(misuse @ Misuse::Failed(_)), _) => Err(Trap::Misuse(misuse)),
+            (None, Err(panic)) if !self.guarded => resume_unwind(panic),
             (None, Err(_panic)) => Err(Trap::Guest),
             (None, Ok(Ok(done))) => reply::bounded(done).map(|bytes| CallOutcome::Done(Bytes::from(bytes))),
             (None, Ok(Err(refused))) => {

@@ -63,6 +63,9 @@ pub enum Stop {
     Park(String),
     /// This node is broken: stop it. What it holds in memory is void.
     Halt(String),
+    /// The program failed at this very entry, through no fault of the application's: as [`Stop::Halt`], and it may well fail
+    /// at it again.
+    Fault(String),
 }
 
 impl From<StateError> for Stop {

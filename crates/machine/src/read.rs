@@ -60,7 +60,9 @@ impl Machine {
                     Ok(CallOutcome::Refused(reason)) => Ok(ReadValue::Refused(reason)),
                     Ok(CallOutcome::Trapped(trap)) => Err(match trap_failure(trap) {
                         Ok(failure) => ReadError::Failed(failure),
-                        Err(Stop::Park(reason) | Stop::Halt(reason)) => ReadError::Unavailable(reason),
+                        Err(Stop::Park(reason) | Stop::Halt(reason) | Stop::Fault(reason)) => {
+                            ReadError::Unavailable(reason)
+                        }
                     }),
                     Err(CallError::NotReady(reason) | CallError::Engine(reason)) => Err(ReadError::Unavailable(reason)),
                 }

@@ -20,6 +20,7 @@ use crate::limits::{APPEND_BYTES_MAX, APPLY_BATCH_MAX, CHECKPOINT_INTERVAL, PARK
 use crate::measures::Measures;
 use crate::progress::Progress;
 use crate::published::{Facts, Published};
+use crate::quarantine::Quarantine;
 use crate::raft::{Applied, Batch, Committed, Queue, Responder, What};
 use crate::snapshots::{Keeper, Trouble};
 
@@ -55,6 +56,8 @@ pub struct Applier {
     pub level_max: Level,
     /// The members as of the last entry that set them.
     pub members: Option<MembersRow>,
+    /// The entry at which this node may not fail again.
+    pub quarantine: Quarantine,
     /// Why it is or was last parked.
     pub parked_for: Option<String>,
     /// Bytes of written rows after which a checkpoint is due.
@@ -151,6 +154,11 @@ impl Applier {
                     return None;
                 }
                 Err(Stop::Halt(reason)) => return Some(End::Halted(reason)),
+                Err(Stop::Fault(reason)) => {
+                    let index = rest.first().map(|committed| committed.index).unwrap_or_default();
+                    self.quarantine.note(index, &reason);
+                    return Some(End::Halted(format!("this program failed at entry {index}: {reason}")));
+                }
                 Err(Stop::Park(reason)) => {
                     if let Some(end) = self.park(reason, orders, checkpoints).await {
                         return Some(end);
@@ -245,7 +253,7 @@ impl Applier {
         self.streams.trim(guard.machine.stream_starts());
         let parked = match &stopped {
             Err(Stop::Park(reason)) => Some(reason.clone()),
-            Ok(()) | Err(Stop::Halt(_)) => None,
+            Ok(()) | Err(Stop::Halt(_) | Stop::Fault(_)) => None,
         };
         let machine = &guard.machine;
         let facts = Facts {
@@ -259,7 +267,7 @@ impl Applier {
             parked,
         };
         drop(guard);
-        if !matches!(stopped, Err(Stop::Halt(_))) {
+        if !matches!(stopped, Err(Stop::Halt(_) | Stop::Fault(_))) {
             self.published.publish(facts);
             for (responder, answer) in answers {
                 responder.send(|| answer);
@@ -306,7 +314,11 @@ impl Applier {
             converter: &mut self.converter,
             level_max: self.level_max,
         };
-        let output = held.machine.apply(index, payload, &mut world)?;
+        let machine = &mut held.machine;
+        let output = self
+            .quarantine
+            .guard(index, || machine.apply(index, payload, &mut world))?;
+        self.quarantine.passed(index);
         txn.append_events(held.machine.time(), &mut self.streams)
             .map_err(|error| Stop::Halt(error.to_string()))?;
         Ok(output)

@@ -17,6 +17,7 @@ mod node;
 mod peer;
 mod progress;
 mod published;
+mod quarantine;
 mod raft;
 mod reads;
 mod repair;

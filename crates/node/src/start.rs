@@ -27,6 +27,7 @@ use crate::peer::Peers;
 use crate::peer::server::Server;
 use crate::progress::Progress;
 use crate::published::{Facts, Published};
+use crate::quarantine::Quarantine;
 use crate::raft::{Group, Parts, PeerService, Queue};
 use crate::reads::{Freshness, Readers};
 use crate::repair::OpenBackend;
@@ -211,6 +212,7 @@ async fn start_applying(
         converter: config.registry.host(),
         level_max: config.level_max,
         members,
+        quarantine: Quarantine::read(condition).map_err(store_error)?,
         parked_for: None,
         measures: peers.measures().clone(),
         checkpoint_bytes: checkpoint_bytes(peers.node()),

@@ -257,7 +257,7 @@ impl From<CallError> for Stop {
     fn from(error: CallError) -> Self {
         match error {
             CallError::NotReady(reason) => Stop::Park(reason),
-            CallError::Engine(reason) => Stop::Halt(reason),
+            CallError::Engine(reason) => Stop::Fault(reason),
         }
     }
 }

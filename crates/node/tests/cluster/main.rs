@@ -6,6 +6,7 @@ mod damage;
 mod full_disk;
 mod membership;
 mod observe;
+mod quarantine;
 mod safeguards;
 mod snapshots;
 mod world;

@@ -31,6 +31,17 @@ impl Application for Adder {
     }
 }
 
+/// Adds like [`Adder`], and fails at 666.
+struct Poisoned;
+
+impl Application for Poisoned {
+    fn apply(&self, context: &mut Context<'_>, command: Command<'_>) -> Result<Reply, Refusal> {
+        let add: u64 = command.json()?;
+        assert_ne!(add, 666, "a fault of the program");
+        Adder(1).apply(context, command)
+    }
+}
+
 fn registry(versions: &[u32]) -> Registry {
     let linked = versions
         .iter()
@@ -84,6 +95,13 @@ impl World {
     pub async fn start_liar(&self, name: &str, join: &str) -> Member {
         let liar = NativeApplication::new("adder", Version(1), Adder(3));
         let started = self.try_start_with(name, Registry::new(vec![liar]), Some(join)).await;
+        started.expect("the node starts")
+    }
+
+    /// A node whose program itself fails when it is to add 666.
+    pub async fn start_poisoned(&self, name: &str) -> Member {
+        let poisoned = NativeApplication::new("adder", Version(1), Poisoned).unguarded();
+        let started = self.try_start_with(name, Registry::new(vec![poisoned]), None).await;
         started.expect("the node starts")
     }
 

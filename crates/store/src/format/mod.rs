@@ -4,8 +4,10 @@
 //! released keeps its number and its reader for ever; a change of layout is a new number.
 
 mod error;
+pub mod fault;
 pub mod identity;
 pub mod notes;
+mod whole;
 
 use std::path::Path;
 
@@ -66,6 +68,12 @@ pub const NOTES: Format = Format {
     magic: *b"SEANOTE\n",
     number: 1,
 };
+/// The entry at which a node last failed.
+pub const FAULT: Format = Format {
+    name: "fault",
+    magic: *b"SEAFAUL\n",
+    number: 1,
+};
 /// Who a data directory belongs to.
 pub const IDENTITY: Format = Format {
     name: "identity",
@@ -124,7 +132,7 @@ impl Format {
 mod tests {
     use super::*;
 
-    const ALL: [Format; 8] = [
+    const ALL: [Format; 9] = [
         LOG_SEGMENT,
         VOTE,
         COMMITTED,
@@ -132,6 +140,7 @@ mod tests {
         STREAM_SEGMENT,
         SNAPSHOT,
         NOTES,
+        FAULT,
         IDENTITY,
     ];
 

@@ -1,6 +1,4 @@
-//! The notes of a data directory: what a node must know before it can open anything else, replaced as a whole.
-//!
-//! Magic and format (12 bytes), the [`Notes`] in the machine's codec, and the CRC-32C of everything before.
+//! The notes of a data directory: what a node must know before it can open anything else.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +7,7 @@ use environment::Disk;
 use machine::codec::{self, Codec, Reader, put_varint};
 use machine::{Index, NodeId, record};
 
-use super::{Error, Format, NOTES};
+use super::{Error, NOTES, whole};
 use crate::limits::NOTES_BYTES_MAX;
 
 /// Name of the notes file in a data directory.
@@ -84,24 +82,8 @@ impl Codec for Repair {
 /// # Errors
 /// See [`Error`].
 pub fn read(disk: &(dyn Disk + 'static), directory: &Path) -> Result<Notes, Error> {
-    let path = directory.join(NOTES_FILE);
-    let failed = |error: std::io::Error| Error::Disk {
-        file: path.clone(),
-        detail: error.to_string(),
-    };
-    if !disk.exists(&path).map_err(failed)? {
-        return Ok(Notes::default());
-    }
-    let bytes = disk.read_whole(&path, NOTES_BYTES_MAX).map_err(failed)?;
-    NOTES.check(&bytes, &path)?;
-    let content = bytes.len().checked_sub(4).map(|at| bytes.split_at(at));
-    match content {
-        Some((content, checksum)) if crc32c::crc32c(content).to_le_bytes() == *checksum => {
-            let body = content.get(Format::PREFIX_BYTES..).unwrap_or_default();
-            Notes::from_bytes(body).map_err(|error| NOTES.unreadable(&path, error.to_string()))
-        }
-        Some(_) | None => Err(NOTES.unreadable(&path, "its checksum is wrong")),
-    }
+    let notes = whole::read(&NOTES, disk, &directory.join(NOTES_FILE), NOTES_BYTES_MAX)?;
+    Ok(notes.unwrap_or_default())
 }
 
 /// Replaces the notes, durably: after a crash there are the old or the new ones.
@@ -109,14 +91,7 @@ pub fn read(disk: &(dyn Disk + 'static), directory: &Path) -> Result<Notes, Erro
 /// # Errors
 /// [`Error::Disk`].
 pub fn write(disk: &(dyn Disk + 'static), directory: &Path, notes: &Notes) -> Result<(), Error> {
-    let path = directory.join(NOTES_FILE);
-    let mut bytes = NOTES.prefix().to_vec();
-    notes.encode(&mut bytes);
-    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
-    disk.write_whole(&path, &bytes).map_err(|error| Error::Disk {
-        file: path.clone(),
-        detail: error.to_string(),
-    })
+    whole::write(&NOTES, disk, &directory.join(NOTES_FILE), notes)
 }
 
 #[cfg(test)]
