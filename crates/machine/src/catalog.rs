@@ -261,6 +261,17 @@ pub struct Blocker {
 }
 
 impl Application {
+    /// One of which no version has answered yet.
+    pub(crate) fn planned() -> Application {
+        Application {
+            in_force: None,
+            versions: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            reversible: None,
+            history: Vec::new(),
+        }
+    }
+
     /// Every kept version that has ever answered, by number. All that is stored was written by one of these; one that is
     /// only planned has no say yet.
     pub fn in_force_so_far(&self) -> impl DoubleEndedIterator<Item = &ApplicationVersion> {

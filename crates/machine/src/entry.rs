@@ -527,6 +527,34 @@ pub struct RequestView<'a> {
 }
 
 impl<'a> RequestView<'a> {
+    /// The requests of an entry in the order in which they are applied; nothing for an entry of another kind.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn all(payload: &'a [u8]) -> Result<Option<Vec<Self>>, Error> {
+        let mut reader = Reader::new(payload);
+        let Some((_, count)) = RequestView::header(&mut reader)? else {
+            return Ok(None);
+        };
+        let requests = (0..count).map(|_| RequestView::read(&mut reader));
+        requests.collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Whether an entry is one of requests.
+    #[must_use]
+    pub fn is_of(payload: &[u8]) -> bool {
+        matches!(RequestView::header(&mut Reader::new(payload)), Ok(Some(_)))
+    }
+
+    /// The time and count of an entry of requests; nothing for every other kind.
+    pub(crate) fn header(reader: &mut Reader<'_>) -> Result<Option<(TimeMs, usize)>, Error> {
+        let format = reader.byte()?;
+        if format != ENTRY_FORMAT || reader.varint()? != 2 {
+            return Ok(None);
+        }
+        Ok(Some((TimeMs::decode(reader)?, reader.count()?)))
+    }
+
     /// Reads the next request.
     ///
     /// # Errors

@@ -251,6 +251,21 @@ impl Machine {
         self.position.applied = index;
     }
 
+    /// Lets a version answer from the next entry on, without an entry that says so: indexes stay what they are, and with
+    /// them sessions and random numbers. For replay alone, which asks what would have been; the code is its affair.
+    ///
+    /// # Errors
+    /// The refusal that a plan of this version would get.
+    pub fn force_version(&mut self, manifest: crate::Manifest, code: crate::Code) -> Result<(), Decision> {
+        let index = self.position.applied;
+        // Nothing stays half done where it is refused.
+        let mut catalog = Catalog::clone(&self.catalog);
+        crate::change::force(&mut catalog, index, manifest, code)?;
+        *self.catalog_mut() = catalog;
+        self.deadline = self.catalog.deadline();
+        Ok(())
+    }
+
     pub(crate) fn catalog_mut(&mut self) -> &mut Catalog {
         self.catalog_dirty = true;
         Arc::make_mut(&mut self.catalog)

@@ -16,7 +16,7 @@ pub(crate) use requests::trap_failure;
 
 use crate::codec::{Codec, Error, Reader};
 use crate::machine::{Machine, Output, Stop, World};
-use crate::{Body, Entry, Index, Level};
+use crate::{Body, Entry, Index, Level, RequestView};
 
 impl Machine {
     /// Applies the entry at `index`, which must be the one after [`Machine::applied`].
@@ -28,7 +28,7 @@ impl Machine {
             return Err(Stop::Park(reason));
         }
         let mut reader = Reader::new(payload);
-        let entry = match requests::header(&mut reader) {
+        let entry = match RequestView::header(&mut reader) {
             Ok(Some((time, count))) => return self.apply_requests(index, time, count, reader, world),
             Ok(None) => Entry::from_bytes(payload),
             Err(error) => Err(error),

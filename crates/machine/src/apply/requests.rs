@@ -1,7 +1,7 @@
 //! Requests: session check, the version in force, the call, its effects.
 
-use crate::codec::{Codec, Error, Reader};
-use crate::entry::{ENTRY_FORMAT, RequestView};
+use crate::codec::{Codec, Reader};
+use crate::entry::RequestView;
 use crate::machine::{Machine, Output, Stop, World};
 use crate::sessions::Known;
 use crate::{
@@ -18,15 +18,6 @@ pub(super) enum Keep {
     Effects,
     /// It was only to be seen how it ends.
     Nothing,
-}
-
-/// The time and count of an entry of requests; nothing for every other kind.
-pub(super) fn header(reader: &mut Reader<'_>) -> Result<Option<(TimeMs, usize)>, Error> {
-    let format = reader.byte()?;
-    if format != ENTRY_FORMAT || reader.varint()? != 2 {
-        return Ok(None);
-    }
-    Ok(Some((TimeMs::decode(reader)?, reader.count()?)))
 }
 
 impl Machine {

@@ -1,5 +1,6 @@
 //! The machine over rows in memory and an application of a few lines, entry by entry.
 
+mod force;
 mod hostile;
 mod limits;
 mod preview;

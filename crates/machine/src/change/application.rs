@@ -1,10 +1,13 @@
 //! The change of one application from one version to another: planned, prepared, switched, finalized or taken back.
 
+use std::collections::BTreeMap;
+
 use super::preconditions;
 use crate::apply::refused;
 use crate::{
-    Application, ApplicationVersion, AutomaticRevert, Catalog, Change, ChangeEvent, ChangeId, ChangeStep, Decision,
-    Guarded, Index, NodeReady, PlanApplication, PlanGuarded, Readiness, Stage, Step, TimeMs, limits,
+    Application, ApplicationVersion, AutomaticRevert, Catalog, Change, ChangeEvent, ChangeId, ChangeStep, Code,
+    Decision, Guarded, Index, Manifest, Module, NodeReady, PlanApplication, PlanGuarded, Readiness, Stage, Step,
+    TableId, TimeMs, Version, limits,
 };
 
 /// Plans a change, or says why not.
@@ -18,13 +21,10 @@ pub(crate) fn plan_application(catalog: &mut Catalog, index: Index, time: TimeMs
         finalize,
     } = plan;
     let (name, to) = (manifest.application.clone(), manifest.version);
-    let application = catalog.applications.entry(name.clone()).or_insert_with(|| Application {
-        in_force: None,
-        versions: Default::default(),
-        tables: Default::default(),
-        reversible: None,
-        history: Vec::new(),
-    });
+    let application = catalog
+        .applications
+        .entry(name.clone())
+        .or_insert_with(Application::planned);
     application.versions.insert(to, ApplicationVersion { manifest, code });
     let from = application.in_force;
     let what = match from {
@@ -179,19 +179,7 @@ fn switch(catalog: &mut Catalog, index: Index, time: TimeMs, id: ChangeId) -> Re
     let missing = || refused("unknown_change", format!("change {id} names a version that is gone"));
     let change = catalog.changes.get_mut(&id).ok_or_else(missing)?;
     let application = catalog.applications.get_mut(&change.application).ok_or_else(missing)?;
-    let manifest = &application.versions.get(&change.to).ok_or_else(missing)?.manifest;
-    let before = std::mem::take(&mut application.tables);
-    for table in &manifest.tables {
-        let known = before.get(&table.name).copied();
-        let table_id = known.unwrap_or(catalog.table_next);
-        if known.is_none() {
-            catalog.table_next.0 += 1;
-        }
-        application.tables.insert(table.name.clone(), table_id);
-    }
-    application.in_force = Some(change.to);
-    application.history.push((index, change.to));
-    change.tables_before = before;
+    change.tables_before = take_over(application, &mut catalog.table_next, index, change.to).ok_or_else(missing)?;
     change.switch_index = Some(index);
     // An installation has nothing to go back to.
     let ends_here = change.finalize || change.from.is_none();
@@ -207,6 +195,60 @@ fn switch(catalog: &mut Catalog, index: Index, time: TimeMs, id: ChangeId) -> Re
         change.to,
         index.next()
     ))
+}
+
+/// A version that is kept answers from the entry after `index` on. Gives the tables of the version before.
+fn take_over(
+    application: &mut Application,
+    table_next: &mut TableId,
+    index: Index,
+    to: Version,
+) -> Option<BTreeMap<String, TableId>> {
+    let manifest = &application.versions.get(&to)?.manifest;
+    let before = std::mem::take(&mut application.tables);
+    for table in &manifest.tables {
+        let known = before.get(&table.name).copied();
+        let table_id = known.unwrap_or(*table_next);
+        if known.is_none() {
+            table_next.0 += 1;
+        }
+        application.tables.insert(table.name.clone(), table_id);
+    }
+    application.in_force = Some(to);
+    application.history.push((index, to));
+    Some(before)
+}
+
+/// A version takes over without a change: for a machine that asks what would have been. What runs of the application's
+/// changes ends.
+pub(crate) fn force(catalog: &mut Catalog, index: Index, manifest: Manifest, code: Code) -> Result<(), Decision> {
+    let (name, to) = (manifest.application.clone(), manifest.version);
+    match catalog.running_change(&name).map(|(id, change)| (id, change.stage)) {
+        Some((id, Stage::Preparing | Stage::Ready)) => drop(abort(catalog, id)?),
+        Some((id, Stage::Switched)) => drop(finalize(catalog, id)?),
+        Some((_, Stage::Finalized | Stage::Aborted | Stage::Reverted)) | None => {}
+    }
+    if let Code::Wasm { module, .. } = &code {
+        // Its bytes never came through this log: whoever forces it has them.
+        let here = Module {
+            bytes_total: 0,
+            bytes_here: 0,
+            since: TimeMs(0),
+        };
+        catalog.modules.entry(*module).or_insert(here);
+    }
+    let plan = PlanApplication {
+        manifest,
+        code,
+        finalize: true,
+    };
+    preconditions::check(catalog, &plan)?;
+    let PlanApplication { manifest, code, .. } = plan;
+    let application = catalog.applications.entry(name).or_insert_with(Application::planned);
+    application.versions.insert(to, ApplicationVersion { manifest, code });
+    application.reversible = None;
+    take_over(application, &mut catalog.table_next, index, to);
+    Ok(())
 }
 
 fn confirm(catalog: &mut Catalog, id: ChangeId) -> Result<String, Decision> {

@@ -6,7 +6,7 @@ mod preview;
 mod report;
 
 pub(crate) use application::{
-    node_ready, overdue, plan_application, plan_guarded, revert_by_itself, settle_readiness, take_step,
+    force, node_ready, overdue, plan_application, plan_guarded, revert_by_itself, settle_readiness, take_step,
 };
 pub use preview::{Check, Preview, StepAhead, Verdict, preview};
 pub use report::{Report, report};
