@@ -21,6 +21,7 @@ mod quarantine;
 mod raft;
 mod reads;
 mod repair;
+pub mod replay;
 mod replies;
 mod restore;
 mod room;

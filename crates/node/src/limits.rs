@@ -109,3 +109,8 @@ pub const UPKEEP_INTERVAL: Duration = Duration::from_millis(500);
 pub const DISK_RESERVE_BYTES: u64 = 256 << 20;
 /// Bytes that must be free for a node to start: below it, it waits.
 pub const DISK_START_BYTES_MIN: u64 = 16 << 20;
+
+/// Rows that replay takes from a snapshot, or from the machine that it forks, at once.
+pub const REPLAY_LOAD_ROWS: usize = 4096;
+/// Bytes of a file of the node's state that replay copies at once, to look at its checkpoint.
+pub const REPLAY_COPY_BYTES: usize = 1 << 20;

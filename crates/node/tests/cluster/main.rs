@@ -7,6 +7,7 @@ mod full_disk;
 mod membership;
 mod observe;
 mod quarantine;
+mod replay;
 mod safeguards;
 mod snapshots;
 mod world;

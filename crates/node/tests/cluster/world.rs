@@ -19,7 +19,7 @@ use store::state::{FjallBackend, FjallOptions};
 use tempfile::TempDir;
 
 /// Adds to a total; version 2 adds twice.
-struct Adder(u64);
+pub struct Adder(pub u64);
 
 impl Application for Adder {
     fn apply(&self, context: &mut Context<'_>, command: Command<'_>) -> Result<Reply, Refusal> {
@@ -42,7 +42,7 @@ impl Application for Poisoned {
     }
 }
 
-fn registry(versions: &[u32]) -> Registry {
+pub fn registry(versions: &[u32]) -> Registry {
     let linked = versions
         .iter()
         .map(|version| NativeApplication::new("adder", Version(*version), Adder((*version).into())));

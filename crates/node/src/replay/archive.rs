@@ -1,0 +1,268 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use environment::{Disk, Environment, FileLock};
+use host::Registry;
+use machine::{ClusterId, Index, NodeId, Row, Standing, TableId};
+use store::format::Repair;
+use store::format::identity;
+use store::limits::LOG_SEGMENT_BYTES_MIN;
+use store::log::{Identity, Log, LogOptions};
+use store::snapshot::{Header, Reader, Snapshots};
+use store::state::{Backend, MemoryBackend, State};
+
+use super::untouched::Untouched;
+use super::{Error, Proof, Replay};
+use crate::condition::Condition;
+use crate::limits::{REPLAY_COPY_BYTES, REPLAY_LOAD_ROWS};
+use crate::repair::OpenBackend;
+
+/// How the node's own checkpoint is read. The store beneath writes where it is opened, so that happens on a copy.
+pub struct Checkpointed<'a> {
+    /// Opens the store.
+    pub backend: &'a OpenBackend,
+    /// An empty directory for the copy.
+    pub scratch: &'a Path,
+}
+
+/// The data directory of a node that does not run, read without writing anything in it.
+pub struct Archive {
+    disk: Arc<dyn Disk>,
+    identity: Identity,
+    log: Log,
+    files: Snapshots,
+    snapshots: BTreeMap<Index, Header>,
+    standing: Option<Standing>,
+    warnings: Vec<String>,
+    _lock: Box<dyn FileLock>,
+}
+
+impl Archive {
+    /// Opens what lies in `data`. Without `checkpoint` the node's own checkpoint is left out. Blocks.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn open(
+        environment: &Environment,
+        data: &Path,
+        checkpoint: Option<&Checkpointed<'_>>,
+    ) -> Result<Archive, Error> {
+        let real = environment.disk.clone();
+        let mut environment = environment.clone();
+        environment.disk = Arc::new(Untouched::new(real.clone()));
+        let disk = environment.disk.clone();
+        let stored = identity::read(&*disk, data).map_err(Error::unreadable)?;
+        let stored = stored.filter(|stored| stored.node != NodeId(0));
+        let stored = stored.ok_or_else(|| Error::NoNode(data.to_owned()))?;
+        let lock = disk.lock(&data.join("lock")).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => Error::InUse(data.to_owned()),
+            _ => Error::Unreadable(format!("{}: {error}", data.display())),
+        })?;
+        let identity = Identity {
+            cluster: stored.cluster,
+            node: stored.node,
+        };
+        // It makes the next segment ready ahead of time, in memory here: a small one will do.
+        let options = LogOptions {
+            segment_bytes: LOG_SEGMENT_BYTES_MIN,
+            ..LogOptions::default()
+        };
+        let opened = Log::open(&environment, &data.join("log"), identity, options)?;
+        let mut warnings = opened.warnings;
+        let files = Snapshots::open(disk.clone(), &data.join("snapshots"))?;
+        let snapshots = headers(&*disk, &files, &mut warnings)?;
+        let (condition, _) = Condition::read(disk.clone(), data).map_err(Error::unreadable)?;
+        let standing = match checkpoint {
+            Some(checkpoint) => standing(&*real, &condition, checkpoint, &mut warnings)?,
+            None => None,
+        };
+        Ok(Archive {
+            disk,
+            identity,
+            log: opened.log,
+            files,
+            snapshots,
+            standing,
+            warnings,
+            _lock: lock,
+        })
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.identity.node
+    }
+
+    /// Of which cluster.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterId {
+        self.identity.cluster
+    }
+
+    /// What could not be used, for people.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The last entry that is known to be committed: noted as such, or part of a state that lies here.
+    #[must_use]
+    pub fn committed(&self) -> Index {
+        let last = self.log.last().map(|(last, _)| last).unwrap_or_default();
+        let noted = self.log.read_committed().map(|(index, _)| index);
+        let applied = self.standing.as_ref().map(|standing| standing.applied);
+        let snapshot = self.snapshots.keys().next_back().copied();
+        let known = [noted, applied, snapshot].into_iter().flatten().max();
+        known.unwrap_or_default().min(last)
+    }
+
+    /// As of which entries there are states from which the log goes on, oldest first; zero: from its beginning.
+    fn starts(&self) -> Vec<Index> {
+        let purged = self.log.purged().map(|(purged, _)| purged).unwrap_or_default();
+        let nothing = (purged == Index(0)).then_some(Index(0));
+        let last = self.committed();
+        let goes_on = |index: &&Index| **index >= purged && **index <= last;
+        nothing
+            .into_iter()
+            .chain(self.snapshots.keys().filter(goes_on).copied())
+            .collect()
+    }
+
+    /// Begins with the oldest state there is; where only what follows is to be seen, with the newest from before `from`.
+    /// It goes on to `to`, or as far as is known to be committed. Blocks.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn replay(&self, registry: &Registry, from: Option<Index>, to: Option<Index>) -> Result<Replay, Error> {
+        let committed = self.committed();
+        let wanted = [from, to].into_iter().flatten().max();
+        if let Some(wanted) = wanted.filter(|wanted| *wanted > committed) {
+            return Err(Error::NotCommitted { wanted, committed });
+        }
+        let starts = self.starts();
+        let oldest = starts.first().copied();
+        let oldest = oldest.ok_or_else(|| Error::NoStart(self.log.first()))?;
+        let first_seen = [from, to].into_iter().flatten().min();
+        let start = match (from, first_seen) {
+            // A state as of the very entry at which to stop is good enough; to see an entry takes one from before it.
+            (_, Some(seen)) if from.is_some_and(|from| oldest >= from) || oldest > seen => {
+                return Err(Error::TooOld { wanted: seen, oldest });
+            }
+            (Some(from), _) => starts.into_iter().rfind(|start| *start < from).unwrap_or(oldest),
+            (None, _) => oldest,
+        };
+        let state = State::open(self.load(start)?, Default::default());
+        let last = to.unwrap_or(committed);
+        let witnesses = (self.snapshots.clone(), self.standing.clone());
+        let mut replay = Replay::over(self.log.clone(), registry, state, last, witnesses)?;
+        if start > Index(0) {
+            replay.prove_start()?;
+        }
+        Ok(replay)
+    }
+
+    fn load(&self, start: Index) -> Result<Arc<dyn Backend>, Error> {
+        let backend = Arc::new(MemoryBackend::default());
+        if start == Index(0) {
+            return Ok(backend);
+        }
+        let mut batch: Vec<(TableId, Bytes, Option<Row>)> = Vec::new();
+        let reader = Reader::open(&*self.disk, &self.files.path(start))?;
+        reader.rows(|table, key, row| {
+            batch.push((table, key, Some(row)));
+            if batch.len() < REPLAY_LOAD_ROWS {
+                return Ok(());
+            }
+            backend.write(std::mem::take(&mut batch)).map_err(Error::from)
+        })?;
+        backend.write(batch)?;
+        Ok(backend)
+    }
+
+    /// What a replay of all of it will be compared with, without the reports in the log.
+    #[must_use]
+    pub fn witnesses(&self) -> usize {
+        self.snapshots.len() + usize::from(self.standing.is_some())
+    }
+}
+
+impl Replay {
+    /// What was loaded must be what its header says.
+    fn prove_start(&mut self) -> Result<(), Error> {
+        match self.proofs_here().into_iter().find(|proof: &Proof| !proof.is_equal()) {
+            Some(proof) => Err(Error::Unreadable(format!(
+                "the snapshot as of entry {} holds the state of another digest than its header says ({} and {})",
+                proof.index, proof.ours, proof.theirs
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The headers of snapshots; of one that cannot be read, a warning.
+fn headers(disk: &dyn Disk, files: &Snapshots, warnings: &mut Vec<String>) -> Result<BTreeMap<Index, Header>, Error> {
+    let mut headers = BTreeMap::new();
+    for index in files.list()? {
+        match Reader::open(disk, &files.path(index)) {
+            Ok(reader) => drop(headers.insert(index, reader.header().clone())),
+            Err(error) => warnings.push(format!("a snapshot is left out: {error}")),
+        }
+    }
+    Ok(headers)
+}
+
+/// Where the node itself stood at its last checkpoint.
+fn standing(
+    real: &dyn Disk,
+    condition: &Condition,
+    checkpoint: &Checkpointed<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Standing>, Error> {
+    let notes = condition.notes();
+    if let Some(Repair::Rebuild { reason } | Repair::RebuildAll { reason }) = notes.repair {
+        warnings.push(format!(
+            "the node's own checkpoint is left out: it was to be rebuilt ({reason})"
+        ));
+        return Ok(None);
+    }
+    let directory = condition.state_directory(notes.generation);
+    let text = |error: std::io::Error| Error::Unreadable(format!("{}: {error}", directory.display()));
+    if !real.exists(&directory).map_err(text)? {
+        return Ok(None);
+    }
+    let copy = checkpoint.scratch.join("state");
+    copy_directory(real, &directory, &copy).map_err(text)?;
+    let backend = (checkpoint.backend)(&copy)?;
+    Ok(Standing::of(&*backend.view())?)
+}
+
+fn copy_directory(disk: &dyn Disk, from: &Path, to: &Path) -> std::io::Result<()> {
+    disk.create_dir_all(to)?;
+    for entry in disk.list(from)? {
+        let Some(name) = entry.path.file_name() else { continue };
+        let target = to.join(name);
+        if entry.is_dir {
+            copy_directory(disk, &entry.path, &target)?;
+        } else {
+            copy_file(disk, &entry.path, &target)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_file(disk: &dyn Disk, from: &Path, to: &Path) -> std::io::Result<()> {
+    let (source, target) = (disk.open(from)?, disk.create_new(to)?);
+    let mut buffer = vec![0; REPLAY_COPY_BYTES];
+    let mut at = 0;
+    loop {
+        let read = source.read_at(&mut buffer, at)?;
+        if read == 0 {
+            return Ok(());
+        }
+        target.write_all_at(&buffer[..read], at)?;
+        at += read as u64;
+    }
+}

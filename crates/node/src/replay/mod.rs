@@ -1,0 +1,20 @@
+//! Replay: the log of a node that does not run, applied again in memory by the real machine and the real host.
+//!
+//! It proves that it comes to what production came to, shows where the rules changed, and can ask what another version
+//! would have made of the same commands. It writes nothing where it reads.
+
+mod archive;
+mod error;
+mod proof;
+mod recorder;
+mod replaying;
+mod rules;
+mod untouched;
+mod what_if;
+
+pub use archive::{Archive, Checkpointed};
+pub use error::Error;
+pub use proof::{Proof, Witness};
+pub use replaying::{First, Replay, Step};
+pub use rules::RuleChange;
+pub use what_if::{Compared, EventsDiffer, OutcomesDiffer, RowDiffers, TableCompared, WhatIf};
