@@ -27,6 +27,12 @@ pub fn openapi() -> bytes::Bytes {
     http::openapi_text()
 }
 
+/// A manifest of the public API as the log has it. Whether it holds together is the machine's to say.
+#[must_use]
+pub fn read_manifest(manifest: client::wire::Manifest) -> machine::Manifest {
+    http::read_manifest(manifest)
+}
+
 #[cfg(test)]
 #[path = "../../../testing/allocations.rs"]
 mod allocations;

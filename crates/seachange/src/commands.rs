@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod get;
 pub mod query;
 pub mod rebuild;
+pub mod replay;
 pub mod restore;
 pub mod scan;
 pub mod send;
@@ -81,6 +82,8 @@ pub enum Command {
     Verify(verify::Arguments),
     /// Make a stopped node take everything from the other members when it starts next
     Rebuild(rebuild::Arguments),
+    /// Apply the log of a stopped or copied node again, in memory: prove it, see where the rules changed, ask what if
+    Replay(replay::Arguments),
     /// Show and trim streams
     #[command(subcommand, after_help = "Example:\n  seachange stream list")]
     Stream(stream::Command),
@@ -118,6 +121,7 @@ impl Arguments {
             Command::Restore(arguments) => arguments.run(environment).await,
             Command::Verify(arguments) => arguments.run(environment).await,
             Command::Rebuild(arguments) => arguments.run(environment).await,
+            Command::Replay(arguments) => arguments.run(&environment),
             Command::Stream(command) => command.run(environment).await,
             Command::Consumer(command) => command.run(environment).await,
             Command::App(command) => command.run(environment).await,

@@ -120,7 +120,7 @@ pub(super) fn show_table(table: &TableSpec) -> wire::TableSpec {
 }
 
 /// A manifest as the log has it. Whether it holds together is the machine's to say.
-pub(super) fn read_manifest(manifest: wire::Manifest) -> Manifest {
+pub(crate) fn read_manifest(manifest: wire::Manifest) -> Manifest {
     let names = |named: Vec<Named>| named.into_iter().map(|named| named.name).collect();
     Manifest {
         application: manifest.application,

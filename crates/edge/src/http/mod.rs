@@ -52,6 +52,7 @@ use crate::limits::{self, Limits};
 use crate::router::{Routed, Router, Work};
 use crate::stop::Stop;
 
+pub(crate) use apps::read_manifest;
 pub(crate) use openapi::text as openapi_text;
 pub(crate) use routes::routes;
 

@@ -12,3 +12,4 @@ mod flights;
 mod killed;
 mod observe;
 mod one_node;
+mod replay;
