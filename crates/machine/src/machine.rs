@@ -166,6 +166,20 @@ impl Machine {
         put_system(txn, POSITION_KEY, self.position.to_bytes());
     }
 
+    /// A machine without a history, as of an index and a time of the log: for replay of what was recorded.
+    #[must_use]
+    pub fn of(catalog: Catalog, applied: Index, time: TimeMs) -> Machine {
+        let mut machine = Machine {
+            deadline: catalog.deadline(),
+            catalog: Arc::new(catalog),
+            catalog_dirty: true,
+            ..Machine::default()
+        };
+        machine.position.applied = applied;
+        machine.position.time = time;
+        machine
+    }
+
     /// The last index applied.
     #[must_use]
     pub fn applied(&self) -> Index {

@@ -112,5 +112,7 @@ pub const DISK_START_BYTES_MIN: u64 = 16 << 20;
 
 /// Rows that replay takes from a snapshot, or from the machine that it forks, at once.
 pub const REPLAY_LOAD_ROWS: usize = 4096;
+/// Bytes of a recording.
+pub const RECORDING_BYTES_MAX: usize = 64 << 20;
 /// Bytes of a file of the node's state that replay copies at once, to look at its checkpoint.
 pub const REPLAY_COPY_BYTES: usize = 1 << 20;

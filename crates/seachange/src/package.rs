@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::Context;
 use client::Admin;
 use client::wire::{CodeSource, Manifest, PlanRequest};
+use host::Registry;
+use machine::{Code, Digest};
 
 use crate::connection::explain;
 use crate::exit::Stopped;
@@ -54,7 +56,35 @@ impl PlanOptions {
 /// Bytes that a module may have, as the cluster says too; past it the file is not even read.
 const MODULE_BYTES_MAX: u64 = machine::limits::MODULE_BYTES_MAX as u64;
 
+/// A version as a host takes it.
+pub struct Runnable {
+    /// As the log has it.
+    pub manifest: machine::Manifest,
+    /// How the log would name its code.
+    pub code: Code,
+    /// The module's bytes, where it is one.
+    pub module: Option<Vec<u8>>,
+}
+
 impl Package {
+    /// For whoever runs it without a cluster.
+    #[must_use]
+    pub fn into_runnable(self) -> Runnable {
+        let (code, module) = match self.code {
+            PackagedCode::Module(module) => {
+                let meter = Registry::new(Vec::new()).meter();
+                let digest = Digest::of(&module);
+                (Code::Wasm { module: digest, meter }, Some(module))
+            }
+            PackagedCode::Native => (Code::Native, None),
+        };
+        Runnable {
+            manifest: edge::read_manifest(self.manifest),
+            code,
+            module,
+        }
+    }
+
     /// Reads the directory that holds `manifest.toml` and, unless the code is linked into the nodes, the module it names.
     ///
     /// # Errors

@@ -50,7 +50,7 @@ pub enum Error {
         reason: String,
     },
     /// A version that is to be tried cannot be.
-    #[error("the version to be tried cannot take over at entry {index}: {reason}")]
+    #[error("the version to be tried cannot take over behind entry {index}: {reason}")]
     Refused {
         /// Where.
         index: Index,

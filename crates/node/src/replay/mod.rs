@@ -5,16 +5,21 @@
 
 mod archive;
 mod error;
+mod player;
 mod proof;
 mod recorder;
+mod recording;
 mod replaying;
 mod rules;
+mod tables;
 mod untouched;
 mod what_if;
 
 pub use archive::{Archive, Checkpointed};
 pub use error::Error;
 pub use proof::{Proof, Witness};
+pub use recording::{RecordedEntry, Recording, Trial, Tried};
 pub use replaying::{First, Replay, Step};
 pub use rules::RuleChange;
-pub use what_if::{Compared, EventsDiffer, OutcomesDiffer, RowDiffers, TableCompared, WhatIf};
+pub use tables::{RowDiffers, TableCompared};
+pub use what_if::{Compared, EmittedEvent, EventsDiffer, OutcomesDiffer, WhatIf};

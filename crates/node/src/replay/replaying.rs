@@ -2,30 +2,26 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use host::{Host, Registry};
+use host::Registry;
 use machine::codec::Codec;
 use machine::{
-    Applications, Body, Catalog, Code, Entry, Event, Index, LEVEL_MAX, Machine, Outcome, Output, Read, ReadError,
-    ReadValue, Reply, RequestView, Standing, StateDigest, Stop, Version, World,
+    Body, Catalog, Code, Entry, Event, Index, Manifest, Outcome, Output, Read, ReadError, ReadValue, Reply,
+    RequestView, Standing, StateDigest, TimeMs, Version,
 };
 use store::log::{Log, Record};
 use store::snapshot::Header;
-use store::state::{Backend, MemoryBackend, State};
+use store::state::State;
 
-use super::recorder::Recorder;
+use super::player::Player;
 use super::{Error, Proof, RuleChange, Witness, rules};
 use crate::checkpoint::members_of;
-use crate::limits::{APPEND_BYTES_MAX, REPLAY_LOAD_ROWS};
+use crate::limits::APPEND_BYTES_MAX;
 use crate::raft::{Committed, What};
 
 /// A machine that applies a log again.
 pub struct Replay {
     log: Log,
-    registry: Registry,
-    pub(super) machine: Machine,
-    pub(super) state: State,
-    applications: Host,
-    converter: Host,
+    pub(super) player: Player,
     /// The last entry to apply.
     last: Index,
     /// Read from the log, and not yet applied.
@@ -45,6 +41,8 @@ pub struct Replay {
 pub struct Step {
     /// The entry.
     pub index: Index,
+    /// Its time in the log.
+    pub time: TimeMs,
     /// As it stands in the log; empty for the Raft library's own.
     pub payload: Bytes,
     /// A reply for each command, in order.
@@ -84,13 +82,19 @@ impl Replay {
         last: Index,
         (snapshots, standing): (BTreeMap<Index, Header>, Option<Standing>),
     ) -> Result<Replay, Error> {
-        Ok(Replay {
+        let player = Player::over(registry, state)?;
+        Ok(Replay::of(log, player, last, (snapshots, standing)))
+    }
+
+    fn of(
+        log: Log,
+        player: Player,
+        last: Index,
+        (snapshots, standing): (BTreeMap<Index, Header>, Option<Standing>),
+    ) -> Replay {
+        Replay {
             log,
-            registry: registry.clone(),
-            machine: Machine::load(&state)?,
-            state,
-            applications: registry.host(),
-            converter: registry.host(),
+            player,
             last,
             records: VecDeque::new(),
             marks: BTreeMap::new(),
@@ -98,13 +102,13 @@ impl Replay {
             standing,
             awaited: BTreeMap::new(),
             pinned: None,
-        })
+        }
     }
 
     /// The last entry applied.
     #[must_use]
     pub fn applied(&self) -> Index {
-        self.machine.applied()
+        self.player.machine.applied()
     }
 
     /// The last entry that it will apply.
@@ -121,13 +125,13 @@ impl Replay {
     /// The digest as of the last entry applied.
     #[must_use]
     pub fn digest(&self) -> StateDigest {
-        self.machine.digest()
+        self.player.machine.digest()
     }
 
     /// Applications and changes as of the last entry applied.
     #[must_use]
     pub fn catalog(&self) -> &Arc<Catalog> {
-        self.machine.catalog()
+        self.player.machine.catalog()
     }
 
     /// Applies the next entry; nothing when there is none.
@@ -135,15 +139,16 @@ impl Replay {
     /// # Errors
     /// See [`Error`].
     pub fn step(&mut self) -> Result<Option<Step>, Error> {
-        let index = self.machine.applied().next();
+        let index = self.player.machine.applied().next();
         if index > self.last {
             return Ok(None);
         }
         let record = self.record(index)?;
         let committed = Committed::read(record).map_err(|error| stopped(index, error))?;
-        let before = self.machine.catalog().clone();
+        let before = self.player.machine.catalog().clone();
         let mut step = Step {
             index,
+            time: TimeMs::default(),
             payload: Bytes::new(),
             replies: Vec::new(),
             events: Vec::new(),
@@ -152,18 +157,19 @@ impl Replay {
             proofs: Vec::new(),
         };
         match committed.what {
-            What::Blank => self.machine.apply_blank(index),
+            What::Blank => self.player.machine.apply_blank(index),
             What::Members(membership) => {
                 let (voters, learners) = members_of(&membership);
-                self.machine.apply_members(index, voters, learners);
+                self.player.machine.apply_members(index, voters, learners);
             }
             What::Machine(payload) => {
                 step.payload = payload;
                 self.apply_payload(&mut step)?;
             }
         }
-        if !Arc::ptr_eq(&before, self.machine.catalog()) {
-            step.rules = rules::changed(&before, self.machine.catalog(), index, self.machine.time());
+        step.time = self.player.machine.time();
+        if !Arc::ptr_eq(&before, self.player.machine.catalog()) {
+            step.rules = rules::changed(&before, self.player.machine.catalog(), index, step.time);
         }
         self.find_firsts(&mut step)?;
         step.proofs.extend(self.proofs_here());
@@ -190,24 +196,14 @@ impl Replay {
         };
         let instead = control.as_ref().and_then(|entry| self.left_out(entry));
         let payload = instead.unwrap_or_else(|| step.payload.clone());
-        let output = match self.apply_once(index, &payload, step) {
-            Err(Stop::Park(_)) => {
-                let unprepared = self.prepare()?;
-                self.apply_once(index, &payload, step).map_err(|stop| match stop {
-                    Stop::Park(reason) if unprepared.is_empty() => stopped(index, reason),
-                    Stop::Park(reason) => stopped(index, format!("{reason} ({})", unprepared.join("; "))),
-                    Stop::Halt(reason) => stopped(index, reason),
-                })?
-            }
-            Err(Stop::Halt(reason)) => return Err(stopped(index, reason)),
-            Ok(output) => output,
-        };
+        let (output, events) = self.player.apply(index, &payload)?;
+        step.events = events;
         match output {
             Output::Replies(replies) => step.replies = replies,
             Output::Decision(_) => {}
         }
         match control.map(|entry| entry.body) {
-            Some(Body::MarkDigest) => self.marks.extend(self.machine.marked()),
+            Some(Body::MarkDigest) => self.marks.extend(self.player.machine.marked()),
             Some(Body::ReportDigest(report)) => {
                 step.proofs.extend(self.marks.get(&report.mark).map(|ours| Proof {
                     index: report.mark,
@@ -223,22 +219,6 @@ impl Replay {
             Some(_) | None => {}
         }
         Ok(())
-    }
-
-    fn apply_once(&mut self, index: Index, payload: &[u8], step: &mut Step) -> Result<Output, Stop> {
-        let mut recorder = Recorder {
-            state: &mut self.state,
-            events: Vec::new(),
-        };
-        let mut world = World {
-            txn: &mut recorder,
-            applications: &mut self.applications,
-            converter: &mut self.converter,
-            level_max: LEVEL_MAX,
-        };
-        let output = self.machine.apply(index, payload, &mut world)?;
-        step.events = recorder.events;
-        Ok(output)
     }
 
     /// What is applied in the place of an entry that would change an application whose version is forced.
@@ -267,27 +247,6 @@ impl Replay {
             body: Body::Tick,
         };
         (plan.manifest.application == *pinned).then(|| tick.to_bytes().into())
-    }
-
-    /// Makes every version ready that is not, and says of each one that cannot be why.
-    fn prepare(&self) -> Result<Vec<String>, Error> {
-        let mut unprepared = Vec::new();
-        let applications = self.machine.catalog().applications.values();
-        for version in applications.flat_map(|application| application.versions.values()) {
-            let (manifest, code) = (&version.manifest, &version.code);
-            if self.registry.is_ready(code, manifest) {
-                continue;
-            }
-            let module = match code {
-                Code::Wasm { module, .. } => Some(Machine::module_bytes(&self.state, *module)?),
-                Code::Native => None,
-            };
-            if let Err(error) = self.registry.prepare(manifest, code, module.as_deref()) {
-                let (name, number) = (&manifest.application, manifest.version);
-                unprepared.push(format!("version {number} of {name}: {error}"));
-            }
-        }
-        Ok(unprepared)
     }
 
     /// Notes the versions that took over, and finds the first command that each answers.
@@ -334,15 +293,15 @@ impl Replay {
 
     /// What production's digest was as of the last entry applied, as far as states that lie here say so.
     pub(super) fn proofs_here(&self) -> Vec<Proof> {
-        let index = self.machine.applied();
+        let index = self.player.machine.applied();
         let prove = |witness, theirs, streams_equal| Proof {
             index,
             witness,
             theirs,
-            ours: self.machine.digest(),
+            ours: self.player.machine.digest(),
             streams_equal,
         };
-        let streams = self.machine.streams();
+        let streams = self.player.machine.streams();
         let snapshot = self.snapshots.get(&index).map(|header| {
             let ends = header.streams.iter().map(|(stream, extent)| (stream, &extent.end));
             // One that never had an event has no files.
@@ -362,75 +321,23 @@ impl Replay {
     /// # Errors
     /// See [`ReadError`].
     pub fn read(&mut self, read: &Read) -> Result<ReadValue, ReadError> {
-        // A version that answered nothing since the start was never asked for.
-        self.prepare()
-            .map_err(|error| ReadError::Unavailable(error.to_string()))?;
-        self.machine
-            .read(read, &self.state, &mut self.applications, &mut self.converter)
-    }
-
-    /// Answers a read of this machine's version over another's rows.
-    pub(super) fn read_over(&mut self, read: &Read, state: &State) -> Result<ReadValue, ReadError> {
-        self.machine
-            .read(read, state, &mut self.applications, &mut self.converter)
+        self.player.read(read)
     }
 
     /// A second machine as of the same entry, over rows of its own.
     pub(super) fn fork(&mut self) -> Result<Replay, Error> {
-        self.machine.save(&mut Recorder {
-            state: &mut self.state,
-            events: Vec::new(),
-        });
-        if let Some(checkpoint) = self.state.freeze() {
-            let written = checkpoint.write()?;
-            drop(self.state.finish(written));
-        }
-        let backend = MemoryBackend::default();
-        let (mut batch, mut failed) = (Vec::new(), None);
-        self.state.backend().view().rows(&mut |table, key, row| {
-            batch.push((table, Bytes::copy_from_slice(key), Some(row.clone())));
-            if batch.len() >= REPLAY_LOAD_ROWS {
-                failed = backend.write(std::mem::take(&mut batch)).err();
-            }
-            failed.is_none()
-        })?;
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
-        backend.write(batch)?;
-        let state = State::open(Arc::new(backend), Default::default());
+        let player = self.player.fork()?;
         // Production has nothing to say of it.
         let nobody = (BTreeMap::new(), None);
-        Replay::over(self.log.clone(), &self.registry, state, self.last, nobody)
+        Ok(Replay::of(self.log.clone(), player, self.last, nobody))
     }
 
     /// Lets a version answer from here on, whatever the log says of its application's changes.
-    pub(super) fn force(
-        &mut self,
-        manifest: &machine::Manifest,
-        code: &Code,
-        module: Option<&[u8]>,
-    ) -> Result<(), Error> {
-        let index = self.machine.applied();
-        let refused = |reason: String| Error::Refused { index, reason };
-        let ready = self.registry.prepare(manifest, code, module);
-        ready.map_err(|error| refused(error.to_string()))?;
-        // Those that wrote the rows that are here convert them no longer, and must be ready all the same.
-        self.prepare()?;
-        let forced = self.machine.force_version(manifest.clone(), code.clone());
-        forced.map_err(|decision| match decision {
-            machine::Decision::Refused { reason, .. } => refused(reason),
-            other => refused(format!("{other:?}")),
-        })?;
+    pub(super) fn force(&mut self, manifest: &Manifest, code: &Code, module: Option<&[u8]>) -> Result<(), Error> {
+        self.player.force(manifest, code, module)?;
         self.pinned = Some(manifest.application.clone());
         self.awaited.insert(manifest.application.clone(), manifest.version);
         Ok(())
-    }
-
-    /// Ends the instances of what was read.
-    pub(super) fn end_reads(&mut self) {
-        self.applications.end_entry();
-        self.converter.end_entry();
     }
 }
 

@@ -240,6 +240,8 @@ impl File for UntouchedFile {
 
 #[cfg(test)]
 mod tests {
+    use environment::real::RealDisk;
+
     use super::*;
 
     fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
@@ -259,7 +261,7 @@ mod tests {
         std::fs::write(at("kept"), b"0123456789").unwrap();
         std::fs::write(at("gone"), b"x").unwrap();
         let before = files(directory.path());
-        let disk = Untouched::new(environment::real::environment().disk);
+        let disk = Untouched::new(Arc::new(RealDisk));
         let disk: &dyn Disk = &disk;
 
         let (reader, writer) = (disk.open(&at("kept")).unwrap(), disk.open(&at("kept")).unwrap());
@@ -294,7 +296,7 @@ mod tests {
     #[test]
     fn a_lock_that_is_held_is_respected() {
         let directory = tempfile::tempdir().unwrap();
-        let (path, real) = (directory.path().join("lock"), environment::real::environment().disk);
+        let (path, real): (_, Arc<dyn Disk>) = (directory.path().join("lock"), Arc::new(RealDisk));
         let disk = Untouched::new(real.clone());
         let held = real.lock(&path).unwrap();
         assert!(disk.lock(&path).is_err());

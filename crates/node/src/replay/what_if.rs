@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use machine::{Code, Event, Index, Manifest, Outcome, Read, ReadValue, RequestView, Row, StateRead, TableId};
+use machine::{Code, Event, Index, Manifest, Outcome, RequestView, record};
 
+use super::tables::{TableCompared, compare_tables};
 use super::{Error, Replay, Step};
 
 /// The two machines.
@@ -50,34 +51,22 @@ pub struct EventsDiffer {
     /// The stream.
     pub stream: String,
     /// As it was.
-    pub real: Vec<Event>,
+    pub real: Vec<EmittedEvent>,
     /// As it would have been.
-    pub other: Vec<Event>,
+    pub other: Vec<EmittedEvent>,
 }
 
-/// A table at the end.
+/// An event, wherever it stands in its stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableCompared {
-    /// The table.
-    pub table: String,
-    /// Rows that both have.
-    pub rows_equal: u64,
-    /// Rows that differ, or that one of them has alone.
-    pub rows_different: u64,
-    /// The first of those.
-    pub samples: Vec<RowDiffers>,
+pub struct EmittedEvent {
+    /// The stream.
+    pub stream: String,
+    /// Its key, if the application gave one.
+    pub key: Option<Bytes>,
+    /// Its value.
+    pub value: Bytes,
 }
-
-/// A row that differs, in the shape of the version that was tried.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowDiffers {
-    /// Its key.
-    pub key: Bytes,
-    /// As it was.
-    pub real: Option<Bytes>,
-    /// As it would have been.
-    pub other: Option<Bytes>,
-}
+record!(EmittedEvent { stream, key, value });
 
 impl WhatIf {
     /// Lets a version answer from the entry after the last one applied on, in a second machine.
@@ -137,7 +126,7 @@ impl WhatIf {
                 }
             }
         }
-        let events = differing_events(&real, &other);
+        let events = differing_events(real.index, emitted(&real.events), emitted(&other.events));
         Ok(Some(Compared { real, outcomes, events }))
     }
 
@@ -147,130 +136,41 @@ impl WhatIf {
     /// # Errors
     /// See [`Error`].
     pub fn tables(&mut self, samples_max: usize) -> Result<Vec<TableCompared>, Error> {
-        let tables = |replay: &Replay| {
-            let application = replay.catalog().applications.get(&self.application);
-            application
-                .map(|application| application.tables.clone())
-                .unwrap_or_default()
-        };
-        let (real, other) = (tables(&self.real), tables(&self.other));
-        let mut compared = Vec::new();
-        for (table, id) in &other {
-            // One that only the version tried has may have the number of another's there.
-            let real_id = real.get(table).copied();
-            compared.push(self.table(table, real_id, *id, samples_max)?);
-        }
-        Ok(compared)
-    }
-
-    fn table(
-        &mut self,
-        table: &str,
-        real_id: Option<TableId>,
-        id: TableId,
-        samples_max: usize,
-    ) -> Result<TableCompared, Error> {
-        let mut compared = TableCompared {
-            table: table.to_owned(),
-            rows_equal: 0,
-            rows_different: 0,
-            samples: Vec::new(),
-        };
-        // Both are in order of key, so what one has alone is found without looking for it.
-        let mut rows: BTreeMap<Bytes, (Option<Row>, Option<Row>)> = BTreeMap::new();
-        if let Some(real_id) = real_id {
-            self.real.state.scan(real_id, &[], None, false, &mut |key, row| {
-                rows.insert(Bytes::copy_from_slice(key), (Some(row.clone()), None));
-                true
-            })?;
-        }
-        self.other.state.scan(id, &[], None, false, &mut |key, row| {
-            match rows.get_mut(key) {
-                Some(pair) => pair.1 = Some(row.clone()),
-                None => drop(rows.insert(Bytes::copy_from_slice(key), (None, Some(row.clone())))),
-            }
-            true
-        })?;
-        for (key, (real, other)) in rows {
-            let (real, other) = match (real, other) {
-                (real, other) if real == other => {
-                    compared.rows_equal += 1;
-                    continue;
-                }
-                (Some(real), Some(other)) if real.shape != other.shape => {
-                    (self.as_read(table, &key, true)?, self.as_read(table, &key, false)?)
-                }
-                (real, other) => (real.map(|row| row.document), other.map(|row| row.document)),
-            };
-            if real == other {
-                compared.rows_equal += 1;
-                continue;
-            }
-            compared.rows_different += 1;
-            if compared.samples.len() < samples_max {
-                compared.samples.push(RowDiffers { key, real, other });
-            }
-        }
-        self.other.end_reads();
-        Ok(compared)
-    }
-
-    /// A row as the version tried reads it.
-    fn as_read(&mut self, table: &str, key: &Bytes, of_real: bool) -> Result<Option<Bytes>, Error> {
-        let read = Read::Get {
-            application: self.application.clone(),
-            table: table.to_owned(),
-            key: key.clone(),
-        };
-        let value = match of_real {
-            true => self.other.read_over(&read, &self.real.state),
-            false => self.other.read(&read),
-        };
-        match value.map_err(Error::unreadable)? {
-            ReadValue::Document(document) => Ok(document),
-            ReadValue::Pairs { .. } | ReadValue::Answer(_) | ReadValue::Refused(_) => Ok(None),
-        }
+        let application = self.real.catalog().applications.get(&self.application);
+        let tables = application
+            .map(|application| application.tables.clone())
+            .unwrap_or_default();
+        let real = (&self.real.player.state, &tables);
+        compare_tables(&mut self.other.player, &self.application, real, samples_max)
     }
 }
 
-/// Where the events of an entry are stands in the streams depends on those before: keys and values are compared.
-fn differing_events(real: &Step, other: &Step) -> Vec<EventsDiffer> {
-    fn by_stream(step: &Step) -> BTreeMap<&str, Vec<&Event>> {
-        let mut streams: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
-        for (stream, event) in &step.events {
-            streams.entry(stream).or_default().push(event);
-        }
-        streams
+/// The events of an entry that are others. Where they stand in their streams depends on those before.
+pub(super) fn differing_events(
+    index: Index,
+    real: impl Iterator<Item = EmittedEvent>,
+    other: impl Iterator<Item = EmittedEvent>,
+) -> Vec<EventsDiffer> {
+    let mut streams: BTreeMap<String, [Vec<EmittedEvent>; 2]> = BTreeMap::new();
+    let both = real.map(|event| (0, event)).chain(other.map(|event| (1, event)));
+    for (whose, event) in both {
+        streams.entry(event.stream.clone()).or_default()[whose].push(event);
     }
-    let (ours, theirs) = (by_stream(real), by_stream(other));
-    let mut streams: Vec<&str> = ours.keys().chain(theirs.keys()).copied().collect();
-    streams.sort_unstable();
-    streams.dedup();
-    let mut differing = Vec::new();
-    for stream in streams {
-        let of = |events: &BTreeMap<&str, Vec<&Event>>| -> Vec<Event> {
-            events
-                .get(stream)
-                .into_iter()
-                .flatten()
-                .map(|event| (*event).clone())
-                .collect()
-        };
-        let (ours, theirs) = (of(&ours), of(&theirs));
-        let content = |events: &[Event]| -> Vec<(Option<Bytes>, Bytes)> {
-            events
-                .iter()
-                .map(|event| (event.key.clone(), event.value.clone()))
-                .collect()
-        };
-        if content(&ours) != content(&theirs) {
-            differing.push(EventsDiffer {
-                index: real.index,
-                stream: stream.to_owned(),
-                real: ours,
-                other: theirs,
-            });
-        }
-    }
+    let differing = streams.into_iter().filter(|(_, [real, other])| real != other);
     differing
+        .map(|(stream, [real, other])| EventsDiffer {
+            index,
+            stream,
+            real,
+            other,
+        })
+        .collect()
+}
+
+pub(super) fn emitted(events: &[(String, Event)]) -> impl Iterator<Item = EmittedEvent> {
+    events.iter().map(|(stream, event)| EmittedEvent {
+        stream: stream.clone(),
+        key: event.key.clone(),
+        value: event.value.clone(),
+    })
 }

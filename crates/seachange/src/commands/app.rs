@@ -4,6 +4,7 @@ mod dry_run;
 mod install;
 mod new;
 mod show;
+mod test;
 
 use environment::Environment;
 
@@ -16,6 +17,8 @@ pub enum Command {
     Install(install::InstallArguments),
     /// Switch an application to its next version while it serves
     Upgrade(install::UpgradeArguments),
+    /// Run what was recorded under a version, and say what it does otherwise; without a cluster
+    Test(test::TestArguments),
     /// Show one application: versions, tables, streams, history
     Show(show::ShowArguments),
     /// List the applications
@@ -32,6 +35,7 @@ impl Command {
             Command::New(arguments) => arguments.run(),
             Command::Install(arguments) => arguments.run(environment).await,
             Command::Upgrade(arguments) => arguments.run(environment).await,
+            Command::Test(arguments) => arguments.run(&environment),
             Command::Show(arguments) => arguments.run(environment).await,
             Command::List(arguments) => arguments.run(environment).await,
         }

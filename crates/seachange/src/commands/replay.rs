@@ -1,6 +1,7 @@
 //! `seachange replay`: the log of a node that does not run, applied again in memory.
 
 mod compare;
+mod record;
 mod show;
 
 use std::collections::VecDeque;
@@ -18,6 +19,8 @@ use store::state::{Backend, FjallBackend, FjallOptions};
 
 use crate::exit::Stopped;
 use crate::output;
+pub use compare::Differences;
+use record::Taking;
 use show::Show;
 
 /// Flags of `replay`.
@@ -48,6 +51,12 @@ pub struct Arguments {
     /// Print what differs, not only how much
     #[arg(long, requires = "package")]
     pub diff: bool,
+    /// Keep the commands of an application, from --from-index on, with what came of them, in a new file for `app test`
+    #[arg(long, value_name = "FILE", requires = "from_index", conflicts_with = "at_index")]
+    pub record: Option<PathBuf>,
+    /// The application to record [default: the only one]
+    #[arg(long, value_name = "NAME", requires = "record")]
+    pub app: Option<String>,
     /// At most so many rows, events, or differences of one kind
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
@@ -64,6 +73,7 @@ Examples:
   seachange replay --data ./copy
   seachange replay --data ./copy --at-index 5000 --table ledger/accounts --limit 10
   seachange replay --data ./copy --at-index 5000 --use apps/ledger-2 --diff
+  seachange replay --data ./copy --from-index 5000 --to-index 6000 --record ./monday.recording
 
 The same log from the same start gives the same state: replay says for each digest that lies here (in the log, in
 snapshots, in the node's own checkpoint) whether it came to the same one, and ends with exit code 1 if not. Only entries
@@ -146,8 +156,11 @@ impl Arguments {
         let begun = environment.clock.now();
         let mut kept = VecDeque::new();
         let mut tally = Tally::default();
+        let mut taking = Taking::new(&self)?;
+        taking.look(&replay)?;
         while let Some(step) = replay.step().map_err(|error| explain(&error))? {
             tally.note(&step);
+            taking.note(&step, &replay)?;
             show.step(&step, from.unwrap_or_default())?;
             self.keep_events(step, &mut kept);
         }
@@ -159,6 +172,7 @@ impl Arguments {
             tally.unequal_count += proofs.unequal_count;
             tally.unequal = tally.unequal.or(proofs.unequal);
         } else {
+            taking.finish(&replay, environment, self.json)?;
             self.print_table(&mut replay)?;
             self.print_events(&kept)?;
         }
@@ -300,7 +314,7 @@ fn conclude(tally: &Tally) -> anyhow::Result<()> {
 }
 
 /// What to do about it, where that is not said already.
-fn explain(error: &Error) -> Stopped {
+pub fn explain(error: &Error) -> Stopped {
     let (code, remedy) = match error {
         Error::InUse(_) => ("data_in_use", ""),
         Error::NoNode(_) => ("no_node", ""),
@@ -322,7 +336,7 @@ fn explain(error: &Error) -> Stopped {
 
 #[cfg(test)]
 mod tests {
-    use machine::StateDigest;
+    use machine::{StateDigest, TimeMs};
     use node::replay::Witness;
 
     use super::*;
@@ -342,6 +356,7 @@ mod tests {
         let mut tally = Tally::default();
         tally.note(&Step {
             index: Index(9),
+            time: TimeMs(1),
             payload: Bytes::new(),
             replies: Vec::new(),
             events: Vec::new(),

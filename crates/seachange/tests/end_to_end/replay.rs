@@ -230,3 +230,47 @@ async fn another_version_is_tried_on_the_commands_that_were() {
     replays.fails(2, &["--at-index", &at, "--to-index", &at, "--use", &package]);
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_recorded_is_run_under_another_version_without_a_cluster() {
+    let (cluster, line, place) = stopped().await;
+    let replays = Replays {
+        line: &line,
+        data: place.path().display().to_string(),
+    };
+    let all = replays.json(&[]);
+    let firsts = of(&all, "first_command");
+    let (first, upgraded) = (firsts[0]["index"].to_string(), firsts[1]["index"].as_u64().unwrap());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = elsewhere.path().join("monday.recording").display().to_string();
+    let before = (upgraded - 1).to_string();
+    let recorded = replays.json(&["--from-index", &first, "--to-index", &before, "--record", &file]);
+    assert_eq!(of(&recorded, "recorded")[0]["commands"], 3);
+    let again = replays.fails(1, &["--from-index", &first, "--record", &file]);
+    assert!(again.contains("exists already"), "{again}");
+    replays.fails(2, &["--record", &file]);
+    cluster.stop().await;
+
+    let packages = ["ledger-1", "ledger-2", "flights-1"].map(|name| app(name).display().to_string());
+    let same = line.run(&["app", "test", &packages[0], &file]);
+    assert_eq!(same.code, 0, "{same:?}");
+    assert!(
+        same.out.contains("of 3 commands 0 would have been answered otherwise"),
+        "{}",
+        same.out
+    );
+    let other = line.run(&["app", "test", &packages[1], &file, "--json"]);
+    assert!(other.code == 1 && other.err.contains("recording_differs"), "{other:?}");
+    let differences = objects(&other.out);
+    let transfer = of(&differences, "answer_differs");
+    let transfer = transfer.last().unwrap();
+    assert_eq!(transfer["would_be"]["reply"], json!({"from": 999, "to": 250, "fee": 1}));
+    assert_eq!(of(&differences, "events_differ").len(), 1);
+    let foreign = line.fails(1, &["app", "test", &packages[2], &file]);
+    assert!(foreign.contains("a version of flights"), "{foreign}");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let damaged = line.fails(1, &["app", "test", &packages[0], &file]);
+    assert!(damaged.contains("checksum"), "{damaged}");
+}

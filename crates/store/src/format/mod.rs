@@ -80,6 +80,12 @@ pub const IDENTITY: Format = Format {
     magic: *b"SEAIDEN\n",
     number: 1,
 };
+/// Commands of an application with what came of them.
+pub const RECORDING: Format = Format {
+    name: "recording",
+    magic: *b"SEARECO\n",
+    number: 1,
+};
 
 impl Format {
     /// Bytes of magic and number.
@@ -142,6 +148,7 @@ mod tests {
         NOTES,
         FAULT,
         IDENTITY,
+        RECORDING,
     ];
 
     #[test]

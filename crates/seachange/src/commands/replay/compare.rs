@@ -4,22 +4,23 @@ use std::path::Path;
 
 use bytes::Bytes;
 use client::wire::{EventRecord, Row};
-use host::Registry;
-use machine::{Code, Digest, Event};
-use node::replay::{Archive, EventsDiffer, OutcomesDiffer, Replay, RowDiffers, TableCompared, WhatIf};
+use node::replay::{Archive, EmittedEvent, EventsDiffer, OutcomesDiffer, Replay, RowDiffers, TableCompared, WhatIf};
 use serde_json::{Value, json};
 
 use super::show::{Show, outcome, outcome_json};
 use super::{Arguments, Tally, explain};
 use crate::output;
-use crate::package::{Package, PackagedCode};
+use crate::package::{Package, Runnable};
 
-/// What differs, counted; the first of each kind are printed if that is wanted.
-struct Differences<'a> {
-    arguments: &'a Arguments,
+/// What differs, counted; the first of each kind are printed.
+pub struct Differences {
+    json: bool,
+    /// How many of each kind are printed.
+    samples_max: usize,
     commands: u64,
     outcomes: u64,
     events: u64,
+    rows: u64,
 }
 
 /// Runs both from where `replay` stands. Gives what production's digests said of the one that is as it was.
@@ -30,20 +31,7 @@ pub fn run(
     archive: &Archive,
     show: &Show,
 ) -> anyhow::Result<Tally> {
-    let Package { manifest, code } = Package::read(package, false)?;
-    let manifest = edge::read_manifest(manifest);
-    let module = match code {
-        PackagedCode::Module(module) => Some(module),
-        PackagedCode::Native => None,
-    };
-    let meter = Registry::new(Vec::new()).meter();
-    let code = match &module {
-        Some(module) => Code::Wasm {
-            module: Digest::of(module),
-            meter,
-        },
-        None => Code::Native,
-    };
+    let Runnable { manifest, code, module } = Package::read(package, false)?.into_runnable();
     let at = replay.applied();
     let mut both = WhatIf::begin(replay, &manifest, &code, module.as_deref()).map_err(|error| explain(&error))?;
     let last = arguments.to_index.map_or(archive.committed(), machine::Index);
@@ -57,34 +45,63 @@ pub fn run(
             output::grouped(last.0)
         ))?;
     }
-    let mut found = Differences {
-        arguments,
-        commands: 0,
-        outcomes: 0,
-        events: 0,
-    };
+    let samples_max = if arguments.diff { arguments.limit as usize } else { 0 };
+    let mut found = Differences::new(arguments.json, samples_max);
     let mut tally = Tally::default();
     while let Some(compared) = both.step().map_err(|error| explain(&error))? {
         tally.note(&compared.real);
         show.step(&compared.real, at)?;
-        found.commands += compared.real.replies.len() as u64;
-        for differs in &compared.outcomes {
-            found.outcome(differs)?;
-        }
-        for differs in &compared.events {
-            found.events(differs)?;
-        }
+        found.entry(compared.real.replies.len(), &compared.outcomes, &compared.events)?;
     }
-    let samples = if arguments.diff { arguments.limit as usize } else { 0 };
-    let tables = both.tables(samples).map_err(|error| explain(&error))?;
-    found.conclude(&tables, &both)?;
+    found.tables(&both.tables(samples_max).map_err(|error| explain(&error))?)?;
+    let (real, other) = (both.real().digest(), both.other().digest());
+    if arguments.json {
+        let digests = json!({ "what": "digests", "was": real.to_string(), "would_be": other.to_string() });
+        output::json(&digests)?;
+    } else {
+        output::line(format!("digest {real} as it was, {other} as it would be"))?;
+    }
     Ok(tally)
 }
 
-impl Differences<'_> {
+impl Differences {
+    /// None so far.
+    pub fn new(json: bool, samples_max: usize) -> Differences {
+        Differences {
+            json,
+            samples_max,
+            commands: 0,
+            outcomes: 0,
+            events: 0,
+            rows: 0,
+        }
+    }
+
+    /// Whether anything differs.
+    pub fn is_any(&self) -> bool {
+        self.outcomes + self.events + self.rows > 0
+    }
+
+    /// What of an entry with so many commands differs.
+    pub fn entry(
+        &mut self,
+        commands: usize,
+        outcomes: &[OutcomesDiffer],
+        events: &[EventsDiffer],
+    ) -> anyhow::Result<()> {
+        self.commands += commands as u64;
+        for differs in outcomes {
+            self.outcome(differs)?;
+        }
+        for differs in events {
+            self.events(differs)?;
+        }
+        Ok(())
+    }
+
     /// Whether the next one is still to be printed.
     fn is_shown(&self, before: u64) -> bool {
-        self.arguments.diff && before < u64::from(self.arguments.limit)
+        before < self.samples_max as u64
     }
 
     fn outcome(&mut self, differs: &OutcomesDiffer) -> anyhow::Result<()> {
@@ -101,7 +118,7 @@ impl Differences<'_> {
             real,
             other,
         } = differs;
-        if self.arguments.json {
+        if self.json {
             return output::json(&json!({
                 "what": "answer_differs",
                 "index": index.0,
@@ -127,7 +144,7 @@ impl Differences<'_> {
             return Ok(());
         }
         let (index, stream) = (differs.index, &differs.stream);
-        if self.arguments.json {
+        if self.json {
             return output::json(&json!({
                 "what": "events_differ",
                 "index": index.0,
@@ -145,23 +162,22 @@ impl Differences<'_> {
         ))
     }
 
-    fn conclude(&self, tables: &[TableCompared], both: &WhatIf) -> anyhow::Result<()> {
+    /// The tables at the end, and with them the whole.
+    pub fn tables(&mut self, tables: &[TableCompared]) -> anyhow::Result<()> {
         for table in tables {
+            self.rows += table.rows_different;
             for row in &table.samples {
                 self.row(&table.table, row)?;
             }
         }
-        if self.arguments.json {
+        if self.json {
             let rows = |table: &TableCompared| json!({ "table": table.table, "equal": table.rows_equal, "different": table.rows_different });
             return output::json(&json!({
                 "what": "compared",
-                "index": both.real().applied().0,
                 "commands": self.commands,
                 "answers_different": self.outcomes,
                 "events_different": self.events,
                 "tables": tables.iter().map(rows).collect::<Vec<_>>(),
-                "digest_was": both.real().digest().to_string(),
-                "digest_would_be": both.other().digest().to_string(),
             }));
         }
         output::line(format!(
@@ -183,7 +199,7 @@ impl Differences<'_> {
 
     fn row(&self, table: &str, row: &RowDiffers) -> anyhow::Result<()> {
         let document = |document: &Option<Bytes>| document.as_deref().map_or("(none)".to_owned(), output::text);
-        if !self.arguments.json {
+        if !self.json {
             return output::line(format!(
                 "table {table}, row {}:\n  was       {}\n  would be  {}",
                 output::text(&row.key),
@@ -206,24 +222,32 @@ impl Differences<'_> {
     }
 }
 
-fn record(event: &Event) -> Value {
-    json!(EventRecord {
-        offset: event.offset.0,
-        time_ms: event.time.0,
+/// An event as the HTTP API gives it, but for where and when.
+fn record(event: &EmittedEvent) -> Value {
+    let mut record = json!(EventRecord {
+        offset: 0,
+        time_ms: 0,
         key: event.key.clone(),
         value: event.value.clone(),
-    })
+    });
+    if let Some(fields) = record.as_object_mut() {
+        fields.retain(|name, _| name != "offset" && name != "time_ms");
+    }
+    record
 }
 
 /// What stands before the first pair that differs says nothing.
-fn without_equal<'a>(real: &'a [Event], other: &'a [Event]) -> (&'a [Event], &'a [Event]) {
-    let same = |(ours, theirs): &(&Event, &Event)| ours.key == theirs.key && ours.value == theirs.value;
-    let equal = real.iter().zip(other).take_while(same).count();
+fn without_equal<'a>(real: &'a [EmittedEvent], other: &'a [EmittedEvent]) -> (&'a [EmittedEvent], &'a [EmittedEvent]) {
+    let equal = real
+        .iter()
+        .zip(other)
+        .take_while(|(ours, theirs)| ours == theirs)
+        .count();
     (&real[equal..], &other[equal..])
 }
 
 /// The first few of these, for people.
-fn events(events: &[Event]) -> String {
+fn events(events: &[EmittedEvent]) -> String {
     const SHOWN_MAX: usize = 3;
     let shown = events.iter().take(SHOWN_MAX).map(|event| output::text(&event.value));
     let mut text = shown.collect::<Vec<_>>().join(", ");

@@ -159,8 +159,11 @@ impl Show {
         ))?;
         let proven = match (tally.equal, tally.unequal_count) {
             (0, 0) => "nothing here says what production's digest was between these entries".to_owned(),
-            (equal, 0) => format!("all {equal} digests of production that lie here are equal"),
-            (equal, unequal) => format!("{unequal} of {} digests of production DIFFER", equal + unequal),
+            (equal, 0) => format!("digests of production that lie here: {equal}, all equal"),
+            (equal, unequal) => format!(
+                "digests of production that lie here: {}, {unequal} of them NOT EQUAL",
+                equal + unequal
+            ),
         };
         output::line(format!(
             "as of entry {}: digest {}; {proven}",
