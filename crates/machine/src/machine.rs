@@ -166,20 +166,6 @@ impl Machine {
         put_system(txn, POSITION_KEY, self.position.to_bytes());
     }
 
-    /// A machine without a history, as of an index and a time of the log: for replay of what was recorded.
-    #[must_use]
-    pub fn of(catalog: Catalog, applied: Index, time: TimeMs) -> Machine {
-        let mut machine = Machine {
-            deadline: catalog.deadline(),
-            catalog: Arc::new(catalog),
-            catalog_dirty: true,
-            ..Machine::default()
-        };
-        machine.position.applied = applied;
-        machine.position.time = time;
-        machine
-    }
-
     /// The last index applied.
     #[must_use]
     pub fn applied(&self) -> Index {
@@ -263,6 +249,20 @@ impl Machine {
         let time = self.position.time;
         crate::change::settle_readiness(self.catalog_mut(), index, time);
         self.position.applied = index;
+    }
+
+    /// A machine without a history, as of an index and a time of the log: for replay of what was recorded.
+    #[must_use]
+    pub fn of(catalog: Catalog, applied: Index, time: TimeMs) -> Machine {
+        let mut machine = Machine {
+            deadline: catalog.deadline(),
+            catalog: Arc::new(catalog),
+            catalog_dirty: true,
+            ..Machine::default()
+        };
+        machine.position.applied = applied;
+        machine.position.time = time;
+        machine
     }
 
     /// Lets a version answer from the next entry on, without an entry that says so: indexes stay what they are, and with
