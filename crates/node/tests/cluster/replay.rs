@@ -5,8 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use host::{NativeApplication, Registry};
-use machine::{Body, Code, Index, Outcome, Read, ReadValue, Version};
-use node::replay::{Archive, Checkpointed, Compared, Error, Proof, Replay, RuleChange, Step, WhatIf, Witness};
+use machine::{
+    Body, Code, Decision, Index, Manifest, Outcome, PlanApplication, PlanGuarded, Read, ReadValue, Safeguards, Shape,
+    Stage, Version,
+};
+use node::replay::{
+    Archive, Checkpointed, Compared, Error, Proof, Recording, Replay, RuleChange, Step, Trial, WhatIf, Witness,
+};
 use store::state::{Backend, FjallBackend, FjallOptions};
 
 use crate::world::{Adder, Member, PATIENCE, World, manifest, registry};
@@ -266,4 +271,170 @@ async fn what_another_version_would_have_made_of_the_same_commands() {
         !proofs.is_empty() && proofs.iter().all(|proof| proof.is_equal()),
         "{proofs:?}"
     );
+}
+
+fn trial(recording: &Recording, version: u32) -> (usize, usize, u64) {
+    let registry = registry(&[1, 2, 3]);
+    let mut trial =
+        Trial::begin(recording, &registry, &manifest(version), &Code::Native, None).expect("it can be tried");
+    let (mut commands, mut outcomes) = (0, 0);
+    while let Some(tried) = trial.step().expect("it runs") {
+        commands += tried.commands;
+        outcomes += tried.outcomes.len();
+    }
+    let tables = trial.tables(5).expect("they can be read");
+    (
+        commands,
+        outcomes,
+        tables.iter().map(|table| table.rows_different).sum(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_is_held_against_any_version_without_the_node() {
+    let world = World::new();
+    let (a, _) = lived(&world).await;
+    a.node.shutdown().await;
+    drop(a.cluster);
+    let archive = open(&world, "a").expect("nobody holds it any more");
+    let registry = registry(&[1, 2]);
+    let (_, steps) = run(archive.replay(&registry, None, None).expect("from entry 1"));
+    let commands: Vec<Index> = steps
+        .iter()
+        .filter(|step| !step.replies.is_empty())
+        .map(|step| step.index)
+        .collect();
+    // The 4th command is the first of it; with the 10th ends what version 1 answered.
+    let record = |last: Index| {
+        let replay = archive.replay(&registry, None, Some(commands[2]));
+        let (mut replay, _) = run(replay.expect("up to there"));
+        let mut recording = Recording::begin(&replay, "adder").expect("it is there");
+        replay.go_on_to(last);
+        while let Some(step) = replay.step().expect("it can be applied") {
+            recording.note(&step).expect("it can be read");
+        }
+        recording.end(&replay).expect("it is there");
+        recording
+    };
+    let (short, long) = (record(commands[9]), record(archive.committed()));
+    assert_eq!((short.commands(), long.commands()), (7, 13));
+    assert_eq!(trial(&short, 1), (7, 0, 0), "the same version does the same");
+    assert_eq!(trial(&short, 3), (7, 7, 1));
+    // 11 to 15 instead of 12, 14, … 20; then 16 instead of 21.
+    assert_eq!(trial(&long, 1), (13, 6, 1));
+    let other = Manifest {
+        application: "other".into(),
+        ..manifest(1)
+    };
+    let refused = Trial::begin(&short, &registry, &other, &Code::Native, None).err();
+    assert!(matches!(refused, Some(Error::Refused { .. })), "{refused:?}");
+    let mut reshaped = manifest(2);
+    reshaped.tables[0].shape = Shape(2);
+    let refused = Trial::begin(&short, &registry, &reshaped, &Code::Native, None).err();
+    assert!(
+        matches!(&refused, Some(Error::Refused { reason, .. }) if reason.contains("shape 1")),
+        "{refused:?}"
+    );
+    assert!(Recording::begin(&run(archive.replay(&registry, None, None).expect("again")).0, "no").is_err());
+
+    let path = world.data("short.recording");
+    let disk = &*world.environment.disk;
+    let whole = short.to_file().expect("it is small");
+    std::fs::write(&path, &whole).expect("a file");
+    assert_eq!(Recording::read(disk, &path), Ok(short));
+    for at in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0x10;
+        std::fs::write(&path, &flipped).expect("a file");
+        assert!(Recording::read(disk, &path).is_err(), "byte {at} flipped");
+    }
+    for bytes in [0, 5, 12, 15, whole.len() - 1] {
+        std::fs::write(&path, &whole[..bytes]).expect("a file");
+        assert!(Recording::read(disk, &path).is_err(), "cut to {bytes} bytes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_went_back_by_itself_is_found_at_its_entry() {
+    let world = World::new();
+    let a = world.start("a", &[1, 2], None).await;
+    let installed = world.plan(&[&a], 1).await;
+    world.switched(&a, installed).await;
+    world.add(&[&a], 1).await;
+    let guarded = Body::PlanGuarded(PlanGuarded {
+        plan: PlanApplication {
+            manifest: manifest(2),
+            code: Code::Native,
+            finalize: false,
+        },
+        safeguards: Safeguards {
+            confirm_within_ms: Some(100),
+            revert_on_trap: false,
+        },
+    });
+    let change = match world.propose(&[&a], guarded).await {
+        Decision::Planned(change) => change,
+        other => panic!("{other:?}"),
+    };
+    world
+        .until(&a, "the way back", |_, catalog| {
+            catalog.changes[&change].stage == Stage::Reverted
+        })
+        .await;
+    world.add(&[&a], 1).await;
+    a.node.shutdown().await;
+    drop(a.cluster);
+    let archive = open(&world, "a").expect("nobody holds it any more");
+    let (_, steps) = run(archive.replay(&registry(&[1, 2]), None, None).expect("from entry 1"));
+    let by_itself: Vec<&RuleChange> = steps
+        .iter()
+        .flat_map(|step| &step.rules)
+        .filter(|rule| rule.place.is_some())
+        .collect();
+    assert_eq!(by_itself.len(), 1, "{by_itself:#?}");
+    let rule = by_itself[0];
+    assert_eq!((rule.before, rule.after), (Some(Version(2)), Some(Version(1))));
+    assert!(
+        rule.what.starts_with("nobody has confirmed it in time"),
+        "{}",
+        rule.what
+    );
+    let first = steps
+        .iter()
+        .flat_map(|step| &step.firsts)
+        .next_back()
+        .expect("one answered");
+    assert!(first.version == Version(1) && first.index >= rule.index, "{first:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torn_end_of_the_log_is_read_past_and_left_as_it_is() {
+    let world = World::new();
+    let (a, _) = lived(&world).await;
+    a.node.shutdown().await;
+    drop(a.cluster);
+    let whole = open(&world, "a").expect("nobody holds it any more").committed();
+    let log = world.data("a").join("log");
+    let segments = files(&log);
+    let is_used = |(path, bytes): &(&PathBuf, &Vec<u8>)| {
+        path.extension().is_some_and(|extension| extension == "log") && bytes.iter().any(|byte| *byte != 0)
+    };
+    let (path, bytes) = segments.iter().rfind(is_used).expect("a segment");
+    let mut torn = bytes.clone();
+    let end = torn.iter().rposition(|byte| *byte != 0).expect("it holds records") + 1;
+    // A later sector of a write whose first one never came.
+    torn[end + 64..end + 96].fill(0x5a);
+    std::fs::write(path, &torn).expect("a file");
+    let before = files(&world.data("a"));
+    let archive = open(&world, "a").expect("it can be read all the same");
+    assert!(
+        archive.warnings().iter().any(|warning| warning.contains("torn")),
+        "{:?}",
+        archive.warnings()
+    );
+    assert_eq!(archive.committed(), whole);
+    let (_, steps) = run(archive.replay(&registry(&[1, 2]), None, None).expect("from entry 1"));
+    assert!(proofs(&steps).iter().all(Proof::is_equal));
+    drop(archive);
+    assert!(files(&world.data("a")) == before, "not a byte was written");
 }
