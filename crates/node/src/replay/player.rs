@@ -74,13 +74,13 @@ impl Player {
         let stopped = |reason: String| Error::Stopped { index, reason };
         match self.apply_once(index, payload) {
             Ok(played) => Ok(played),
-            Err(Stop::Halt(reason)) => Err(stopped(reason)),
+            Err(Stop::Halt(reason) | Stop::Fault(reason)) => Err(stopped(reason)),
             Err(Stop::Park(_)) => {
                 let unprepared = self.prepare()?;
                 self.apply_once(index, payload).map_err(|stop| match stop {
                     Stop::Park(reason) if unprepared.is_empty() => stopped(reason),
                     Stop::Park(reason) => stopped(format!("{reason} ({})", unprepared.join("; "))),
-                    Stop::Halt(reason) => stopped(reason),
+                    Stop::Halt(reason) | Stop::Fault(reason) => stopped(reason),
                 })
             }
         }

@@ -1,4 +1,4 @@
-use machine::{Event, Row, StateError, StateRead, StateTxn, TableId};
+use machine::{Event, EventView, Row, StateError, StateRead, StateTxn, TableId};
 use store::state::State;
 
 /// What one entry does to tables, and the events that it emits, which go nowhere else.
@@ -37,7 +37,7 @@ impl StateTxn for Recorder<'_> {
         self.state.replace(table, key, row)
     }
 
-    fn emit(&mut self, stream: &str, event: Event) {
-        self.events.push((stream.to_owned(), event));
+    fn emit(&mut self, stream: &str, event: EventView<'_>) {
+        self.events.push((stream.to_owned(), event.to_event()));
     }
 }
