@@ -532,6 +532,10 @@ impl<'a> RequestView<'a> {
     /// # Errors
     /// See [`Error`].
     pub fn all(payload: &'a [u8]) -> Result<Option<Vec<Self>>, Error> {
+        // Entries of the log's own, as a new leader writes one, have none.
+        if payload.is_empty() {
+            return Ok(None);
+        }
         let mut reader = Reader::new(payload);
         let Some((_, count)) = RequestView::header(&mut reader)? else {
             return Ok(None);

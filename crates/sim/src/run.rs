@@ -1,6 +1,7 @@
 //! One run: a script on a fresh world, with all oracles looking.
 
 mod acts;
+mod replayed;
 mod rest;
 mod shows;
 

@@ -107,7 +107,8 @@ impl Run {
         }
         let (start, events) = streams.into_values().next().unwrap_or_default();
         let all = self.with_what_was_trimmed(start, events)?;
-        self.check_history(&all)
+        self.check_history(&all)?;
+        self.check_replay()
     }
 
     /// The consumer has read everything, as it stands in the stream, and kept what is trimmed there.
