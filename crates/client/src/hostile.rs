@@ -135,6 +135,7 @@ fn plan() -> String {
         confirm_within_ms: Some(600_000),
         revert_on_trap: Some(false),
         refusals_max: Some(7),
+        allow_breaking: Some("nobody sends it".into()),
     };
     serde_json::to_string(&plan).expect("it can be written")
 }

@@ -718,6 +718,7 @@ pub(crate) mod tests {
                 confirm_within_ms: Some(600_000),
                 revert_on_trap: true,
                 refusals_max: None,
+                allow_breaking: None,
             },
         }
     }

@@ -26,6 +26,8 @@ pub const APPLICATIONS_MAX: usize = 256;
 /// Commands that a change's new version may be allowed to refuse beyond what the old one would, before it is taken back: each
 /// is noted in the catalog.
 pub const REFUSALS_MAX: u64 = 10_000;
+/// Bytes of the reason for which a change may break clients.
+pub const REASON_BYTES_MAX: usize = 1024;
 /// Commands in one entry.
 pub const ENTRY_COMMANDS_MAX: usize = 4096;
 /// Bytes of one entry.

@@ -6,7 +6,7 @@ use crate::{Index, TimeMs, record};
 
 /// What was asked for when the change was planned. Numbered one by one in the log, so that a binary that does not know
 /// one of them stops there instead of leaving it out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Safeguards {
     /// 1: milliseconds of log time after the switch within which it must be confirmed or finalized, or it is taken back.
     pub confirm_within_ms: Option<u64>,
@@ -14,6 +14,8 @@ pub struct Safeguards {
     pub revert_on_trap: bool,
     /// 3: so many commands may the new version refuse that the old one would have applied; it is taken back at the next.
     pub refusals_max: Option<u64>,
+    /// 4: it may drop commands that clients may still send; why, for people.
+    pub allow_breaking: Option<String>,
 }
 
 impl Safeguards {
@@ -21,6 +23,12 @@ impl Safeguards {
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Safeguards::default()
+    }
+
+    /// Whether it may go back by itself.
+    #[must_use]
+    pub fn may_go_back(&self) -> bool {
+        self.confirm_within_ms.is_some() || self.revert_on_trap || self.refusals_max.is_some()
     }
 }
 
@@ -30,8 +38,14 @@ impl Codec for Safeguards {
             confirm_within_ms,
             revert_on_trap,
             refusals_max,
+            allow_breaking,
         } = self;
-        let some = [confirm_within_ms.is_some(), *revert_on_trap, refusals_max.is_some()];
+        let some = [
+            confirm_within_ms.is_some(),
+            *revert_on_trap,
+            refusals_max.is_some(),
+            allow_breaking.is_some(),
+        ];
         put_varint(some.into_iter().map(u64::from).sum(), out);
         if let Some(within) = confirm_within_ms {
             put_varint(1, out);
@@ -44,6 +58,10 @@ impl Codec for Safeguards {
             put_varint(3, out);
             put_varint(*max, out);
         }
+        if let Some(why) = allow_breaking {
+            put_varint(4, out);
+            why.encode(out);
+        }
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
@@ -53,6 +71,7 @@ impl Codec for Safeguards {
                 1 => safeguards.confirm_within_ms = Some(reader.varint()?),
                 2 => safeguards.revert_on_trap = true,
                 3 => safeguards.refusals_max = Some(reader.varint()?),
+                4 => safeguards.allow_breaking = Some(Codec::decode(reader)?),
                 number => return Err(reader.unknown("Safeguards", number)),
             }
         }
@@ -102,14 +121,15 @@ mod tests {
                     confirm_within_ms,
                     revert_on_trap,
                     refusals_max,
+                    allow_breaking: refusals_max.map(|max| format!("{max} reasons")),
                 };
                 assert_eq!(Safeguards::from_bytes(&safeguards.to_bytes()), Ok(safeguards));
             }
         }
         assert_eq!(Safeguards::default().to_bytes(), [0]);
         assert!(matches!(
-            Safeguards::from_bytes(&[1, 4]),
-            Err(Error::Unknown { number: 4, .. })
+            Safeguards::from_bytes(&[1, 5]),
+            Err(Error::Unknown { number: 5, .. })
         ));
     }
 }

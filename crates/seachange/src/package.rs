@@ -31,7 +31,7 @@ pub enum PackagedCode {
 }
 
 /// How a version is to be brought in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PlanOptions {
     /// Give up the way back as soon as it answers.
     pub finalize: bool,
@@ -41,6 +41,8 @@ pub struct PlanOptions {
     pub stay_on_trap: bool,
     /// Take it back with one command more than these that it refuses and the version before would have applied.
     pub refusals_max: Option<u64>,
+    /// Let it drop commands that clients may still send; why.
+    pub allow_breaking: Option<String>,
 }
 
 impl PlanOptions {
@@ -50,6 +52,7 @@ impl PlanOptions {
         confirm_within: None,
         stay_on_trap: false,
         refusals_max: None,
+        allow_breaking: None,
     };
 }
 
@@ -147,6 +150,7 @@ impl Package {
             confirm_within,
             stay_on_trap,
             refusals_max,
+            allow_breaking,
         } = options;
         PlanRequest {
             manifest: self.manifest.clone(),
@@ -155,6 +159,7 @@ impl Package {
             confirm_within_ms: confirm_within.map(|within| u64::try_from(within.as_millis()).unwrap_or(u64::MAX)),
             revert_on_trap: stay_on_trap.then_some(false),
             refusals_max: *refusals_max,
+            allow_breaking: allow_breaking.clone(),
         }
     }
 }

@@ -135,6 +135,7 @@ impl Operator {
             confirm_within_ms: None,
             revert_on_trap: None,
             refusals_max: None,
+            allow_breaking: None,
         };
         let planned = self.admin.plan_change(&plan).await;
         match (stored, planned) {

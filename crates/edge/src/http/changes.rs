@@ -79,7 +79,8 @@ pub(super) async fn show(
 /// (`PUT /v1/modules/{module}`). The cluster makes itself ready and switches by itself; until it is finalized, the change
 /// can be taken back. It goes back by itself at the first command on which the new version traps and the old one does
 /// not (`revert_on_trap`), with one command too many that the new version refuses and the old one would apply
-/// (`refusals_max`), and where nobody confirms it in time (`confirm_within_ms`).
+/// (`refusals_max`), and where nobody confirms it in time (`confirm_within_ms`). A version that drops commands which
+/// clients may still send is refused, unless it says why it may (`allow_breaking`).
 #[utoipa::path(
     post, path = "/v1/changes", tag = "changes", operation_id = "plan_change",
     request_body(content = PlanRequest, description = "The new version.", example = json!({
@@ -210,8 +211,8 @@ fn unknown(id: u64) -> Refusal {
 }
 
 /// What a plan looks like.
-pub(super) const PLAN_FORM: &str =
-    "a plan, {\"manifest\", \"code\", \"finalize\", \"confirm_within_ms\", \"revert_on_trap\", \"refusals_max\"}";
+pub(super) const PLAN_FORM: &str = "a plan, {\"manifest\", \"code\", \"finalize\", \"confirm_within_ms\", \"revert_on_trap\", \"refusals_max\", \
+     \"allow_breaking\"}";
 
 pub(super) fn read_plan(
     plan: PlanRequest,
@@ -221,6 +222,7 @@ pub(super) fn read_plan(
         confirm_within_ms: plan.confirm_within_ms,
         revert_on_trap: plan.revert_on_trap.unwrap_or(!plan.finalize),
         refusals_max: plan.refusals_max,
+        allow_breaking: plan.allow_breaking,
     };
     let plan = PlanApplication {
         manifest: apps::read_manifest(plan.manifest),

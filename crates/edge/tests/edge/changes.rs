@@ -34,6 +34,7 @@ async fn a_plan_goes_into_the_log_and_is_shown() {
         confirm_within_ms: None,
         revert_on_trap: true,
         refusals_max: None,
+        allow_breaking: None,
     };
     assert_eq!(*safeguards, on_trap);
     assert_eq!((planned.manifest.version.0, planned.finalize), (2, false));
@@ -106,6 +107,7 @@ async fn a_plan_says_what_it_does_by_itself() {
         confirm_within_ms,
         revert_on_trap,
         refusals_max: None,
+        allow_breaking: None,
     };
     let cases = [
         (
@@ -137,7 +139,7 @@ async fn a_plan_says_what_it_does_by_itself() {
         assert_eq!(served.browser.post("/v1/changes", &plan.to_string()).await.status, 200);
         let body = served.fake.state.lock().bodies.pop();
         let found = match &body {
-            Some(Body::PlanGuarded(guarded)) => Some(guarded.safeguards),
+            Some(Body::PlanGuarded(guarded)) => Some(guarded.safeguards.clone()),
             Some(Body::PlanApplication(_)) => None,
             other => panic!("{other:?}"),
         };
@@ -153,6 +155,7 @@ async fn a_record_says_what_a_change_does_and_did_by_itself() {
             confirm_within_ms: Some(5),
             revert_on_trap: true,
             refusals_max: Some(3),
+            allow_breaking: None,
         },
         deadline: Some(TimeMs(1005)),
         reverted: Some(AutomaticRevert {

@@ -6,15 +6,26 @@ use super::preconditions;
 use crate::apply::refused;
 use crate::{
     Application, ApplicationVersion, AutomaticRevert, Catalog, Change, ChangeEvent, ChangeId, ChangeStep, Code,
-    Decision, Guarded, Index, Manifest, Module, NodeReady, PlanApplication, PlanGuarded, Readiness, Stage, Step,
-    TableId, TimeMs, Version, limits,
+    Decision, Guarded, Index, Manifest, Module, NodeReady, PlanApplication, PlanGuarded, Readiness, Safeguards, Stage,
+    Step, TableId, TimeMs, Version, limits,
 };
 
 /// Plans a change, or says why not.
 pub(crate) fn plan_application(catalog: &mut Catalog, index: Index, time: TimeMs, plan: PlanApplication) -> Decision {
-    if let Err(refusal) = preconditions::check(catalog, &plan) {
+    plan_with(catalog, index, time, plan, &Safeguards::default())
+}
+
+fn plan_with(
+    catalog: &mut Catalog,
+    index: Index,
+    time: TimeMs,
+    plan: PlanApplication,
+    safeguards: &Safeguards,
+) -> Decision {
+    if let Err(refusal) = preconditions::check(catalog, &plan, safeguards) {
         return refusal;
     }
+    let dropped = preconditions::dropped_commands(catalog, &plan);
     let PlanApplication {
         manifest,
         code,
@@ -30,6 +41,10 @@ pub(crate) fn plan_application(catalog: &mut Catalog, index: Index, time: TimeMs
     let what = match from {
         Some(from) => format!("planned: {name} from version {from} to version {to}"),
         None => format!("planned: install {name} version {to}"),
+    };
+    let what = match &safeguards.allow_breaking {
+        Some(why) if !dropped.is_empty() => format!("{what}, which drops {} ({why})", dropped.join(", ")),
+        Some(_) | None => what,
     };
     let change = Change {
         application: name,
@@ -53,7 +68,7 @@ pub(crate) fn plan_guarded(catalog: &mut Catalog, index: Index, time: TimeMs, pl
     if let Err(refusal) = preconditions::check_safeguards(&plan, &safeguards) {
         return refusal;
     }
-    let decision = plan_application(catalog, index, time, plan);
+    let decision = plan_with(catalog, index, time, plan, &safeguards);
     if let Decision::Planned(id) = decision {
         let guarded = Guarded {
             safeguards,
@@ -242,7 +257,12 @@ pub(crate) fn force(catalog: &mut Catalog, index: Index, manifest: Manifest, cod
         code,
         finalize: true,
     };
-    preconditions::check(catalog, &plan)?;
+    // Whoever asks what would have been may ask it of a version that breaks clients, too.
+    let safeguards = Safeguards {
+        allow_breaking: Some("to try it".to_owned()),
+        ..Safeguards::default()
+    };
+    preconditions::check(catalog, &plan, &safeguards)?;
     let PlanApplication { manifest, code, .. } = plan;
     let application = catalog.applications.entry(name).or_insert_with(Application::planned);
     application.versions.insert(to, ApplicationVersion { manifest, code });

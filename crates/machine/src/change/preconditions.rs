@@ -15,7 +15,7 @@ pub(super) struct Precondition {
     /// What holds, if it does.
     pub(super) holds: &'static str,
     /// Says why it does not.
-    pub(super) check: fn(&Catalog, &PlanApplication) -> Result<(), Decision>,
+    pub(super) check: fn(&Catalog, &PlanApplication, &Safeguards) -> Result<(), Decision>,
 }
 
 /// In the order in which they are looked at: the first that does not hold is what a plan is refused for, in every release.
@@ -63,15 +63,15 @@ pub(super) const PRECONDITIONS: [Precondition; 8] = [
 ];
 
 /// Refuses with the first that does not hold.
-pub(super) fn check(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+pub(super) fn check(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguards) -> Result<(), Decision> {
     PRECONDITIONS
         .iter()
-        .try_for_each(|precondition| (precondition.check)(catalog, plan))
+        .try_for_each(|precondition| (precondition.check)(catalog, plan, safeguards))
 }
 
 /// What a change is to look after must go together with what else was asked.
 pub(super) fn check_safeguards(plan: &PlanApplication, safeguards: &Safeguards) -> Result<(), Decision> {
-    if plan.finalize && !safeguards.is_none() {
+    if plan.finalize && safeguards.may_go_back() {
         let reason =
             "a change that is finalized as it switches cannot be taken back by itself: leave out one of the two";
         return Err(refused("plan_contradicts_itself", reason));
@@ -80,6 +80,14 @@ pub(super) fn check_safeguards(plan: &PlanApplication, safeguards: &Safeguards) 
         let reason = format!(
             "it would be taken back only after more than {} refusals: that many are the most, give fewer",
             limits::REFUSALS_MAX
+        );
+        return Err(refused("plan_contradicts_itself", reason));
+    }
+    let why = safeguards.allow_breaking.as_deref().unwrap_or("-");
+    if why.is_empty() || why.len() > limits::REASON_BYTES_MAX {
+        let reason = format!(
+            "a change that breaks clients says why, in 1 to {} bytes",
+            limits::REASON_BYTES_MAX
         );
         return Err(refused("plan_contradicts_itself", reason));
     }
@@ -97,12 +105,12 @@ pub(super) fn in_force<'c>(catalog: &'c Catalog, plan: &PlanApplication) -> Opti
         .map(|version| &version.manifest)
 }
 
-fn check_manifest(_: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+fn check_manifest(_: &Catalog, plan: &PlanApplication, _: &Safeguards) -> Result<(), Decision> {
     let checked = plan.manifest.check();
     checked.map_err(|error| refused("manifest_invalid", error.to_string()))
 }
 
-fn check_running(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+fn check_running(catalog: &Catalog, plan: &PlanApplication, _: &Safeguards) -> Result<(), Decision> {
     let name = &plan.manifest.application;
     let Some((id, running)) = catalog.running_change(name) else {
         return Ok(());
@@ -115,7 +123,7 @@ fn check_running(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decisi
     Err(refused("change_running", reason))
 }
 
-fn check_room(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+fn check_room(catalog: &Catalog, plan: &PlanApplication, _: &Safeguards) -> Result<(), Decision> {
     let known = catalog.applications.contains_key(&plan.manifest.application);
     if known || catalog.applications.len() < limits::APPLICATIONS_MAX {
         return Ok(());
@@ -124,7 +132,7 @@ fn check_room(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision>
     Err(refused("too_many_applications", reason))
 }
 
-fn check_newer(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+fn check_newer(catalog: &Catalog, plan: &PlanApplication, _: &Safeguards) -> Result<(), Decision> {
     let manifest = &plan.manifest;
     let name = &manifest.application;
     let application = catalog.applications.get(name);
@@ -140,7 +148,7 @@ fn check_newer(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision
     Err(refused("version_not_newer", reason))
 }
 
-fn check_number(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+fn check_number(catalog: &Catalog, plan: &PlanApplication, _: &Safeguards) -> Result<(), Decision> {
     let manifest = &plan.manifest;
     let name = &manifest.application;
     let Some(application) = catalog.applications.get(name) else {
@@ -160,37 +168,42 @@ fn check_number(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decisio
 }
 
 /// Whatever clients may send now, they may still send to the new version: they learn of it only after the switch.
-fn check_commands(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
-    let manifest = &plan.manifest;
-    let Some(in_force) = in_force(catalog, plan) else {
+fn check_commands(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguards) -> Result<(), Decision> {
+    let dropped = dropped_commands(catalog, plan);
+    if dropped.is_empty() || safeguards.allow_breaking.is_some() {
         return Ok(());
+    }
+    let manifest = &plan.manifest;
+    let reason = format!(
+        "version {} of {} does not take {}, which version {} takes: clients that still send it would be refused from the \
+         switch on; name it under `commands` in the manifest and go on taking it, or allow it to break them and say why",
+        manifest.version,
+        manifest.application,
+        dropped.join(", "),
+        in_force(catalog, plan).map_or_else(Default::default, |manifest| manifest.version)
+    );
+    Err(refused("commands_dropped", reason))
+}
+
+/// Commands, each with a version of its payload, that the version in force takes and the planned one does not.
+pub(super) fn dropped_commands(catalog: &Catalog, plan: &PlanApplication) -> Vec<String> {
+    let Some(in_force) = in_force(catalog, plan) else {
+        return Vec::new();
     };
     let taken = |name: &str, version: u16| {
-        let command = manifest.command(name);
+        let command = plan.manifest.command(name);
         command.is_some_and(|command| command.versions.contains(&version))
     };
-    let dropped: Vec<String> = in_force
+    in_force
         .commands
         .iter()
         .flat_map(|command| command.versions.iter().map(|version| (command.name.as_str(), *version)))
         .filter(|(name, version)| !taken(name, *version))
         .map(|(name, version)| format!("{name} (payload version {version})"))
-        .collect();
-    if dropped.is_empty() {
-        return Ok(());
-    }
-    let reason = format!(
-        "version {} of {} does not take {}, which version {} takes: clients that still send it would be refused from the \
-         switch on; name it under `commands` in the manifest and go on taking it",
-        manifest.version,
-        manifest.application,
-        dropped.join(", "),
-        in_force.version
-    );
-    Err(refused("commands_dropped", reason))
+        .collect()
 }
 
-fn check_code(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+fn check_code(catalog: &Catalog, plan: &PlanApplication, _: &Safeguards) -> Result<(), Decision> {
     let Code::Wasm { module, meter } = &plan.code else {
         return Ok(());
     };
@@ -215,7 +228,7 @@ fn check_code(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision>
 }
 
 /// Every shape in which rows of a kept table may lie must be one that the new version reads.
-fn check_shapes(catalog: &Catalog, plan: &PlanApplication) -> Result<(), Decision> {
+fn check_shapes(catalog: &Catalog, plan: &PlanApplication, _: &Safeguards) -> Result<(), Decision> {
     let manifest = &plan.manifest;
     let Some(application) = catalog.applications.get(&manifest.application) else {
         return Ok(());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::preconditions::{PRECONDITIONS, check_safeguards, in_force};
+use super::preconditions::{PRECONDITIONS, check_safeguards, dropped_commands, in_force};
 use crate::{Catalog, Decision, Manifest, PlanApplication, Safeguards, Version};
 
 /// What a plan would come to, as things stand.
@@ -66,7 +66,7 @@ pub fn preview(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguard
     let mut checks: Vec<Check> = PRECONDITIONS
         .iter()
         .map(|precondition| {
-            let checked = (precondition.check)(catalog, plan);
+            let checked = (precondition.check)(catalog, plan, safeguards);
             verdict(precondition.name, precondition.holds, checked)
         })
         .collect();
@@ -77,6 +77,14 @@ pub fn preview(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguard
         contradictions,
     ));
     let before = in_force(catalog, plan);
+    let dropped = dropped_commands(catalog, plan);
+    if let Some(why) = safeguards.allow_breaking.as_ref().filter(|_| !dropped.is_empty()) {
+        let what = format!(
+            "clients that still send {} are refused from the switch on, which is allowed: {why}",
+            dropped.join(", ")
+        );
+        checks.push(warning("breaking", what));
+    }
     if let Some(before) = before {
         warn(before, plan, safeguards, &mut checks);
     }

@@ -371,6 +371,7 @@ async fn a_change_that_went_back_by_itself_is_found_at_its_entry() {
             confirm_within_ms: Some(100),
             revert_on_trap: false,
             refusals_max: None,
+            allow_breaking: None,
         },
     });
     let change = match world.propose(&[&a], guarded).await {

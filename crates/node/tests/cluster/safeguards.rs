@@ -15,6 +15,7 @@ async fn planned(world: &World, members: &[&Member], confirm_within_ms: u64) -> 
             confirm_within_ms: Some(confirm_within_ms),
             revert_on_trap: false,
             refusals_max: None,
+            allow_breaking: None,
         },
     });
     match world.propose(members, body).await {

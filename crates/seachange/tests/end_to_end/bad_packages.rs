@@ -251,6 +251,22 @@ async fn an_upgrade_that_may_not_be_is_refused_with_its_reason() {
         );
     }
 
+    let dropping = ledger(2, |manifest| {
+        manifest.replacen("name = \"transfer\"", "name = \"move\"", 1)
+    });
+    let dropping = text_of(dropping.path());
+    let allowed = [
+        "app",
+        "upgrade",
+        "ledger",
+        &dropping,
+        "--dry-run",
+        "--allow-breaking",
+        "nobody sends it",
+    ];
+    let foretold = line.fails(5, &allowed);
+    assert!(foretold.contains("it would be taken, with 1 warning"), "{foretold}");
+
     line.ok(&["app", "upgrade", "ledger", &text_of(&app("ledger-2"))]);
     let second = upgrade(&app("ledger-3"));
     assert!(

@@ -138,7 +138,7 @@ impl Format {
 mod tests {
     use super::*;
 
-    const ALL: [Format; 9] = [
+    const ALL: [Format; 10] = [
         LOG_SEGMENT,
         VOTE,
         COMMITTED,

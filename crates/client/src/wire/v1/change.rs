@@ -99,6 +99,9 @@ pub struct PlanRequest {
     /// So many commands may the new version refuse that the old one would have applied; it is taken back at the next one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusals_max: Option<u64>,
+    /// It may drop commands that clients may still send; why, for the change's history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_breaking: Option<String>,
 }
 
 /// The answer to [`PlanRequest`].

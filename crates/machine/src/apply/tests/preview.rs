@@ -25,6 +25,7 @@ const ON_TRAP: Safeguards = Safeguards {
     confirm_within_ms: None,
     revert_on_trap: true,
     refusals_max: None,
+    allow_breaking: None,
 };
 
 #[test]
@@ -50,6 +51,7 @@ fn a_plan_is_refused_for_the_first_thing_that_its_preview_refuses() {
         confirm_within_ms: Some(0),
         revert_on_trap: false,
         refusals_max: None,
+        allow_breaking: None,
     };
     let good = plan_of(Run::manifest(2, 1, &[]), false);
     for (plan, safeguards, refused) in [
@@ -64,7 +66,7 @@ fn a_plan_is_refused_for_the_first_thing_that_its_preview_refuses() {
         (finalized, ON_TRAP, &["safeguards"]),
         (good.clone(), impatient, &["safeguards"]),
     ] {
-        let preview = ahead(&run, &plan, safeguards);
+        let preview = ahead(&run, &plan, safeguards.clone());
         let of: Vec<&str> = remarks(&preview)
             .into_iter()
             .filter(|(_, verdict)| *verdict == Verdict::Refused)
@@ -147,6 +149,7 @@ fn the_steps_say_what_happens_and_what_would_undo_it() {
         confirm_within_ms: Some(600_000),
         revert_on_trap: true,
         refusals_max: None,
+        allow_breaking: None,
     };
     let reshaping = plan_of(Run::manifest(2, 2, &[1]), false);
     let upgrade = ahead(&run, &reshaping, guarded);
@@ -161,4 +164,40 @@ fn the_steps_say_what_happens_and_what_would_undo_it() {
     assert_eq!(upgrade.steps[3].what, keep);
     let final_at_once = ahead(&run, &plan_of(Run::manifest(2, 1, &[]), true), Safeguards::default());
     assert_eq!(names(&final_at_once), ["plan", "prepare", "switch"]);
+}
+
+#[test]
+fn what_breaks_clients_takes_a_reason_which_is_warned_of_and_kept() {
+    let mut run = Run::new();
+    run.switched(1, 1, &[]);
+    let mut dropping = Run::manifest(2, 1, &[]);
+    dropping.commands.pop();
+    let plan = plan_of(dropping, true);
+    let because = |bytes: usize| Safeguards {
+        allow_breaking: Some("w".repeat(bytes)),
+        ..Safeguards::default()
+    };
+    let refused = remarks(&ahead(&run, &plan, Safeguards::default()));
+    assert!(refused.contains(&("commands", Verdict::Refused)), "{refused:?}");
+    for bytes in [0, crate::limits::REASON_BYTES_MAX + 1] {
+        let refused = remarks(&ahead(&run, &plan, because(bytes)));
+        assert!(refused.contains(&("safeguards", Verdict::Refused)), "{refused:?}");
+    }
+    let allowed = ahead(&run, &plan, because(crate::limits::REASON_BYTES_MAX));
+    let names: Vec<&str> = remarks(&allowed).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["breaking", "way_back"]);
+    let planned = run.control(Body::PlanGuarded(PlanGuarded {
+        plan,
+        safeguards: because(3),
+    }));
+    let Decision::Planned(change) = planned else {
+        panic!("{planned:?}");
+    };
+    let history = &run.machine.catalog().changes[&change].history;
+    let what = "planned: notes from version 1 to version 2, which drops refuse (payload version 1) (www)";
+    assert_eq!(history[0].what, what);
+    run.ready(1, change);
+    run.ready(2, change);
+    assert_eq!(run.step(change, Step::Switch), "done");
+    assert_eq!(run.outcome("refuse", "a"), "failed unknown_command");
 }

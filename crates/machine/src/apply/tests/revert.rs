@@ -6,6 +6,7 @@ const ON_TRAP: Safeguards = Safeguards {
     confirm_within_ms: None,
     revert_on_trap: true,
     refusals_max: None,
+    allow_breaking: None,
 };
 
 fn after_refusals(max: u64) -> Safeguards {
@@ -20,6 +21,7 @@ fn within(milliseconds: u64) -> Safeguards {
         confirm_within_ms: Some(milliseconds),
         revert_on_trap: false,
         refusals_max: None,
+        allow_breaking: None,
     }
 }
 

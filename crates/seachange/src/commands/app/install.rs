@@ -59,6 +59,9 @@ pub struct UpgradeArguments {
     /// Take it back with one command more than N that the new version refuses and the old one would have applied
     #[arg(long, value_name = "N", conflicts_with = "finalize")]
     pub refusals_max: Option<u64>,
+    /// Let it drop commands that clients may still send, and say why: they are refused from the switch on
+    #[arg(long, value_name = "REASON")]
+    pub allow_breaking: Option<String>,
     /// Only say what it would come to: what holds, what would happen, what would undo it (exit code 5: warnings, 6: it would be
     /// refused)
     #[arg(long)]
@@ -130,6 +133,7 @@ impl UpgradeArguments {
             confirm_within: self.confirm_within,
             stay_on_trap: self.stay_on_trap,
             refusals_max: self.refusals_max,
+            allow_breaking: self.allow_breaking,
         };
         if self.dry_run {
             return dry_run::run(&admin, &package, &options, &self.cluster, &environment).await;
