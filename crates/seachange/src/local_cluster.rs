@@ -16,6 +16,10 @@ pub use node::LocalNode;
 
 /// How long the whole cluster may take to have all its voters, and a node to be ready.
 const START_MAX: Duration = Duration::from_secs(30);
+/// How long a node that is started again waits for its port.
+const PORT_MAX: Duration = Duration::from_secs(10);
+/// And how long it waits between two tries.
+const PORT_PAUSE: Duration = Duration::from_millis(200);
 /// How often is looked whether something has come.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -171,7 +175,19 @@ impl LocalCluster {
     /// # Errors
     /// It did not start.
     pub async fn restart(&mut self, number: usize) -> anyhow::Result<()> {
-        self.nodes[number].restart(&self.environment).await
+        let environment = &self.environment;
+        let deadline = environment.clock.now() + PORT_MAX;
+        let node = &mut self.nodes[number];
+        loop {
+            match node.restart(environment).await {
+                // While it was down, somebody's connection may have been given its port.
+                Err(_) if node.port_was_taken() && environment.clock.now() < deadline => {
+                    node.wait_for_end(environment).await?;
+                    environment.sleep(PORT_PAUSE).await;
+                }
+                ended => return ended,
+            }
+        }
     }
 
     /// Waits until every node has applied the same index and it is at least `index`, and gives what they say of

@@ -171,6 +171,11 @@ impl LocalNode {
         }
     }
 
+    /// Whether it could not start because somebody else has one of its ports, as far as it logged.
+    pub(super) fn port_was_taken(&self) -> bool {
+        self.log_end().contains("Address already in use")
+    }
+
     pub(super) fn kill(&mut self) -> anyhow::Result<()> {
         if let Some(mut process) = self.process.take() {
             process
