@@ -65,12 +65,18 @@ impl<'a> Tables<'a> {
         streams.iter().position(|stream| stream == name)
     }
 
-    /// The version whose `migrate` knows both shapes. The one at work, if it does: what a version that was taken back made
-    /// of older rows may be why it was. Else the newest that was ever in force, since only such a one has been found ready
-    /// everywhere, and only the newer of two can know the older one's shape.
-    fn converter(&self, table: &str, from: Shape, to: Shape) -> Option<&'a ApplicationVersion> {
+    /// The version whose `migrate` knows both shapes, for a version that reads. That version itself, if it does: what one
+    /// that was taken back made of older rows may be why it was. Else the newest that was ever in force, since only such a
+    /// one has been found ready everywhere, and only the newer of two can know the older one's shape.
+    fn converter(
+        &self,
+        reader: &'a ApplicationVersion,
+        table: &str,
+        from: Shape,
+        to: Shape,
+    ) -> Option<&'a ApplicationVersion> {
         let so_far = self.application.in_force_so_far().rev();
-        std::iter::once(self.version).chain(so_far).find(|version| {
+        std::iter::once(reader).chain(so_far).find(|version| {
             version.manifest.table(table).is_some_and(|spec| {
                 (spec.shape == from && spec.converts.contains(&to))
                     || (spec.shape == to && spec.converts.contains(&from))
@@ -142,10 +148,18 @@ impl<'a> CommandContext<'a> {
         if row.shape == shape {
             return Ok(row.document.clone());
         }
-        self.convert(table, key, &row.document, row.shape, shape)
+        self.convert(self.tables.version, table, key, &row.document, (row.shape, shape))
     }
 
-    fn convert(&mut self, table: &str, key: &[u8], document: &[u8], from: Shape, to: Shape) -> Result<Bytes, Misuse> {
+    /// Brings a document from one shape to another, as `reader` will have it.
+    fn convert(
+        &mut self,
+        reader: &'a ApplicationVersion,
+        table: &str,
+        key: &[u8],
+        document: &[u8],
+        (from, to): (Shape, Shape),
+    ) -> Result<Bytes, Misuse> {
         let describe = |what: String| {
             let key = String::from_utf8_lossy(key).into_owned();
             misuse(
@@ -153,7 +167,7 @@ impl<'a> CommandContext<'a> {
                 format!("row {key:?} of table {table} could not be brought from shape {from} to shape {to}: {what}"),
             )
         };
-        let Some(version) = self.tables.converter(table, from, to) else {
+        let Some(version) = self.tables.converter(reader, table, from, to) else {
             return Err(describe("no version at hand converts between the two".into()));
         };
         let call = Call::Migrate {
@@ -192,14 +206,19 @@ impl<'a> CommandContext<'a> {
         document: &[u8],
         shape: Shape,
     ) -> Result<(), Misuse> {
-        let Some(before) = self.tables.before.and_then(|before| before.manifest.table(table)) else {
+        let Some(reader) = self.tables.before else {
+            return Ok(());
+        };
+        let Some(before) = reader.manifest.table(table) else {
             return Ok(());
         };
         let same_table = self.tables.ids.get(table) == Some(&id);
         if before.shape == shape || !same_table {
             return Ok(());
         }
-        self.convert(table, key, document, shape, before.shape).map(drop)
+        // Tried with the very code that would read it then.
+        self.convert(reader, table, key, document, (shape, before.shape))
+            .map(drop)
     }
 
     fn charge(&mut self, bytes: usize) -> Result<(), Misuse> {

@@ -64,7 +64,8 @@ impl StateTxn for Rows {
 }
 
 /// `put KEY VALUE` writes, `trap KEY` writes and traps, `refuse` refuses. Shape 2 writes `2/` before each value; what
-/// holds `bad` cannot be brought back to shape 1. From version 2 on `put KEY boom` traps and `put KEY more` is refused. Version 4 cannot read shape 1.
+/// holds `bad` cannot be brought back to shape 1. From version 2 on `put KEY boom` traps and `put KEY more` is refused. Version 4 cannot read shape 1; version 1
+/// cannot bring back what holds `odd`.
 #[derive(Default)]
 struct Notes {
     missing: bool,
@@ -126,7 +127,9 @@ impl Applications for Notes {
                         vec![b'x'; self.grown_bytes.unwrap_or_default()].into(),
                     )),
                     (1, 2) => Ok(CallOutcome::Done(format!("2/{text}").into())),
-                    (2, 1) if text.contains("bad") => Ok(CallOutcome::Refused(Bytes::from_static(b"bad"))),
+                    (2, 1) if text.contains("bad") || (text.contains("odd") && manifest.version == Version(1)) => {
+                        Ok(CallOutcome::Refused(Bytes::from_static(b"bad")))
+                    }
                     (2, 1) => Ok(CallOutcome::Done(text[2..].to_owned().into())),
                     _ => Ok(CallOutcome::Trapped(Trap::Guest)),
                 }

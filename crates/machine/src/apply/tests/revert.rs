@@ -149,6 +149,18 @@ fn rows_that_the_new_version_cannot_read_take_it_back_and_are_read_as_before() {
     assert_eq!(run.outcome("put", "b four"), "applied 2/two");
 }
 
+/// A version that knows the next one's shape already reads it by itself on the way back: so it is what a write is tried with.
+#[test]
+fn a_write_is_tried_with_the_code_that_reads_it_on_the_way_back() {
+    let mut run = Run::new();
+    run.switched(1, 1, &[2]);
+    let change = run.switched(2, 2, &[1]);
+    assert_eq!(run.outcome("put", "a odd"), "failed migration_failed");
+    assert_eq!(run.outcome("put", "a even"), "applied ");
+    assert_eq!(run.step(change, Step::Revert), "done");
+    assert_eq!(run.outcome("put", "a one"), "applied even");
+}
+
 #[test]
 fn a_command_on_which_both_versions_trap_is_an_error_and_nothing_goes_back() {
     let mut run = Run::new();
