@@ -4,10 +4,7 @@
 //! parks in front of it instead: it keeps its log and votes, and says why it applies nothing more.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
-use std::sync::Arc;
 
-use environment::Disk;
 use machine::{Index, Stop};
 use store::format::fault::{self, FAULT_FILE, Fault};
 
@@ -22,8 +19,7 @@ const BINARY: &str = env!("CARGO_PKG_VERSION");
 
 /// What is known of the entry at which this node last failed.
 pub struct Quarantine {
-    disk: Arc<dyn Disk>,
-    directory: PathBuf,
+    condition: Condition,
     fault: Option<Fault>,
 }
 
@@ -33,9 +29,10 @@ impl Quarantine {
     /// # Errors
     /// The note cannot be read.
     pub fn read(condition: &Condition) -> Result<Quarantine, store::format::Error> {
-        let (disk, directory) = (condition.disk().clone(), condition.data().to_owned());
-        let fault = fault::read(&*disk, &directory)?;
-        Ok(Quarantine { disk, directory, fault })
+        Ok(Quarantine {
+            condition: condition.clone(),
+            fault: fault::read(&**condition.disk(), condition.data())?,
+        })
     }
 
     /// Does the work on an entry, unless that has stopped this node too often.
@@ -66,7 +63,7 @@ impl Quarantine {
             binary: BINARY.to_owned(),
             reason,
         };
-        if let Err(error) = fault::write(&*self.disk, &self.directory, &fault) {
+        if let Err(error) = fault::write(&**self.condition.disk(), self.condition.data(), &fault) {
             tracing::warn!(%error, "the entry that stops this node could not be noted");
         }
         self.fault = Some(fault);
@@ -78,7 +75,8 @@ impl Quarantine {
             return;
         }
         self.fault = None;
-        if let Err(error) = self.disk.remove_file(&self.directory.join(FAULT_FILE)) {
+        let note = self.condition.data().join(FAULT_FILE);
+        if let Err(error) = self.condition.disk().remove_file(&note) {
             tracing::warn!(%error, "the note of an entry that no longer stops this node could not be removed");
         }
     }

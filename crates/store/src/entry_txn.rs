@@ -1,4 +1,4 @@
-use machine::{EventView, Offset, Row, StateError, StateRead, StateTxn, TableId, TimeMs};
+use machine::{Event, EventView, Offset, Row, StateError, StateRead, StateTxn, TableId, TimeMs};
 
 use crate::state::State;
 use crate::streams::{self, Streams};
@@ -47,6 +47,16 @@ impl<'a> EntryTxn<'a> {
             streams.append_views(&gathered.stream, time, gathered.views())?;
         }
         Ok(())
+    }
+}
+
+impl EntryTxn<'_> {
+    /// The events, each with its stream, in their order in each of those; they go nowhere else.
+    pub fn into_events(self) -> impl Iterator<Item = (String, Event)> {
+        self.gathered.into_iter().flat_map(|gathered| {
+            let events: Vec<Event> = gathered.views().map(|view| view.to_event()).collect();
+            events.into_iter().map(move |event| (gathered.stream.clone(), event))
+        })
     }
 }
 

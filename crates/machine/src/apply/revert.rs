@@ -3,7 +3,7 @@
 use crate::codec::Codec;
 use crate::entry::RequestView;
 use crate::machine::{Machine, Stop, World};
-use crate::{AutomaticRevert, Catalog, ChangeId, Index, Outcome, change};
+use crate::{AutomaticRevert, Catalog, ChangeId, Guarded, Index, Outcome, Version, change};
 
 use super::Tables;
 use super::requests::{Keep, takes};
@@ -33,27 +33,20 @@ impl Machine {
         world: &mut World<'_>,
     ) -> Result<Option<Outcome>, Stop> {
         let catalog = self.catalog.clone();
-        let Some((id, guarded)) = catalog.guard_of(request.application) else {
+        let Some((id, guarded, tables)) = before(&catalog, request) else {
             return Ok(None);
         };
         if !guarded.safeguards.revert_on_trap {
             return Ok(None);
         }
-        let Some(tables) = before(&catalog, id, request) else {
-            return Ok(None);
-        };
         let outcome = match self.call(&tables, index, place, request, world, Keep::Effects)? {
             Outcome::Failed(_) | Outcome::SessionExpired => return Ok(None),
             outcome @ (Outcome::Applied(_) | Outcome::Refused(_)) => outcome,
         };
+        let (old, new) = (tables.version.manifest.version, to(&catalog, id));
         let why = format!(
-            "taken back by itself: version {} trapped on command {} of entry {index}, and version {} did not",
-            catalog
-                .changes
-                .get(&id)
-                .map_or_else(Default::default, |change| change.to),
-            request.command,
-            tables.version.manifest.version,
+            "taken back by itself: version {new} trapped on command {} of entry {index}, and version {old} did not",
+            request.command
         );
         let place = place as u64;
         self.take_back(id, AutomaticRevert { index, place }, &why);
@@ -70,13 +63,10 @@ impl Machine {
         world: &mut World<'_>,
     ) -> Result<Option<Outcome>, Stop> {
         let catalog = self.catalog.clone();
-        let Some((id, guarded)) = catalog.guard_of(request.application) else {
+        let Some((id, guarded, tables)) = before(&catalog, request) else {
             return Ok(None);
         };
         let Some(max) = guarded.safeguards.refusals_max else {
-            return Ok(None);
-        };
-        let Some(tables) = before(&catalog, id, request) else {
             return Ok(None);
         };
         let is_last = guarded.refusals >= max;
@@ -95,15 +85,11 @@ impl Machine {
         if !is_last {
             return Ok(None);
         }
+        let (old, new) = (tables.version.manifest.version, to(&catalog, id));
         let why = format!(
-            "taken back by itself: version {} has refused {refusals} commands that version {} would have applied, the last \
-             one command {} of entry {index}",
-            catalog
-                .changes
-                .get(&id)
-                .map_or_else(Default::default, |change| change.to),
-            tables.version.manifest.version,
-            request.command,
+            "taken back by itself: version {new} has refused {refusals} commands that version {old} would have applied, the \
+             last one command {} of entry {index}",
+            request.command
         );
         let place = place as u64;
         self.take_back(id, AutomaticRevert { index, place }, &why);
@@ -120,9 +106,18 @@ impl Machine {
     }
 }
 
-/// The version before a change, if it takes the command: one that is the new version's own says nothing for the old one.
-fn before<'c>(catalog: &'c Catalog, change: ChangeId, request: &RequestView<'_>) -> Option<Tables<'c>> {
-    let tables = Tables::before(catalog, change)?;
+/// The change in force with its safeguards, and the version before it, if that takes the command: one that is the new
+/// version's own says nothing for the old one.
+fn before<'c>(catalog: &'c Catalog, request: &RequestView<'_>) -> Option<(ChangeId, &'c Guarded, Tables<'c>)> {
+    let (id, guarded) = catalog.guard_of(request.application)?;
+    let tables = Tables::before(catalog, id)?;
     takes(&tables.version.manifest, request).ok()?;
-    Some(tables)
+    Some((id, guarded, tables))
+}
+
+fn to(catalog: &Catalog, change: ChangeId) -> Version {
+    catalog
+        .changes
+        .get(&change)
+        .map_or_else(Version::default, |change| change.to)
 }

@@ -83,8 +83,8 @@ pub(super) fn check_safeguards(plan: &PlanApplication, safeguards: &Safeguards) 
         );
         return Err(refused("plan_contradicts_itself", reason));
     }
-    let why = safeguards.allow_breaking.as_deref().unwrap_or("-");
-    if why.is_empty() || why.len() > limits::REASON_BYTES_MAX {
+    let unfit = |why: &String| why.is_empty() || why.len() > limits::REASON_BYTES_MAX;
+    if safeguards.allow_breaking.as_ref().is_some_and(unfit) {
         let reason = format!(
             "a change that breaks clients says why, in 1 to {} bytes",
             limits::REASON_BYTES_MAX

@@ -28,7 +28,7 @@ pub struct Check {
 }
 
 /// How a check came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It holds.
     Met,
@@ -49,15 +49,6 @@ pub struct StepAhead {
     pub what: String,
     /// What would undo it, and what that costs.
     pub undo: String,
-}
-
-impl Preview {
-    /// The worst of its checks.
-    #[must_use]
-    pub fn verdict(&self) -> Verdict {
-        let verdicts = self.checks.iter().map(|check| check.verdict);
-        verdicts.max().unwrap_or(Verdict::Met)
-    }
 }
 
 /// Looks at a plan as things stand. Planned now, it would be refused where a check says so, and nowhere else.

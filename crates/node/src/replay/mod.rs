@@ -7,7 +7,6 @@ mod archive;
 mod error;
 mod player;
 mod proof;
-mod recorder;
 mod recording;
 mod replaying;
 mod rules;

@@ -6,10 +6,10 @@ use machine::{
     Applications, Code, Decision, Event, Index, LEVEL_MAX, Machine, Manifest, Output, Read, ReadError, ReadValue,
     StateError, Stop, World,
 };
+use store::EntryTxn;
 use store::state::{Backend, MemoryBackend, State, Write};
 
 use super::Error;
-use super::recorder::Recorder;
 use crate::limits::REPLAY_LOAD_ROWS;
 
 /// A machine over rows in memory, with all that it needs to apply entries.
@@ -44,10 +44,7 @@ impl Player {
 
     /// A second one as of the same entry, over rows of its own.
     pub fn fork(&mut self) -> Result<Player, Error> {
-        self.machine.save(&mut Recorder {
-            state: &mut self.state,
-            events: Vec::new(),
-        });
+        self.machine.save(&mut EntryTxn::new(&mut self.state));
         if let Some(checkpoint) = self.state.freeze() {
             let written = checkpoint.write()?;
             drop(self.state.finish(written));
@@ -87,18 +84,15 @@ impl Player {
     }
 
     fn apply_once(&mut self, index: Index, payload: &[u8]) -> Result<Played, Stop> {
-        let mut recorder = Recorder {
-            state: &mut self.state,
-            events: Vec::new(),
-        };
+        let mut txn = EntryTxn::new(&mut self.state);
         let mut world = World {
-            txn: &mut recorder,
+            txn: &mut txn,
             applications: &mut self.applications,
             converter: &mut self.converter,
             level_max: LEVEL_MAX,
         };
         let output = self.machine.apply(index, payload, &mut world)?;
-        Ok((output, recorder.events))
+        Ok((output, txn.into_events().collect()))
     }
 
     /// Makes every version ready that is not, and says of each one that cannot be why.

@@ -74,7 +74,7 @@ pub struct RecordedEntry {
     pub requests: Vec<Request>,
     /// What came of each.
     pub outcomes: Vec<Outcome>,
-    /// The application's events, in order.
+    /// The application's events, in their order in each stream.
     pub events: Vec<EmittedEvent>,
 }
 record!(RecordedEntry {

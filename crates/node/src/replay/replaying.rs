@@ -47,7 +47,7 @@ pub struct Step {
     pub payload: Bytes,
     /// A reply for each command, in order.
     pub replies: Vec<Reply>,
-    /// The events, with their streams, in order.
+    /// The events, with their streams, in their order in each of those.
     pub events: Vec<(String, Event)>,
     /// What it changed about the rules.
     pub rules: Vec<RuleChange>,
@@ -252,13 +252,10 @@ impl Replay {
     /// Notes the versions that took over, and finds the first command that each answers.
     fn find_firsts(&mut self, step: &mut Step) -> Result<(), Error> {
         let in_the_middle = step.rules.iter().any(|rule| rule.place.is_some());
-        // What took over by an entry of its own answers from the next one on, which is looked at then.
-        if !in_the_middle && !step.rules.is_empty() {
-            self.await_versions(&step.rules);
-            return Ok(());
-        }
         self.await_versions(&step.rules);
-        if self.awaited.is_empty() {
+        // What took over by an entry of its own answers from the next one on, which is looked at then.
+        let only_then = !in_the_middle && !step.rules.is_empty();
+        if only_then || self.awaited.is_empty() {
             return Ok(());
         }
         let requests = RequestView::all(&step.payload).map_err(|error| stopped(step.index, error))?;

@@ -156,7 +156,9 @@ impl LocalNode {
         self.directory.join("data")
     }
 
-    fn log_path(&self) -> PathBuf {
+    /// Where it logs.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
         self.directory.join("log.txt")
     }
 

@@ -1,6 +1,7 @@
 //! The life of an application on a cluster of one.
 
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -143,5 +144,29 @@ async fn a_node_that_is_asked_to_stop_drains_and_ends_with_zero() {
     assert!(cluster.stop_node(0).await.unwrap().success());
     cluster.restart(0).await.unwrap();
     assert_eq!(account(&line, "ada")["balance"], 1050);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_port_somebody_has_for_a_moment_starts_again_all_the_same() {
+    let (mut cluster, environment) = cluster(1).await;
+    let node = &cluster.nodes()[0];
+    let (http, log) = (node.http().to_owned(), node.log_path());
+    cluster.kill(0).unwrap();
+    let somebody = environment.network.bind(&http).await.unwrap();
+    let until_missed = async {
+        while !std::fs::read_to_string(&log)
+            .unwrap()
+            .contains("Address already in use")
+        {
+            environment.sleep(Duration::from_millis(10)).await;
+        }
+        drop(somebody);
+    };
+    let both = futures::future::join(cluster.restart(0), until_missed);
+    let (started, ()) = environment::timeout(&environment, Duration::from_secs(60), both)
+        .await
+        .unwrap();
+    started.unwrap();
     cluster.stop().await;
 }

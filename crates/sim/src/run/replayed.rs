@@ -1,5 +1,7 @@
 //! Replay equals production: the log of a node, applied again from its files alone, comes to what the node held.
 
+use std::sync::Arc;
+
 use environment::Environment;
 use host::Registry;
 use machine::{Catalog, Index, LEVEL_MAX, StateDigest};
@@ -19,7 +21,7 @@ const ORACLE: &str = "replay equals production";
 struct Held {
     applied: Index,
     digest: StateDigest,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
 }
 
 impl Run {
@@ -50,7 +52,7 @@ impl Run {
             let held = Held {
                 applied: status.applied,
                 digest: status.digest,
-                catalog: Catalog::clone(&catalog),
+                catalog,
             };
             Some((machine.number, held, environment))
         });
@@ -76,7 +78,7 @@ fn replay(environment: Environment, held: &Held) -> Result<(), String> {
             held.applied
         ));
     }
-    if **replay.catalog() != held.catalog {
+    if **replay.catalog() != *held.catalog {
         return Err(format!(
             "its files come to another catalog as of entry {} than it held",
             held.applied

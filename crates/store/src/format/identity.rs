@@ -82,6 +82,7 @@ pub fn write(disk: &(dyn Disk + 'static), directory: &Path, identity: &StoredIde
 mod tests {
     use environment::real::RealDisk;
 
+    use super::super::whole;
     use super::*;
 
     const IDENTITY_OF_ONE: StoredIdentity = StoredIdentity {
@@ -109,15 +110,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         write(&RealDisk, directory.path(), &IDENTITY_OF_ONE).unwrap();
         let path = directory.path().join(IDENTITY_FILE);
-        let whole = std::fs::read(&path).unwrap();
-        for at in 0..whole.len() {
-            let mut flipped = whole.clone();
-            flipped[at] ^= 0x10;
-            std::fs::write(&path, &flipped).unwrap();
-            assert!(read(&RealDisk, directory.path()).is_err(), "byte {at} flipped");
-            std::fs::write(&path, &whole[..at]).unwrap();
-            assert!(read(&RealDisk, directory.path()).is_err(), "cut to {at} bytes");
-        }
+        whole::every_wrong_byte_is_noticed(&path, || read(&RealDisk, directory.path()).is_err());
     }
 
     #[test]

@@ -121,15 +121,7 @@ mod tests {
             assert_eq!(read(&RealDisk, directory.path()), Ok(notes));
         }
         let path = directory.path().join(NOTES_FILE);
-        let whole = std::fs::read(&path).unwrap();
-        for at in 0..whole.len() {
-            let mut flipped = whole.clone();
-            flipped[at] ^= 0x10;
-            std::fs::write(&path, &flipped).unwrap();
-            assert!(read(&RealDisk, directory.path()).is_err(), "byte {at} flipped");
-            std::fs::write(&path, &whole[..at]).unwrap();
-            assert!(read(&RealDisk, directory.path()).is_err(), "cut to {at} bytes");
-        }
+        whole::every_wrong_byte_is_noticed(&path, || read(&RealDisk, directory.path()).is_err());
     }
 
     #[test]

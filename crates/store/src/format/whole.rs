@@ -52,3 +52,17 @@ fn disk_error(path: &Path, error: &std::io::Error) -> Error {
         detail: error.to_string(),
     }
 }
+
+/// Tests that whoever reads the file notices each flipped bit and each missing byte.
+#[cfg(test)]
+pub(super) fn every_wrong_byte_is_noticed(path: &Path, is_refused: impl Fn() -> bool) {
+    let whole = std::fs::read(path).unwrap();
+    for at in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0x10;
+        std::fs::write(path, &flipped).unwrap();
+        assert!(is_refused(), "byte {at} flipped");
+        std::fs::write(path, &whole[..at]).unwrap();
+        assert!(is_refused(), "cut to {at} bytes");
+    }
+}
