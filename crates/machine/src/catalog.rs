@@ -35,6 +35,8 @@ pub struct Catalog {
     pub node_next: NodeId,
     /// Changes that look after themselves once they have switched.
     pub guarded: BTreeMap<ChangeId, Guarded>,
+    /// Applications that were taken out of service, and whose data is still here.
+    pub removed: BTreeMap<String, Removed>,
 }
 
 impl Codec for Catalog {
@@ -51,6 +53,7 @@ impl Codec for Catalog {
             table_next,
             node_next,
             guarded,
+            removed,
         } = self;
         cluster.encode(out);
         level.encode(out);
@@ -63,8 +66,11 @@ impl Codec for Catalog {
         table_next.encode(out);
         node_next.encode(out);
         // Came later: where there is none, the bytes are those of before.
-        if !guarded.is_empty() {
+        if !guarded.is_empty() || !removed.is_empty() {
             guarded.encode(out);
+        }
+        if !removed.is_empty() {
+            removed.encode(out);
         }
     }
 
@@ -84,9 +90,32 @@ impl Codec for Catalog {
                 0 => BTreeMap::new(),
                 _ => Codec::decode(reader)?,
             },
+            removed: match reader.left() {
+                0 => BTreeMap::new(),
+                _ => Codec::decode(reader)?,
+            },
         })
     }
 }
+
+/// An application that was taken out of service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// By which entry.
+    pub index: Index,
+    /// At what log time.
+    pub time: TimeMs,
+    /// The version that was in force.
+    pub version: Version,
+    /// Why, for people.
+    pub reason: String,
+}
+record!(Removed {
+    index,
+    time,
+    version,
+    reason
+});
 
 /// An application that is, or was to be, installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -289,6 +318,35 @@ impl Catalog {
     pub fn in_force(&self, application: &str) -> Option<&ApplicationVersion> {
         let application = self.applications.get(application)?;
         application.versions.get(&application.in_force?)
+    }
+
+    /// Why an application does not answer, and what to do.
+    #[must_use]
+    pub fn no_application(&self, name: &str) -> String {
+        match self.removed.get(name) {
+            Some(removed) => format!(
+                "application {name:?} was removed by entry {}{}: install it again, with the data that it had",
+                removed.index,
+                match removed.reason.as_str() {
+                    "" => String::new(),
+                    reason => format!(" ({reason})"),
+                }
+            ),
+            None => format!("there is no application {name:?}: install it, or check the name"),
+        }
+    }
+
+    /// Every table that an application has had, as far as it is known.
+    #[must_use]
+    pub fn tables_of(&self, name: &str) -> BTreeSet<TableId> {
+        let now = self
+            .applications
+            .get(name)
+            .into_iter()
+            .flat_map(|application| application.tables.values());
+        let changes = self.changes.values().filter(|change| change.application == name);
+        let before = changes.flat_map(|change| change.tables_before.values());
+        now.chain(before).copied().collect()
     }
 
     /// The change of that application that has not ended.

@@ -57,6 +57,10 @@ pub enum Body {
     ReportDigest(ReportDigest),
     /// 16: as 5, for a change that looks after itself once it has switched.
     PlanGuarded(PlanGuarded),
+    /// 17: takes an application out of service.
+    RemoveApplication(RemoveApplication),
+    /// 18: deletes some of a removed application's data.
+    PurgeApplication(PurgeApplication),
 }
 
 /// The first entry of a cluster.
@@ -218,6 +222,24 @@ pub struct PlanGuarded {
     pub safeguards: Safeguards,
 }
 record!(PlanGuarded { plan, safeguards });
+
+/// Takes an application out of service; its data stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoveApplication {
+    /// Which.
+    pub application: String,
+    /// Why, for people.
+    pub reason: String,
+}
+record!(RemoveApplication { application, reason });
+
+/// Deletes some of the rows of a removed application, and with the last of them the application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PurgeApplication {
+    /// Which.
+    pub application: String,
+}
+record!(PurgeApplication { application });
 
 /// What a node found when it made a version ready to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -401,6 +423,8 @@ impl Body {
             Body::MarkDigest => 14,
             Body::ReportDigest(_) => 15,
             Body::PlanGuarded(_) => 16,
+            Body::RemoveApplication(_) => 17,
+            Body::PurgeApplication(_) => 18,
         }
     }
 }
@@ -424,6 +448,8 @@ impl Codec for Entry {
             Body::TrimStreams(body) => body.encode(out),
             Body::ReportDigest(body) => body.encode(out),
             Body::PlanGuarded(body) => body.encode(out),
+            Body::RemoveApplication(body) => body.encode(out),
+            Body::PurgeApplication(body) => body.encode(out),
             Body::OpenSession | Body::Tick | Body::MarkDigest => {}
         }
     }
@@ -452,6 +478,8 @@ impl Codec for Entry {
             14 => Body::MarkDigest,
             15 => Body::ReportDigest(Codec::decode(reader)?),
             16 => Body::PlanGuarded(Codec::decode(reader)?),
+            17 => Body::RemoveApplication(Codec::decode(reader)?),
+            18 => Body::PurgeApplication(Codec::decode(reader)?),
             number => return Err(reader.unknown("entry kind", number)),
         };
         Ok(Entry { time, body })
@@ -704,6 +732,13 @@ pub(crate) mod tests {
                 digest: StateDigest { rows: 5, history: 6 },
             }),
             Body::PlanGuarded(plan_guarded()),
+            Body::RemoveApplication(RemoveApplication {
+                application: "ledger".into(),
+                reason: "moved".into(),
+            }),
+            Body::PurgeApplication(PurgeApplication {
+                application: "ledger".into(),
+            }),
         ]
     }
 

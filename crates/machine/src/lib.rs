@@ -34,14 +34,16 @@ mod hostile;
 #[path = "../../../testing/mutations.rs"]
 mod mutations;
 
-pub use catalog::{Application, ApplicationVersion, Blocker, Catalog, Change, ChangeEvent, Module, Node, Stage};
+pub use catalog::{
+    Application, ApplicationVersion, Blocker, Catalog, Change, ChangeEvent, Module, Node, Removed, Stage,
+};
 pub use comparison::{Comparison, Difference};
 pub use consumers::{Consumer, Consumers};
 pub use digest::StateDigest;
 pub use entry::{
     Body, ChangeStep, Claim, Code, CommitConsumer, ENTRY_FORMAT, Entry, Genesis, ModuleChunk, NodeReady,
-    PackedRequests, PlanApplication, PlanGuarded, Readiness, RegisterNode, RemoveConsumer, ReportDigest, Request,
-    RequestView, Step, TrimStreams, pack,
+    PackedRequests, PlanApplication, PlanGuarded, PurgeApplication, Readiness, RegisterNode, RemoveApplication,
+    RemoveConsumer, ReportDigest, Request, RequestView, Step, TrimStreams, pack,
 };
 pub use ids::{
     ChangeId, ClusterId, Digest, Index, Level, MeterNumber, NodeId, Offset, Sequence, SessionId, Shape, TableId, Term,

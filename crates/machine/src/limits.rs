@@ -28,6 +28,8 @@ pub const APPLICATIONS_MAX: usize = 256;
 pub const REFUSALS_MAX: u64 = 10_000;
 /// Bytes of the reason for which a change may break clients.
 pub const REASON_BYTES_MAX: usize = 1024;
+/// Rows that one entry deletes of an application that is purged: few enough that nobody waits for it.
+pub const PURGE_ROWS_MAX: usize = 1000;
 /// Commands in one entry.
 pub const ENTRY_COMMANDS_MAX: usize = 4096;
 /// Bytes of one entry.

@@ -3,6 +3,7 @@
 mod context;
 mod control;
 mod effects;
+mod removal;
 mod requests;
 mod revert;
 mod streams;
@@ -89,7 +90,9 @@ impl Body {
             | Body::TrimStreams(_)
             | Body::MarkDigest
             | Body::ReportDigest(_)
-            | Body::PlanGuarded(_) => true,
+            | Body::PlanGuarded(_)
+            | Body::RemoveApplication(_)
+            | Body::PurgeApplication(_) => true,
         }
     }
 }

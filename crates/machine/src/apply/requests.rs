@@ -109,10 +109,7 @@ impl Machine {
     ) -> Result<Outcome, Stop> {
         let catalog = self.catalog.clone();
         let Some(tables) = Tables::of(&catalog, request.application) else {
-            let detail = format!(
-                "there is no application {:?}: install it, or check the name",
-                request.application
-            );
+            let detail = catalog.no_application(request.application);
             return Ok(Outcome::Failed(Failure::new(FailureCode::UnknownApplication, detail)));
         };
         if let Err(failure) = takes(&tables.version.manifest, request) {

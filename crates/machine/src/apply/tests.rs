@@ -4,6 +4,7 @@ mod force;
 mod hostile;
 mod limits;
 mod preview;
+mod removal;
 mod revert;
 
 use std::collections::BTreeMap;

@@ -200,6 +200,7 @@ fn switch(catalog: &mut Catalog, index: Index, time: TimeMs, id: ChangeId) -> Re
     let ends_here = change.finalize || change.from.is_none();
     change.stage = if ends_here { Stage::Finalized } else { Stage::Switched };
     application.reversible = (!ends_here).then_some(id);
+    catalog.removed.remove(&change.application);
     if let Some(guarded) = catalog.guarded.get_mut(&id).filter(|_| !ends_here) {
         let within = guarded.safeguards.confirm_within_ms;
         guarded.deadline = within.map(|within| TimeMs(time.0.saturating_add(within)));
