@@ -1,5 +1,7 @@
 //! What stands in the log. Each entry is one byte of format, the kind's number, and the kind's body.
 
+mod packed;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -9,6 +11,8 @@ use crate::{
     ChangeId, ClusterId, Digest, Index, Level, Manifest, MeterNumber, NodeId, Offset, Safeguards, Sequence, SessionId,
     StateDigest, TimeMs, limits, record,
 };
+
+pub use packed::{PackedRequests, RequestView, pack};
 
 /// The format of the entries that this binary writes. It reads this one and, for ever, all before it.
 pub const ENTRY_FORMAT: u8 = 1;
@@ -483,134 +487,6 @@ impl Codec for Entry {
             number => return Err(reader.unknown("entry kind", number)),
         };
         Ok(Entry { time, body })
-    }
-}
-
-/// Requests in the form in which they stand in an entry, made once where they arrive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PackedRequests {
-    count: usize,
-    bytes: Bytes,
-}
-
-impl PackedRequests {
-    /// How many.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
-    /// Bytes that they take in an entry.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-impl From<&[Request]> for PackedRequests {
-    fn from(requests: &[Request]) -> Self {
-        let mut out = Vec::with_capacity(requests.iter().map(Request::encoded_bytes_max).sum());
-        for request in requests {
-            request.encode(&mut out);
-        }
-        PackedRequests {
-            count: requests.len(),
-            bytes: out.into(),
-        }
-    }
-}
-
-/// An entry of requests, put together from their packed forms: the same bytes as encoding [`Body::Requests`].
-#[must_use]
-pub fn pack<'a>(time: TimeMs, requests: impl Iterator<Item = &'a PackedRequests> + Clone) -> Vec<u8> {
-    let (mut bytes, mut count) = (0, 0);
-    for packed in requests.clone() {
-        bytes += packed.bytes();
-        count += packed.count();
-    }
-    let mut out = Vec::with_capacity(bytes + 32);
-    out.push(ENTRY_FORMAT);
-    put_varint(2, &mut out);
-    time.encode(&mut out);
-    put_varint(count as u64, &mut out);
-    for packed in requests {
-        out.extend_from_slice(&packed.bytes);
-    }
-    out
-}
-
-/// Requests of one entry, read one after the other without copying their payloads.
-#[derive(Debug)]
-pub struct RequestView<'a> {
-    /// See [`Request::claim`].
-    pub claim: Option<Claim>,
-    /// See [`Request::application`].
-    pub application: &'a str,
-    /// See [`Request::command`].
-    pub command: &'a str,
-    /// See [`Request::version`].
-    pub version: u16,
-    /// See [`Request::payload`].
-    pub payload: &'a [u8],
-}
-
-impl<'a> RequestView<'a> {
-    /// The requests of an entry in the order in which they are applied; nothing for an entry of another kind.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub fn all(payload: &'a [u8]) -> Result<Option<Vec<Self>>, Error> {
-        // Entries of the log's own, as a new leader writes one, have none.
-        if payload.is_empty() {
-            return Ok(None);
-        }
-        let mut reader = Reader::new(payload);
-        let Some((_, count)) = RequestView::header(&mut reader)? else {
-            return Ok(None);
-        };
-        let requests = (0..count).map(|_| RequestView::read(&mut reader));
-        requests.collect::<Result<_, _>>().map(Some)
-    }
-
-    /// Whether an entry is one of requests.
-    #[must_use]
-    pub fn is_of(payload: &[u8]) -> bool {
-        matches!(RequestView::header(&mut Reader::new(payload)), Ok(Some(_)))
-    }
-
-    /// The time and count of an entry of requests; nothing for every other kind.
-    pub(crate) fn header(reader: &mut Reader<'_>) -> Result<Option<(TimeMs, usize)>, Error> {
-        let format = reader.byte()?;
-        if format != ENTRY_FORMAT || reader.varint()? != 2 {
-            return Ok(None);
-        }
-        Ok(Some((TimeMs::decode(reader)?, reader.count()?)))
-    }
-
-    /// Reads the next request.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        Ok(RequestView {
-            claim: Codec::decode(reader)?,
-            application: reader.text()?,
-            command: reader.text()?,
-            version: Codec::decode(reader)?,
-            payload: reader.bytes()?,
-        })
-    }
-
-    /// The request as a value of its own.
-    #[must_use]
-    pub fn to_request(&self) -> Request {
-        Request {
-            claim: self.claim,
-            application: self.application.to_owned(),
-            command: self.command.to_owned(),
-            version: self.version,
-            payload: Bytes::copy_from_slice(self.payload),
-        }
     }
 }
 
