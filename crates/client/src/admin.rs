@@ -5,11 +5,11 @@ use sha2::{Digest as _, Sha256};
 use crate::feeds::{ChangeWatch, Events, Watch};
 use crate::http::{Http, HttpRequest, Repeat, escape, query_string};
 use crate::wire::{
-    ApplicationInfo, ApplicationList, ChangeList, ChangeRecord, CommandReply, CommitRequest, Consistency,
-    ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved, DryRun, ErrorInfo, Health, MemberList,
-    ModuleStored, PlanRequest, Planned, QueryReply, RowAnswer, Rows, RowsParameters, SnapshotRecord, Status,
-    StepRequest, StepTaken, StreamList, StreamTrimmed, TRACE_HEADER, TableList, Trace, TraceList, TrimRequest,
-    VerifyRecord,
+    ApplicationInfo, ApplicationList, ApplicationPurged, ApplicationRemoved, ChangeList, ChangeRecord, CommandReply,
+    CommitRequest, Consistency, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved, DryRun, ErrorInfo,
+    Health, MemberList, ModuleStored, PlanRequest, Planned, QueryReply, RemovalRequest, RowAnswer, Rows,
+    RowsParameters, SnapshotRecord, Status, StepRequest, StepTaken, StreamList, StreamTrimmed, TRACE_HEADER, TableList,
+    Trace, TraceList, TrimRequest, VerifyRecord,
 };
 use crate::{Error, Options};
 
@@ -210,6 +210,24 @@ impl Admin {
     /// As [`Http::send`].
     pub async fn plan_change(&self, plan: &PlanRequest) -> Result<Planned, Error> {
         self.http.post_json("/v1/changes", plan).await
+    }
+
+    /// Takes an application out of service; its data stays.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn remove_app(&self, app: &str, reason: Option<String>) -> Result<ApplicationRemoved, Error> {
+        let path = format!("/v1/apps/{}/remove", escape(app));
+        self.http.post_json(&path, &RemovalRequest { reason }).await
+    }
+
+    /// Deletes some of a removed application's rows, and with the last of them the application.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn purge_app(&self, app: &str) -> Result<ApplicationPurged, Error> {
+        let path = format!("/v1/apps/{}/purge", escape(app));
+        self.http.send(&HttpRequest::post(path, Vec::new())).await?.json()
     }
 
     /// Says what a plan would come to, and writes nothing.

@@ -180,7 +180,9 @@ fn nodes_own(body: Body) -> Result<Body, String> {
         | Body::CommitConsumer(_)
         | Body::RemoveConsumer(_)
         | Body::TrimStreams(_)
-        | Body::MarkDigest => Err("a node may only report and register itself".to_owned()),
+        | Body::MarkDigest
+        | Body::RemoveApplication(_)
+        | Body::PurgeApplication(_) => Err("a node may only report and register itself".to_owned()),
     }
 }
 

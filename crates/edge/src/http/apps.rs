@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use client::wire;
-use client::wire::{ApplicationInfo, ApplicationList, Code, CodeSource, Named, VersionInfo, VersionSwitch};
+use client::wire::{ApplicationInfo, ApplicationList, Code, CodeSource, Named, RemovedAt, VersionInfo, VersionSwitch};
 use machine::manifest::{CommandSpec, TableSpec};
 use machine::{Application, Catalog, Manifest, Shape, Version};
 
@@ -77,6 +77,12 @@ pub(super) fn info(catalog: &Catalog, name: &str, application: &Application) -> 
                 version: version.0,
             })
             .collect(),
+        removed: catalog.removed.get(name).map(|removed| RemovedAt {
+            index: removed.index.0,
+            time_ms: removed.time.0,
+            version: removed.version.0,
+            reason: removed.reason.clone(),
+        }),
     }
 }
 

@@ -11,7 +11,7 @@ use utoipa::OpenApi;
 
 use super::{
     Api, apps, batch, changes, commands, consumers, docs, dry_run, errors, members, modules, observe, openapi, queries,
-    sessions, snapshots, status, streams, tables, watch,
+    removal, sessions, snapshots, status, streams, tables, watch,
 };
 use crate::codes::Refusal;
 
@@ -40,7 +40,9 @@ routes! {
     get "/v1/apps/{app}" => apps::show;
     post "/v1/apps/{app}/commands" => batch::submit;
     post "/v1/apps/{app}/commands/{command}" => commands::submit;
+    post "/v1/apps/{app}/purge" => removal::purge;
     post "/v1/apps/{app}/queries/{query}" => queries::ask;
+    post "/v1/apps/{app}/remove" => removal::remove;
     get "/v1/apps/{app}/tables" => tables::list;
     get "/v1/apps/{app}/tables/{table}/rows" => tables::rows;
     get "/v1/apps/{app}/tables/{table}/rows/{key}" => tables::row;

@@ -239,6 +239,8 @@ impl Replay {
             | Body::CommitConsumer(_)
             | Body::RemoveConsumer(_)
             | Body::TrimStreams(_)
+            | Body::RemoveApplication(_)
+            | Body::PurgeApplication(_)
             | Body::MarkDigest
             | Body::ReportDigest(_) => return None,
         };

@@ -3,6 +3,7 @@
 mod dry_run;
 mod install;
 mod new;
+mod remove;
 mod show;
 mod test;
 
@@ -19,6 +20,10 @@ pub enum Command {
     Upgrade(install::UpgradeArguments),
     /// Run what was recorded under a version, and say what it does otherwise; without a cluster
     Test(test::TestArguments),
+    /// Take an application out of service; its data stays
+    Remove(remove::RemoveArguments),
+    /// Delete the data of an application that was removed
+    Purge(remove::PurgeArguments),
     /// Show one application: versions, tables, streams, history
     Show(show::ShowArguments),
     /// List the applications
@@ -36,6 +41,8 @@ impl Command {
             Command::Install(arguments) => arguments.run(environment).await,
             Command::Upgrade(arguments) => arguments.run(environment).await,
             Command::Test(arguments) => arguments.run(&environment),
+            Command::Remove(arguments) => arguments.run(environment).await,
+            Command::Purge(arguments) => arguments.run(environment).await,
             Command::Show(arguments) => arguments.run(environment).await,
             Command::List(arguments) => arguments.run(environment).await,
         }

@@ -86,6 +86,37 @@ async fn an_application_is_installed_used_upgraded_and_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_was_removed_comes_back_with_its_data_and_is_gone_after_a_purge() {
+    let (cluster, _environment) = cluster(1).await;
+    let line = CommandLine::of(&cluster);
+    with_two_accounts(&line);
+    let package = app("ledger-1").display().to_string();
+    let early = line.fails(1, &["app", "purge", "ledger", "--for-good"]);
+    assert!(early.contains("is in service: remove it first"), "{early}");
+    line.ok(&["app", "remove", "ledger", "--reason", "moved away"]);
+    let refused = line.fails(1, &["get", "ledger", "accounts", "ada"]);
+    assert!(refused.contains("unknown_application"), "{refused}");
+    let shown = line.ok(&["app", "show", "ledger"]);
+    assert!(
+        shown.contains("removed at index") && shown.contains("moved away"),
+        "{shown}"
+    );
+
+    line.ok(&["app", "install", &package]);
+    assert_eq!(account(&line, "ada"), json!({"owner": "Ada Lovelace", "balance": 1050}));
+    line.ok(&["app", "remove", "ledger"]);
+    line.fails(2, &["app", "purge", "ledger"]);
+    let gone = line.ok(&["app", "purge", "ledger", "--for-good"]);
+    assert!(gone.contains("ledger is gone, in 1 piece"), "{gone}");
+    let list = line.ok(&["app", "list", "--json"]);
+    assert!(!list.contains("ledger"), "{list}");
+    line.ok(&["app", "install", &package]);
+    let nobody = line.fails(1, &["get", "ledger", "accounts", "ada"]);
+    assert!(nobody.contains("row_not_found"), "{nobody}");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_is_there_after_a_kill() {
     let (mut cluster, _environment) = cluster(1).await;
     let line = CommandLine::of(&cluster);

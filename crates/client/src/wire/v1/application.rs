@@ -112,6 +112,55 @@ pub struct ApplicationInfo {
     pub reversible: Option<u64>,
     /// Which version took over where.
     pub history: Vec<VersionSwitch>,
+    /// Since when it is out of service, if it was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<RemovedAt>,
+}
+
+/// Where an application was taken out of service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RemovedAt {
+    /// By which entry.
+    pub index: u64,
+    /// At what log time, milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// The version that was in force.
+    pub version: u32,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// `POST /v1/apps/{app}/remove`; the body may be left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RemovalRequest {
+    /// For people: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The answer to [`RemovalRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ApplicationRemoved {
+    /// Which.
+    pub application: String,
+    /// The entry that removed it.
+    pub index: u64,
+}
+
+/// The answer to `POST /v1/apps/{app}/purge`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ApplicationPurged {
+    /// Which.
+    pub application: String,
+    /// The entry.
+    pub index: u64,
+    /// Whether nothing of it is left; else ask again.
+    pub gone: bool,
 }
 
 /// `GET /v1/apps`.

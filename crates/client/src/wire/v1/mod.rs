@@ -20,7 +20,10 @@ mod stream;
 mod trace;
 mod watch;
 
-pub use application::{ApplicationInfo, ApplicationList, CodeSource, ModuleStored, VersionInfo, VersionSwitch};
+pub use application::{
+    ApplicationInfo, ApplicationList, ApplicationPurged, ApplicationRemoved, CodeSource, ModuleStored, RemovalRequest,
+    RemovedAt, VersionInfo, VersionSwitch,
+};
 pub use batch::{BATCH_MEDIA_TYPE, BatchAnswer, BatchCommand, BatchOutcome};
 pub use change::{
     Blocker, ChangeEvent, ChangeKind, ChangeList, ChangeRecord, NodeReadiness, PlanRequest, Planned, RevertedAt, Stage,

@@ -72,7 +72,7 @@ impl ListArguments {
             rows.push(vec![
                 app.name.clone(),
                 app.in_force
-                    .map_or_else(|| "none yet".into(), |version| version.to_string()),
+                    .map_or_else(|| none(app).to_owned(), |version| version.to_string()),
                 running
                     .map(|version| version.manifest.about.clone())
                     .unwrap_or_default(),
@@ -83,10 +83,18 @@ impl ListArguments {
     }
 }
 
+fn none(app: &ApplicationInfo) -> &'static str {
+    match app.removed {
+        Some(_) => "removed",
+        None => "none yet",
+    }
+}
+
 fn describe(app: &ApplicationInfo) -> String {
-    let mut lines = vec![match app.in_force {
-        Some(version) => format!("{}: version {version} answers", app.name),
-        None => format!("{}: no version answers yet", app.name),
+    let mut lines = vec![match (app.in_force, &app.removed) {
+        (Some(version), _) => format!("{}: version {version} answers", app.name),
+        (None, Some(removed)) => format!("{}: removed at index {} {}", app.name, removed.index, removed.reason),
+        (None, None) => format!("{}: no version answers yet", app.name),
     }];
     for version in &app.versions {
         lines.extend(describe_version(version));
