@@ -285,6 +285,14 @@ impl Admin {
         self.step(id, "confirm", reason).await
     }
 
+    /// Lets a change switch whatever its rehearsal found.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn approve(&self, id: u64, reason: Option<String>) -> Result<StepTaken, Error> {
+        self.step(id, "approve", reason).await
+    }
+
     /// Gives a change up before its switch.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Runs applications: modules that came through the log, and code that is linked into the binary.
 //!
 //! A [`Registry`] holds what a node can run and makes new versions ready; a [`Host`] makes the calls, one host for each
-//! thread that applies or reads. It implements [`machine::Applications`], which is all that the machine sees of it.
+//! thread that applies or reads; a [`RehearsalHost`] tries new versions beside them. It implements [`machine::Applications`], which is all that the machine sees of it.
 //!
 //! What it promises: a call's outcome depends on nothing but the module, its input, what the context answered, and the
 //! calls before it in the same entry. Fuel and depth are counted by the module's own instrumented code, so that every
@@ -42,6 +42,7 @@ mod error;
 mod host;
 mod native;
 mod registry;
+mod rehearsal;
 mod reply;
 #[cfg(test)]
 mod testing;
@@ -51,6 +52,7 @@ pub use error::{ModuleError, PrepareError};
 pub use host::Host;
 pub use native::NativeApplication;
 pub use registry::Registry;
+pub use rehearsal::RehearsalHost;
 pub use wasm::{meter, reserve_instances};
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::codec::{Codec, Error, Reader};
 use crate::{
-    ChangeId, ClusterId, Code, Digest, Guarded, Index, Level, Manifest, NodeId, Readiness, TableId, TimeMs, Version,
-    numbered, record,
+    ChangeId, ClusterId, Code, Digest, Guarded, Index, Level, Manifest, NodeId, Readiness, Rehearsal, RehearsalPlan,
+    TableId, TimeMs, Version, numbered, record,
 };
 
 /// All of it, as of one index.
@@ -37,6 +37,8 @@ pub struct Catalog {
     pub guarded: BTreeMap<ChangeId, Guarded>,
     /// Applications that were taken out of service, and whose data is still here.
     pub removed: BTreeMap<String, Removed>,
+    /// Rehearsals that have begun.
+    pub rehearsals: BTreeMap<ChangeId, Rehearsal>,
 }
 
 impl Codec for Catalog {
@@ -54,6 +56,7 @@ impl Codec for Catalog {
             node_next,
             guarded,
             removed,
+            rehearsals,
         } = self;
         cluster.encode(out);
         level.encode(out);
@@ -66,11 +69,20 @@ impl Codec for Catalog {
         table_next.encode(out);
         node_next.encode(out);
         // Came later: where there is none, the bytes are those of before.
-        if !guarded.is_empty() || !removed.is_empty() {
+        let last = match (guarded.is_empty(), removed.is_empty(), rehearsals.is_empty()) {
+            (.., false) => 3,
+            (_, false, true) => 2,
+            (false, true, true) => 1,
+            (true, true, true) => 0,
+        };
+        if last >= 1 {
             guarded.encode(out);
         }
-        if !removed.is_empty() {
+        if last >= 2 {
             removed.encode(out);
+        }
+        if last >= 3 {
+            rehearsals.encode(out);
         }
     }
 
@@ -86,15 +98,18 @@ impl Codec for Catalog {
             modules: Codec::decode(reader)?,
             table_next: Codec::decode(reader)?,
             node_next: Codec::decode(reader)?,
-            guarded: match reader.left() {
-                0 => BTreeMap::new(),
-                _ => Codec::decode(reader)?,
-            },
-            removed: match reader.left() {
-                0 => BTreeMap::new(),
-                _ => Codec::decode(reader)?,
-            },
+            guarded: or_nothing(reader)?,
+            removed: or_nothing(reader)?,
+            rehearsals: or_nothing(reader)?,
         })
+    }
+}
+
+/// What came later than the format, and is nothing in what was written before.
+fn or_nothing<T: Codec + Default>(reader: &mut Reader<'_>) -> Result<T, Error> {
+    match reader.left() {
+        0 => Ok(T::default()),
+        _ => Codec::decode(reader),
     }
 }
 
@@ -383,6 +398,18 @@ impl Catalog {
     #[must_use]
     pub fn deadline(&self) -> Option<TimeMs> {
         self.guarded.values().filter_map(|guarded| guarded.deadline).min()
+    }
+
+    /// Whether a window of a rehearsal is open.
+    #[must_use]
+    pub fn is_rehearsing(&self) -> bool {
+        self.rehearsals.values().any(|rehearsal| rehearsal.open.is_some())
+    }
+
+    /// What a change's rehearsal must see, if one was asked for.
+    #[must_use]
+    pub fn rehearsal_plan(&self, change: ChangeId) -> Option<&RehearsalPlan> {
+        self.guarded.get(&change)?.safeguards.rehearse.as_ref()
     }
 
     /// The change of that application that can be taken back, if it has safeguards.

@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::codec::{Codec, Error, Reader, put_varint};
 use crate::{
-    ChangeId, ClusterId, Digest, Index, Level, Manifest, MeterNumber, NodeId, Offset, Safeguards, Sequence, SessionId,
-    StateDigest, TimeMs, limits, record,
+    ChangeId, ClusterId, Digest, Index, Level, Manifest, MeterNumber, NodeId, Offset, OpenWindow, Rehearsed,
+    Safeguards, Sequence, SessionId, StateDigest, TimeMs, limits, record,
 };
 
 pub use packed::{PackedRequests, RequestView, pack};
@@ -65,6 +65,10 @@ pub enum Body {
     RemoveApplication(RemoveApplication),
     /// 18: deletes some of a removed application's data.
     PurgeApplication(PurgeApplication),
+    /// 19: opens a window of a rehearsal.
+    OpenWindow(OpenWindow),
+    /// 20: what a node found in one.
+    Rehearsed(Rehearsed),
 }
 
 /// The first entry of a cluster.
@@ -316,8 +320,10 @@ pub enum Step {
     Abort,
     /// It stays switched beyond its deadline; the way back stays open.
     Confirm,
+    /// What its rehearsal found is as it should be: it may switch.
+    Approve,
 }
-crate::numbered!(Step { Switch = 1, Finalize = 2, Revert = 3, Abort = 4, Confirm = 5 });
+crate::numbered!(Step { Switch = 1, Finalize = 2, Revert = 3, Abort = 4, Confirm = 5, Approve = 6 });
 
 /// Asks for a step; whether it may be taken is decided in apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -429,6 +435,8 @@ impl Body {
             Body::PlanGuarded(_) => 16,
             Body::RemoveApplication(_) => 17,
             Body::PurgeApplication(_) => 18,
+            Body::OpenWindow(_) => 19,
+            Body::Rehearsed(_) => 20,
         }
     }
 }
@@ -454,6 +462,8 @@ impl Codec for Entry {
             Body::PlanGuarded(body) => body.encode(out),
             Body::RemoveApplication(body) => body.encode(out),
             Body::PurgeApplication(body) => body.encode(out),
+            Body::OpenWindow(body) => body.encode(out),
+            Body::Rehearsed(body) => body.encode(out),
             Body::OpenSession | Body::Tick | Body::MarkDigest => {}
         }
     }
@@ -484,6 +494,8 @@ impl Codec for Entry {
             16 => Body::PlanGuarded(Codec::decode(reader)?),
             17 => Body::RemoveApplication(Codec::decode(reader)?),
             18 => Body::PurgeApplication(Codec::decode(reader)?),
+            19 => Body::OpenWindow(Codec::decode(reader)?),
+            20 => Body::Rehearsed(Codec::decode(reader)?),
             number => return Err(reader.unknown("entry kind", number)),
         };
         Ok(Entry { time, body })
@@ -496,7 +508,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::codec::{Codec, Reader};
-    use crate::{Shape, Version};
+    use crate::{Findings, Sample, Shape, Version};
 
     fn request() -> impl Strategy<Value = Request> {
         let claim = proptest::option::of((any::<u64>(), any::<u64>(), any::<u64>()));
@@ -615,7 +627,35 @@ pub(crate) mod tests {
             Body::PurgeApplication(PurgeApplication {
                 application: "ledger".into(),
             }),
+            Body::OpenWindow(OpenWindow {
+                change: ChangeId(80),
+                after: Index(81),
+                nodes: [node, NodeId(9)].into(),
+            }),
+            Body::Rehearsed(rehearsed(node)),
         ]
+    }
+
+    fn rehearsed(node: NodeId) -> Rehearsed {
+        let sample = Sample {
+            index: Index(90),
+            place: 3,
+            command: "transfer".into(),
+            what: "otherwise".into(),
+        };
+        Rehearsed {
+            node,
+            change: ChangeId(80),
+            window: Index(82),
+            findings: Findings {
+                commands: 7,
+                differed: 2,
+                expected: 1,
+                trapped: 1,
+                digest: StateDigest { rows: 0, history: 8 },
+                samples: vec![sample],
+            },
+        }
     }
 
     fn plan_guarded() -> PlanGuarded {
@@ -630,6 +670,7 @@ pub(crate) mod tests {
                 revert_on_trap: true,
                 refusals_max: None,
                 allow_breaking: None,
+                rehearse: None,
             },
         }
     }

@@ -28,6 +28,18 @@ pub const APPLICATIONS_MAX: usize = 256;
 pub const REFUSALS_MAX: u64 = 10_000;
 /// Bytes of the reason for which a change may break clients.
 pub const REASON_BYTES_MAX: usize = 1024;
+/// Bytes of the JSON pointer of a difference that is expected in a rehearsal.
+pub const POINTER_BYTES_MAX: usize = 256;
+/// Differences that a plan may expect in a rehearsal.
+pub const EXPECTED_MAX: usize = 64;
+/// Commands that a node tries in one window of a rehearsal; the others of that window are passed by.
+pub const REHEARSED_IN_WINDOW_MAX: u64 = 10_000;
+/// Windows of a rehearsal that wait for a node to say what it found; past it the oldest never counts.
+pub const REHEARSAL_WINDOWS_MAX: usize = 8;
+/// Commands that came out otherwise and are kept as samples.
+pub const REHEARSAL_SAMPLES_MAX: usize = 16;
+/// Bytes of what a sample says.
+pub const SAMPLE_BYTES_MAX: usize = 1024;
 /// Rows that one entry deletes of an application that is purged: few enough that nobody waits for it.
 pub const PURGE_ROWS_MAX: usize = 1000;
 /// Commands in one entry.

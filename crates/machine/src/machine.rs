@@ -10,8 +10,8 @@ use crate::codec::Codec;
 use crate::consumers::{Consumers, KeptConsumers};
 use crate::sessions::Sessions;
 use crate::{
-    Applications, Catalog, Comparison, Decision, Index, Level, NodeId, Offset, Reply, Row, Shape, StateDigest,
-    StateError, StateRead, StateTxn, TableId, TimeMs, record,
+    Applications, Catalog, Comparison, Decision, Index, Level, NodeId, Offset, Rehearser, Reply, Row, Shape,
+    StateDigest, StateError, StateRead, StateTxn, TableId, TimeMs, record,
 };
 
 /// The highest level that this binary knows.
@@ -42,6 +42,8 @@ pub struct World<'a> {
     pub applications: &'a mut dyn Applications,
     /// Converts documents between shapes, apart from the instances that run commands.
     pub converter: &'a mut dyn Applications,
+    /// Tries versions that are to come, if this node may be asked to.
+    pub rehearser: Option<&'a mut dyn Rehearser>,
     /// The highest level that this node's binary knows: [`LEVEL_MAX`], unless it is to pass for another. What it does not
     /// know it parks at, so that no two nodes apply an entry in two ways.
     pub level_max: Level,
@@ -106,6 +108,8 @@ pub struct Machine {
     catalog_dirty: bool,
     /// [`Catalog::deadline`], looked at with each entry.
     pub(crate) deadline: Option<TimeMs>,
+    /// [`Catalog::is_rehearsing`], looked at with each entry.
+    pub(crate) rehearsing: bool,
     /// Bytes to chain into the digest at the end of the entry; kept to spare the allocation.
     pub(crate) trail: Vec<u8>,
     /// Empty between two commands; kept to spare the allocations.
@@ -129,6 +133,7 @@ impl Machine {
         if let Some(catalog) = system_row(rows, CATALOG_KEY)? {
             machine.catalog = Arc::new(catalog);
             machine.deadline = machine.catalog.deadline();
+            machine.rehearsing = machine.catalog.is_rehearsing();
         }
         if let Some(comparison) = system_row(rows, COMPARISON_KEY)? {
             machine.comparison = Arc::new(comparison);

@@ -1,8 +1,8 @@
-//! What a change does by itself once it has switched: goes back where the new version traps or refuses too much, or where
-//! nobody confirms it.
+//! What a change does by itself: rehearses before the switch, and goes back behind it where the new version traps or refuses
+//! too much, or where nobody confirms it.
 
 use crate::codec::{Codec, Error, Reader, put_varint};
-use crate::{Index, TimeMs, record};
+use crate::{Index, RehearsalPlan, TimeMs, record};
 
 /// What was asked for when the change was planned. Numbered one by one in the log, so that a binary that does not know
 /// one of them stops there instead of leaving it out.
@@ -16,6 +16,8 @@ pub struct Safeguards {
     pub refusals_max: Option<u64>,
     /// 4: it may drop commands that clients may still send; why, for people.
     pub allow_breaking: Option<String>,
+    /// 5: the new version is rehearsed before the switch, and must do well.
+    pub rehearse: Option<RehearsalPlan>,
 }
 
 impl Safeguards {
@@ -39,12 +41,14 @@ impl Codec for Safeguards {
             revert_on_trap,
             refusals_max,
             allow_breaking,
+            rehearse,
         } = self;
         let some = [
             confirm_within_ms.is_some(),
             *revert_on_trap,
             refusals_max.is_some(),
             allow_breaking.is_some(),
+            rehearse.is_some(),
         ];
         put_varint(some.into_iter().map(u64::from).sum(), out);
         if let Some(within) = confirm_within_ms {
@@ -62,6 +66,10 @@ impl Codec for Safeguards {
             put_varint(4, out);
             why.encode(out);
         }
+        if let Some(plan) = rehearse {
+            put_varint(5, out);
+            plan.encode(out);
+        }
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
@@ -72,6 +80,7 @@ impl Codec for Safeguards {
                 2 => safeguards.revert_on_trap = true,
                 3 => safeguards.refusals_max = Some(reader.varint()?),
                 4 => safeguards.allow_breaking = Some(Codec::decode(reader)?),
+                5 => safeguards.rehearse = Some(Codec::decode(reader)?),
                 number => return Err(reader.unknown("Safeguards", number)),
             }
         }
@@ -122,14 +131,21 @@ mod tests {
                     revert_on_trap,
                     refusals_max,
                     allow_breaking: refusals_max.map(|max| format!("{max} reasons")),
+                    rehearse: refusals_max.map(|commands| RehearsalPlan {
+                        commands,
+                        for_ms: 1,
+                        one_in: 10,
+                        differences_max: 2,
+                        expected: vec!["rows:accounts/balance".parse().unwrap()],
+                    }),
                 };
                 assert_eq!(Safeguards::from_bytes(&safeguards.to_bytes()), Ok(safeguards));
             }
         }
         assert_eq!(Safeguards::default().to_bytes(), [0]);
         assert!(matches!(
-            Safeguards::from_bytes(&[1, 5]),
-            Err(Error::Unknown { number: 5, .. })
+            Safeguards::from_bytes(&[1, 6]),
+            Err(Error::Unknown { number: 6, .. })
         ));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use environment::channel::{mpsc, oneshot};
 use environment::{Disk, Environment, Moment};
-use host::Host;
+use host::{Host, RehearsalHost};
 use machine::{Index, Level, Machine, Output, RowSums, Scanned, Stop, World};
 use parking_lot::RwLock;
 use store::EntryTxn;
@@ -16,7 +16,7 @@ use store::streams::{Streams, Trimmed};
 use tracing::info;
 
 use crate::checkpoint::{self, Done, MembersRow, Plan};
-use crate::limits::{APPEND_BYTES_MAX, APPLY_BATCH_MAX, CHECKPOINT_INTERVAL, PARK_RETRY};
+use crate::limits::{APPEND_BYTES_MAX, APPLY_BATCH_MAX, CHECKPOINT_INTERVAL, PARK_RETRY, REHEARSAL_BEHIND};
 use crate::measures::Measures;
 use crate::progress::Progress;
 use crate::published::{Facts, Published};
@@ -52,6 +52,8 @@ pub struct Applier {
     pub applications: Host,
     /// Converts documents.
     pub converter: Host,
+    /// Tries versions that are to come.
+    pub rehearsal: RehearsalHost,
     /// The highest level that is known here.
     pub level_max: Level,
     /// The members as of the last entry that set them.
@@ -140,6 +142,9 @@ impl Applier {
         };
         if let Some(end) = self.wait_for_log(last, orders, checkpoints).await {
             return Some(end);
+        }
+        if self.rehearsal.is_open() && self.queue.waiting().0 > REHEARSAL_BEHIND {
+            self.rehearsal.pass_by();
         }
         let mut rest = match self.entries_of(batch) {
             Ok(entries) => entries,
@@ -255,6 +260,7 @@ impl Applier {
             Err(Stop::Park(reason)) => Some(reason.clone()),
             Ok(()) | Err(Stop::Halt(_) | Stop::Fault(_)) => None,
         };
+        self.published.keep_rehearsed(self.rehearsal.take_reports());
         let machine = &guard.machine;
         let facts = Facts {
             applied: machine.applied(),
@@ -312,6 +318,7 @@ impl Applier {
             txn: &mut txn,
             applications: &mut self.applications,
             converter: &mut self.converter,
+            rehearser: Some(&mut self.rehearsal),
             level_max: self.level_max,
         };
         let machine = &mut held.machine;

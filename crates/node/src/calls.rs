@@ -167,7 +167,7 @@ impl Answers {
 /// Nodes bring only their own affairs into the log this way.
 fn nodes_own(body: Body) -> Result<Body, String> {
     match body {
-        Body::NodeReady(_) | Body::RegisterNode(_) | Body::ReportDigest(_) => Ok(body),
+        Body::NodeReady(_) | Body::RegisterNode(_) | Body::ReportDigest(_) | Body::Rehearsed(_) => Ok(body),
         Body::Genesis(_)
         | Body::Requests(_)
         | Body::OpenSession
@@ -181,6 +181,7 @@ fn nodes_own(body: Body) -> Result<Body, String> {
         | Body::RemoveConsumer(_)
         | Body::TrimStreams(_)
         | Body::MarkDigest
+        | Body::OpenWindow(_)
         | Body::RemoveApplication(_)
         | Body::PurgeApplication(_) => Err("a node may only report and register itself".to_owned()),
     }

@@ -66,6 +66,11 @@ pub const HEARTBEAT_MS: u64 = 60;
 pub const ELECTION_MS_MIN: u64 = 250;
 /// To.
 pub const ELECTION_MS_MAX: u64 = 500;
+/// How long the leader leaves a window of a rehearsal open before it opens the next.
+pub const REHEARSAL_WINDOW: Duration = Duration::from_secs(1);
+/// Entries that may wait for the applier before it leaves the rest of a window to other nodes: one that falls behind would be
+/// a slow successor.
+pub const REHEARSAL_BEHIND: usize = 1_000;
 /// How often the leader looks whether a change or a member has a step due, beside being woken.
 pub const EXECUTOR_INTERVAL: Duration = Duration::from_millis(200);
 /// How often the leader looks whether streams hold more than is to be kept.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use machine::{Catalog, Comparison, Consumers, Index, StateDigest, TimeMs};
-use parking_lot::RwLock;
+use machine::{Catalog, Comparison, Consumers, Index, Rehearsed, StateDigest, TimeMs};
+use parking_lot::{Mutex, RwLock};
 
 use crate::progress::Progress;
 
@@ -32,6 +32,8 @@ pub struct Facts {
 #[derive(Debug, Default)]
 pub struct Published {
     facts: RwLock<Facts>,
+    /// What this node found in a rehearsal, and has not said in the log yet.
+    rehearsed: Mutex<Vec<Rehearsed>>,
     /// Moves with the applied index.
     pub applied: Progress,
     /// Woken when the catalog changes or the applier parks or goes on; its index means nothing.
@@ -56,6 +58,16 @@ impl Published {
             let count = self.changed.get().next();
             self.changed.set(count);
         }
+    }
+
+    /// Keeps what was found in a rehearsal for whoever says it in the log; shown with the next facts.
+    pub fn keep_rehearsed(&self, found: Vec<Rehearsed>) {
+        self.rehearsed.lock().extend(found);
+    }
+
+    /// What was kept since the last call.
+    pub fn take_rehearsed(&self) -> Vec<Rehearsed> {
+        std::mem::take(&mut self.rehearsed.lock())
     }
 
     /// All of them, as of one index.

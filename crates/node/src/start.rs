@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use environment::channel::mpsc;
 use environment::{Environment, Listener};
+use host::RehearsalHost;
 use machine::{Index, Machine, NodeId, ReadError, RegisterNode, Term};
 use parking_lot::{Mutex, RwLock};
 use store::format::identity::StoredIdentity;
@@ -210,6 +211,7 @@ async fn start_applying(
         queue: queue.clone(),
         applications: config.registry.host(),
         converter: config.registry.host(),
+        rehearsal: RehearsalHost::new(peers.node(), &config.registry),
         level_max: config.level_max,
         members,
         quarantine: Quarantine::read(condition).map_err(store_error)?,

@@ -43,6 +43,8 @@ pub struct PlanOptions {
     pub refusals_max: Option<u64>,
     /// Let it drop commands that clients may still send; why.
     pub allow_breaking: Option<String>,
+    /// Try it on the real commands first.
+    pub rehearse: Option<RehearsalRequest>,
 }
 
 impl PlanOptions {
@@ -53,6 +55,7 @@ impl PlanOptions {
         stay_on_trap: false,
         refusals_max: None,
         allow_breaking: None,
+        rehearse: None,
     };
 }
 
@@ -151,6 +154,7 @@ impl Package {
             stay_on_trap,
             refusals_max,
             allow_breaking,
+            rehearse,
         } = options;
         PlanRequest {
             manifest: self.manifest.clone(),
@@ -160,6 +164,7 @@ impl Package {
             revert_on_trap: stay_on_trap.then_some(false),
             refusals_max: *refusals_max,
             allow_breaking: allow_breaking.clone(),
+            rehearse: rehearse.clone(),
         }
     }
 }

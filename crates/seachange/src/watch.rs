@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use client::Admin;
-use client::wire::{ChangeRecord, Stage};
+use client::wire::{ChangeRecord, RehearsalRecord, Stage};
 use environment::{Environment, TimedOut, timeout};
 
 use crate::connection::explain;
@@ -118,6 +118,10 @@ impl Watch {
                 }
                 self.events_shown = record.history.len();
                 self.draw(record);
+                // A rehearsal moves all the time, and is waited for all the same.
+                if record.rehearsal.is_some() && !self.panel.is_seen() {
+                    self.show_blockers(record)?;
+                }
             }
         }
         Ok(())
@@ -142,9 +146,17 @@ impl Watch {
     }
 }
 
-/// Whether a node has said that it cannot run the new version: most often the module is at fault, on every node.
+/// Whether a node has said that it cannot run the new version, most often since the module is at fault, on every node; or its
+/// rehearsal says that it should not answer.
 fn stuck(record: &ChangeRecord) -> Option<Stopped> {
     let before_switch = matches!(record.stage, Stage::Preparing | Stage::Ready);
+    if let Some(stuck) = record
+        .rehearsal
+        .as_ref()
+        .and_then(|rehearsal| rehearsed_badly(record, rehearsal))
+    {
+        return before_switch.then_some(stuck);
+    }
     let node = record.readiness.iter().find(|node| before_switch && !node.ready)?;
     let reason = node.reason.as_deref()?;
     let what = format!(
@@ -155,6 +167,29 @@ fn stuck(record: &ChangeRecord) -> Option<Stopped> {
         "If the module is at fault, give it up: seachange change abort {id}    If it is the node, mend that: \
          seachange change watch {id} shows how it goes on",
         id = record.id
+    );
+    Some(Stopped::failed(what, remedy).coded("change_stuck"))
+}
+
+/// Whether more came out otherwise than may, so that it waits for a person.
+fn rehearsed_badly(record: &ChangeRecord, rehearsal: &RehearsalRecord) -> Option<Stopped> {
+    let max = rehearsal.asked.differences_max.unwrap_or(0);
+    if rehearsal.passed || rehearsal.differed <= max {
+        return None;
+    }
+    let id = record.id;
+    let what = format!(
+        "change {id} waits, because {} of {} commands came out otherwise in its rehearsal{}",
+        rehearsal.differed,
+        rehearsal.commands,
+        rehearsal
+            .samples
+            .first()
+            .map_or_else(String::new, |sample| format!(", the first so: {}", sample.what))
+    );
+    let remedy = format!(
+        "See them: seachange change show {id}    As it should be: seachange change approve {id}    Not so: seachange change \
+         abort {id}"
     );
     Some(Stopped::failed(what, remedy).coded("change_stuck"))
 }

@@ -168,6 +168,7 @@ impl Operator {
             Step::Revert => self.admin.revert(change.id, reason).await?,
             Step::Finalize => self.admin.finalize(change.id, reason).await?,
             Step::Confirm => self.admin.confirm(change.id, reason).await?,
+            Step::Approve => self.admin.approve(change.id, reason).await?,
             Step::Abort => self.admin.abort(change.id, reason).await?,
         };
         Ok(())

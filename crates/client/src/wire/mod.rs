@@ -25,5 +25,6 @@ pub use v1::{
 };
 pub use v1::{ApplicationPurged, ApplicationRemoved, RemovalRequest, RemovedAt};
 pub use v1::{Check, DryRun, Forecast, StepAhead, Verdict};
+pub use v1::{DifferenceRecord, RehearsalRecord, RehearsalRequest};
 pub use v1::{RECORD_BATCH_MEDIA_TYPE, RecordBatch, heartbeat, whole_bytes};
 pub use v1::{StageName, TRACE_HEADER, TRACEPARENT_HEADER, Trace, TraceList, TraceStage};

@@ -1,4 +1,4 @@
-//! `GET|POST /v1/changes`, `GET /v1/changes/{id}`, `GET …/watch`, `POST …/revert|finalize|confirm|abort`
+//! `GET|POST /v1/changes`, `GET /v1/changes/{id}`, `GET …/watch`, `POST …/approve|revert|finalize|confirm|abort`
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use super::body::{self, Media};
 use super::extract::UrlPath;
 use super::feed::{Feed, Form};
 use super::problems::{ANY, WRITE, problems};
-use super::{Api, apps, decided, parse};
+use super::{Api, apps, decided, parse, rehearsal};
 use crate::codes::{self, Refusal};
 use crate::limits::{DOCUMENT_BODY_BYTES_MAX, FOLLOW_PAUSE};
 use crate::router::Routed;
@@ -77,7 +77,8 @@ pub(super) async fn show(
 ///
 /// Installs an application, or brings in its next version. Its module must have been sent before
 /// (`PUT /v1/modules/{module}`). The cluster makes itself ready and switches by itself; until it is finalized, the change
-/// can be taken back. It goes back by itself at the first command on which the new version traps and the old one does
+/// can be taken back. Rehearsed (`rehearse`), it is first tried on the real commands, on nodes that do not lead, and switches
+/// only where it does well. It goes back by itself at the first command on which the new version traps and the old one does
 /// not (`revert_on_trap`), with one command too many that the new version refuses and the old one would apply
 /// (`refusals_max`), and where nobody confirms it in time (`confirm_within_ms`). A version that drops commands which
 /// clients may still send is refused, unless it says why it may (`allow_breaking`).
@@ -118,13 +119,13 @@ pub(super) async fn plan(State(api): State<Arc<Api>>, request: Request) -> Resul
 
 /// Take a step of a change
 ///
-/// `abort` gives it up before its switch, `revert` takes it back after that, `confirm` lets it stay beyond its deadline,
+/// `approve` lets it switch whatever its rehearsal found, `abort` gives it up before its switch, `revert` takes it back after that, `confirm` lets it stay beyond its deadline,
 /// `finalize` gives up the way back.
 #[utoipa::path(
     post, path = "/v1/changes/{change}/{step}", tag = "changes", operation_id = "step_change",
     params(
         ("change" = u64, Path, description = "The change's id.", example = 5),
-        ("step" = String, Path, description = "`revert`, `finalize`, `confirm` or `abort`.", example = "finalize"),
+        ("step" = String, Path, description = "`approve`, `revert`, `finalize`, `confirm` or `abort`.", example = "finalize"),
     ),
     request_body(content = Option<StepRequest>, description = "Why; may be left out.", example = json!({"reason": "it works"})),
     responses((status = 200, description = "The entry of the step.", body = StepTaken), StepProblems),
@@ -138,11 +139,12 @@ pub(super) async fn step(
         "revert" => Step::Revert,
         "finalize" => Step::Finalize,
         "confirm" => Step::Confirm,
+        "approve" => Step::Approve,
         "abort" => Step::Abort,
         other => {
             return Err(Refusal::new(
                 Code::NotFound,
-                format!("there is no step {other:?}: a change takes revert, finalize, confirm and abort"),
+                format!("there is no step {other:?}: a change takes approve, revert, finalize, confirm and abort"),
             ));
         }
     };
@@ -212,7 +214,7 @@ fn unknown(id: u64) -> Refusal {
 
 /// What a plan looks like.
 pub(super) const PLAN_FORM: &str = "a plan, {\"manifest\", \"code\", \"finalize\", \"confirm_within_ms\", \"revert_on_trap\", \"refusals_max\", \
-     \"allow_breaking\"}";
+     \"allow_breaking\", \"rehearse\"}";
 
 pub(super) fn read_plan(
     plan: PlanRequest,
@@ -223,6 +225,7 @@ pub(super) fn read_plan(
         revert_on_trap: plan.revert_on_trap.unwrap_or(!plan.finalize),
         refusals_max: plan.refusals_max,
         allow_breaking: plan.allow_breaking,
+        rehearse: plan.rehearse.map(rehearsal::read).transpose()?,
     };
     let plan = PlanApplication {
         manifest: apps::read_manifest(plan.manifest),
@@ -270,6 +273,7 @@ pub(super) fn record(catalog: &Catalog, id: ChangeId, change: &Change, now: Time
             index: at.index.0,
             command: at.place,
         }),
+        rehearsal: rehearsal::record(catalog, id),
         readiness: change
             .readiness
             .iter()

@@ -21,6 +21,7 @@ mod openapi;
 pub(crate) mod problem;
 mod problems;
 mod queries;
+mod rehearsal;
 mod removal;
 mod routes;
 mod sessions;

@@ -224,6 +224,7 @@ async fn steps_are_proposed_with_their_reason() {
     assert_eq!(served.browser.post("/v1/changes/9/finalize", "").await.status, 200);
     assert_eq!(served.browser.post("/v1/changes/9/abort", "{}").await.status, 200);
     assert_eq!(served.browser.post("/v1/changes/9/confirm", "").await.status, 200);
+    assert_eq!(served.browser.post("/v1/changes/9/approve", "").await.status, 200);
     let steps: Vec<(Step, String)> = served
         .fake
         .state
@@ -242,7 +243,8 @@ async fn steps_are_proposed_with_their_reason() {
             (Step::Revert, "too slow".into()),
             (Step::Finalize, none()),
             (Step::Abort, none()),
-            (Step::Confirm, none())
+            (Step::Confirm, none()),
+            (Step::Approve, none())
         ]
     );
     let answer = served.browser.post("/v1/changes/9/revert", r#"{"raeson":"x"}"#).await;

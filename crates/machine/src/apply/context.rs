@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::effects::Effects;
 use crate::{
-    Application, ApplicationVersion, Applications, Call, CallOutcome, Catalog, ChangeId, Context, Failure, FailureCode,
-    Index, Misuse, Pair, Row, Shape, StateRead, TableId, TimeMs, Trap, limits,
+    Application, ApplicationVersion, Applications, Call, CallOutcome, Catalog, Change, ChangeId, Context, Failure,
+    FailureCode, Index, Misuse, Pair, Row, Shape, StateRead, TableId, TimeMs, Trap, limits,
 };
 
 /// The tables of an application as the version in force knows them.
@@ -18,6 +18,8 @@ pub(crate) struct Tables<'a> {
     ids: &'a BTreeMap<String, TableId>,
     /// The version that writes must be convertible back to, while a change can be taken back.
     before: Option<&'a ApplicationVersion>,
+    /// A version that converts though it was never in force, where it is the one that is tried.
+    candidate: Option<&'a ApplicationVersion>,
 }
 
 impl<'a> Tables<'a> {
@@ -34,6 +36,7 @@ impl<'a> Tables<'a> {
             application,
             ids: &application.tables,
             before,
+            candidate: None,
         })
     }
 
@@ -46,7 +49,37 @@ impl<'a> Tables<'a> {
             application,
             ids: &change.tables_before,
             before: None,
+            candidate: None,
         })
+    }
+
+    /// Of the version that a change will bring, as they will be once it has; `ids` are those of its tables.
+    pub(crate) fn to_come(
+        catalog: &'a Catalog,
+        change: &Change,
+        ids: &'a BTreeMap<String, TableId>,
+    ) -> Option<Tables<'a>> {
+        let application = catalog.applications.get(&change.application)?;
+        let version = application.versions.get(&change.to)?;
+        let from = change.from.filter(|_| !change.finalize);
+        Some(Tables {
+            version,
+            application,
+            ids,
+            before: from.and_then(|from| application.versions.get(&from)),
+            candidate: Some(version),
+        })
+    }
+
+    /// A table's id.
+    pub(super) fn id(&self, name: &str) -> Option<TableId> {
+        self.ids.get(name).copied()
+    }
+
+    /// A table's name.
+    pub(super) fn name(&self, id: TableId) -> Option<&'a str> {
+        let found = self.ids.iter().find(|(_, known)| **known == id);
+        found.map(|(name, _)| name.as_str())
     }
 
     fn find(&self, name: &str) -> Result<(TableId, Shape), Misuse> {
@@ -76,12 +109,15 @@ impl<'a> Tables<'a> {
         to: Shape,
     ) -> Option<&'a ApplicationVersion> {
         let so_far = self.application.in_force_so_far().rev();
-        std::iter::once(reader).chain(so_far).find(|version| {
-            version.manifest.table(table).is_some_and(|spec| {
-                (spec.shape == from && spec.converts.contains(&to))
-                    || (spec.shape == to && spec.converts.contains(&from))
+        std::iter::once(reader)
+            .chain(self.candidate)
+            .chain(so_far)
+            .find(|version| {
+                version.manifest.table(table).is_some_and(|spec| {
+                    (spec.shape == from && spec.converts.contains(&to))
+                        || (spec.shape == to && spec.converts.contains(&from))
+                })
             })
-        })
     }
 }
 
@@ -139,6 +175,14 @@ impl<'a> CommandContext<'a> {
         self
     }
 
+    pub(super) fn take_effects(&mut self) -> Effects {
+        std::mem::take(&mut self.effects)
+    }
+
+    pub(super) fn tables(&self) -> &'a Tables<'a> {
+        self.tables
+    }
+
     pub(crate) fn into_effects(self) -> Effects {
         self.effects
     }
@@ -152,7 +196,7 @@ impl<'a> CommandContext<'a> {
     }
 
     /// Brings a document from one shape to another, as `reader` will have it.
-    fn convert(
+    pub(super) fn convert(
         &mut self,
         reader: &'a ApplicationVersion,
         table: &str,

@@ -101,6 +101,17 @@ impl Writes {
             .chain(many.into_iter().flatten())
     }
 
+    /// All of them, in order of table and key.
+    pub(super) fn all(&self) -> impl Iterator<Item = (TableId, &[u8], &Option<Row>)> {
+        let few = self.few.iter();
+        let few = few.map(|write| (write.table, &self.keys[write.key.clone()], &write.row));
+        let many = self
+            .many
+            .iter()
+            .flat_map(|(table, rows)| rows.iter().map(|(key, row)| (*table, &**key, row)));
+        few.chain(many)
+    }
+
     /// Takes all writes out, in order of table and key, until one cannot be taken.
     pub(super) fn take(
         &mut self,
@@ -227,6 +238,11 @@ mod tests {
             let expected: Vec<_> = expected.map(|((_, key), row)| (key.clone(), row.clone())).collect();
             assert_eq!(from, expected);
         }
+        let all: Naive = writes
+            .all()
+            .map(|(table, key, row)| ((table, key.to_vec()), row.clone()))
+            .collect();
+        assert_eq!(all, naive);
         let mut taken = Vec::new();
         let done = writes.take(|table, key, row| {
             taken.push(((table, key.to_vec()), row));

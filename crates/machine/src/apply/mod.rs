@@ -3,6 +3,7 @@
 mod context;
 mod control;
 mod effects;
+mod rehearsal;
 mod removal;
 mod requests;
 mod revert;
@@ -38,6 +39,7 @@ impl Machine {
         self.advance_time(entry.time);
         self.take_back_overdue(index);
         let decision = self.apply_control(index, entry.body, world)?;
+        self.settle_rehearsals(index, world);
         self.deadline = self.catalog.deadline();
         self.trail.clear();
         index.encode(&mut self.trail);
@@ -92,7 +94,9 @@ impl Body {
             | Body::ReportDigest(_)
             | Body::PlanGuarded(_)
             | Body::RemoveApplication(_)
-            | Body::PurgeApplication(_) => true,
+            | Body::PurgeApplication(_)
+            | Body::OpenWindow(_)
+            | Body::Rehearsed(_) => true,
         }
     }
 }

@@ -20,6 +20,13 @@ pub(super) enum Keep {
     Nothing,
 }
 
+/// How a command ended, before anything of it has reached the state.
+pub(super) struct Played<'a> {
+    pub(super) outcome: &'a Outcome,
+    /// Void unless it was applied.
+    pub(super) effects: &'a Effects,
+}
+
 impl Machine {
     pub(super) fn apply_requests(
         &mut self,
@@ -46,6 +53,9 @@ impl Machine {
         }
         world.applications.end_entry();
         world.converter.end_entry();
+        if let Some(rehearser) = world.rehearser.as_deref_mut() {
+            rehearser.end_entry();
+        }
         self.position.digest.chain(&self.trail);
         self.position.applied = index;
         Ok(Output::Replies(replies))
@@ -149,15 +159,22 @@ impl Machine {
             .call(manifest, &tables.version.code, call, &mut context)?;
         let mut effects = context.into_effects();
         let outcome = match outcome {
-            CallOutcome::Done(reply) => {
-                if keep == Keep::Effects {
-                    self.take_effects(&mut effects, &manifest.streams, world.txn)?;
-                }
-                Outcome::Applied(reply)
-            }
+            CallOutcome::Done(reply) => Outcome::Applied(reply),
             CallOutcome::Refused(reply) => Outcome::Refused(reply),
             CallOutcome::Trapped(trap) => Outcome::Failed(trap_failure(trap)?),
         };
+        if keep == Keep::Effects {
+            if self.rehearsing {
+                let played = Played {
+                    outcome: &outcome,
+                    effects: &effects,
+                };
+                self.rehearse(request, (index, place), (tables, &played), world);
+            }
+            if let Outcome::Applied(_) = outcome {
+                self.take_effects(&mut effects, &manifest.streams, world.txn)?;
+            }
+        }
         self.effects = effects.cleared();
         Ok(outcome)
     }

@@ -4,6 +4,7 @@ mod force;
 mod hostile;
 mod limits;
 mod preview;
+mod rehearsal;
 mod removal;
 mod revert;
 
@@ -193,6 +194,7 @@ impl Run {
             txn: &mut self.rows,
             applications: &mut self.notes,
             converter: &mut converter,
+            rehearser: None,
             level_max: crate::LEVEL_MAX,
         };
         self.machine.apply(index, bytes, &mut world)

@@ -132,7 +132,8 @@ pub(crate) fn take_step(catalog: &mut Catalog, index: Index, time: TimeMs, asked
         (Step::Revert, Stage::Switched) => revert(catalog, index, asked.change),
         (Step::Abort, Stage::Preparing | Stage::Ready) => abort(catalog, asked.change),
         (Step::Confirm, Stage::Switched) => confirm(catalog, asked.change),
-        (Step::Switch | Step::Finalize | Step::Revert | Step::Abort | Step::Confirm, _) => {
+        (Step::Approve, Stage::Preparing | Stage::Ready) => approve(catalog, asked.change),
+        (Step::Switch | Step::Finalize | Step::Revert | Step::Abort | Step::Confirm | Step::Approve, _) => {
             Err(step_refused(asked, change))
         }
     };
@@ -162,8 +163,10 @@ fn step_refused(asked: &ChangeStep, change: &Change) -> Decision {
         (Step::Finalize | Step::Confirm, Stage::Preparing | Stage::Ready) => {
             "it has not switched yet: wait, or abort it"
         }
-        (Step::Switch, Stage::Switched) => "it has switched already",
-        (Step::Switch | Step::Finalize | Step::Revert | Step::Abort | Step::Confirm, _) => "it has ended",
+        (Step::Switch | Step::Approve, Stage::Switched) => "it has switched already",
+        (Step::Switch | Step::Finalize | Step::Revert | Step::Abort | Step::Confirm | Step::Approve, _) => {
+            "it has ended"
+        }
     };
     let word = match asked.step {
         Step::Switch => "switch",
@@ -171,6 +174,7 @@ fn step_refused(asked: &ChangeStep, change: &Change) -> Decision {
         Step::Revert => "revert",
         Step::Abort => "abort",
         Step::Confirm => "confirm",
+        Step::Approve => "approve",
     };
     refused(
         "step_refused",
@@ -206,11 +210,13 @@ fn switch(catalog: &mut Catalog, index: Index, time: TimeMs, id: ChangeId) -> Re
         guarded.deadline = within.map(|within| TimeMs(time.0.saturating_add(within)));
     }
     let last = if ends_here { "; finalized" } else { "" };
-    Ok(format!(
+    let what = format!(
         "switched: version {} answers from entry {} on{last}",
         change.to,
         index.next()
-    ))
+    );
+    super::rehearsal::end_rehearsal(catalog, id);
+    Ok(what)
 }
 
 /// A version that is kept answers from the entry after `index` on. Gives the tables of the version before.
@@ -281,6 +287,15 @@ fn confirm(catalog: &mut Catalog, id: ChangeId) -> Result<String, Decision> {
             format!("change {id} waits for nobody to confirm it: finalize it, or leave it as it is"),
         )),
     }
+}
+
+fn approve(catalog: &mut Catalog, id: ChangeId) -> Result<String, Decision> {
+    if catalog.rehearsal_plan(id).is_none() {
+        let reason = format!("change {id} has no rehearsal to approve of: it switches as soon as every voter is ready");
+        return Err(refused("step_refused", reason));
+    }
+    catalog.rehearsals.entry(id).or_default().approved = true;
+    Ok("approved: it switches whatever its rehearsal found".to_owned())
 }
 
 /// Takes a change back that must not stay: `from` answers from that command on. `why` is for people.
@@ -362,6 +377,7 @@ fn end(catalog: &mut Catalog, id: ChangeId, stage: Stage) -> Result<&Change, Dec
     if let Some(guarded) = catalog.guarded.get_mut(&id) {
         guarded.deadline = None;
     }
+    super::rehearsal::end_rehearsal(catalog, id);
     match catalog.changes.get_mut(&id) {
         Some(change) => {
             change.stage = stage;
@@ -383,5 +399,6 @@ fn forget_oldest(catalog: &mut Catalog) {
         };
         catalog.changes.remove(&oldest);
         catalog.guarded.remove(&oldest);
+        catalog.rehearsals.remove(&oldest);
     }
 }

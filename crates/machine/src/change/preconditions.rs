@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::apply::refused;
-use crate::{Catalog, Code, Decision, Manifest, MeterNumber, PlanApplication, Safeguards, Shape, limits};
+use crate::{
+    Catalog, Code, Decision, Expected, Manifest, MeterNumber, PlanApplication, RehearsalPlan, Safeguards, Shape, limits,
+};
 
 /// The newest meter that every binary of level 1 knows.
 const METER_MAX: MeterNumber = MeterNumber(1);
@@ -91,8 +93,32 @@ pub(super) fn check_safeguards(plan: &PlanApplication, safeguards: &Safeguards) 
         );
         return Err(refused("plan_contradicts_itself", reason));
     }
+    if let Some(rehearse) = &safeguards.rehearse {
+        check_rehearsal(rehearse)?;
+    }
     if safeguards.confirm_within_ms == Some(0) {
         let reason = "no time to confirm it in: give more, or leave the deadline out";
+        return Err(refused("plan_contradicts_itself", reason));
+    }
+    Ok(())
+}
+
+fn check_rehearsal(plan: &RehearsalPlan) -> Result<(), Decision> {
+    if plan.commands == 0 && plan.for_ms == 0 {
+        let reason = "a rehearsal of no command for no time: say how many commands, or how long";
+        return Err(refused("plan_contradicts_itself", reason));
+    }
+    if plan.one_in == 0 {
+        let reason = "one command in none is rehearsed: 1 stands for every one";
+        return Err(refused("plan_contradicts_itself", reason));
+    }
+    let unfit = |expected: &Expected| expected.to_string().parse().as_ref() != Ok(expected);
+    if plan.expected.len() > limits::EXPECTED_MAX || plan.expected.iter().any(unfit) {
+        let reason = format!(
+            "a rehearsal may expect {} differences, each with a name and a JSON pointer of up to {} bytes",
+            limits::EXPECTED_MAX,
+            limits::POINTER_BYTES_MAX
+        );
         return Err(refused("plan_contradicts_itself", reason));
     }
     Ok(())

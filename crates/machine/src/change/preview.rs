@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::preconditions::{PRECONDITIONS, check_safeguards, dropped_commands, in_force};
-use crate::{Catalog, Decision, Manifest, PlanApplication, Safeguards, Version};
+use crate::{Catalog, Decision, Manifest, PlanApplication, RehearsalPlan, Safeguards, Version};
 
 /// What a plan would come to, as things stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub enum Verdict {
 /// A step that the change would take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepAhead {
-    /// What it is, for programs: `plan`, `prepare`, `switch`, `keep` or `finalize`.
+    /// What it is, for programs: `plan`, `prepare`, `rehearse`, `switch`, `keep` or `finalize`.
     pub name: &'static str,
     /// What happens in it.
     pub what: String,
@@ -191,9 +191,15 @@ fn steps(
         steps.push(step("switch", what, "nothing: an installed application stays"));
         return steps;
     };
+    let when = match &safeguards.rehearse {
+        Some(rehearse) => {
+            steps.push(step("rehearse", rehearsed(before, to, rehearse), abort));
+            "as soon as that came out well"
+        }
+        None => "as soon as all voters are ready",
+    };
     let what = format!(
-        "one entry brings version {to} in on every node, as soon as all voters are ready: the command behind it is its \
-         first{}",
+        "one entry brings version {to} in on every node, {when}: the command behind it is its first{}",
         reshaped(before, manifest)
     );
     if plan.finalize {
@@ -215,6 +221,23 @@ fn steps(
     let what = "when you say so, the way back is given up".to_owned();
     steps.push(step("finalize", what, "nothing"));
     steps
+}
+
+fn rehearsed(before: &Manifest, to: Version, plan: &RehearsalPlan) -> String {
+    let commands = (plan.commands > 0).then(|| format!("{} commands", plan.commands));
+    let time = (plan.for_ms > 0).then(|| format!("{} s", plan.for_ms.div_ceil(1000)));
+    let enough: Vec<String> = commands.into_iter().chain(time).collect();
+    let each = match plan.one_in {
+        1 => "each command".to_owned(),
+        many => format!("one command in {many}"),
+    };
+    format!(
+        "two nodes beside the leader try version {to} on {each} that version {} answers, and throw away what it does: {}, with \
+         at most {} that come out otherwise",
+        before.version,
+        enough.join(" and "),
+        plan.differences_max
+    )
 }
 
 /// How rows change, said behind the switch.

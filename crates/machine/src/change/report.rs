@@ -23,7 +23,17 @@ pub fn report(catalog: &Catalog, id: ChangeId, now: TimeMs) -> Report {
         Stage::Preparing | Stage::Ready => {}
         Stage::Switched | Stage::Finalized | Stage::Aborted | Stage::Reverted => return Report::default(),
     }
-    let blockers = blockers(catalog, change, now);
+    let mut blockers = blockers(catalog, change, now);
+    // Nothing is rehearsed before every voter is ready, so as long as one is not, that is what it waits for.
+    if blockers.is_empty() {
+        let since = catalog.rehearsals.get(&id).and_then(|rehearsal| rehearsal.since);
+        let rehearsal = super::rehearsal::blockers(catalog, id).into_iter().map(|what| Blocker {
+            node: None,
+            since: since.unwrap_or(now),
+            what,
+        });
+        blockers.extend(rehearsal);
+    }
     let due = blockers.is_empty().then_some(Step::Switch);
     Report { blockers, due }
 }

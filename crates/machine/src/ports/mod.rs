@@ -2,6 +2,7 @@
 
 mod applications;
 mod cluster;
+mod rehearser;
 mod state;
 
 pub use applications::{Applications, Call, CallError, CallOutcome, Context, Misuse, Pair, Trap};
@@ -10,4 +11,5 @@ pub use cluster::{
     ReadError, ReadValue, Role, Scanned, SnapshotFile, SnapshotListing, Status, StreamStatus, SubmitError,
     TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX,
 };
+pub use rehearser::{End, Lossy, Rehearser, Trial};
 pub use state::{Row, StateError, StateRead, StateTxn};

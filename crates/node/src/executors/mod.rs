@@ -5,6 +5,7 @@ mod changes;
 mod comparison;
 mod members;
 mod modules;
+mod rehearsals;
 mod retention;
 mod upkeep;
 
@@ -75,6 +76,7 @@ impl Hands {
             .spawn("announce", announce::run(self.clone(), register));
         self.environment.spawn("modules", modules::run(self.clone()));
         self.environment.spawn("changes", changes::run(self.clone()));
+        self.environment.spawn("rehearsals", rehearsals::run(self.clone()));
         self.environment.spawn("members", members::run(self.clone()));
         self.environment
             .spawn("snapshots", upkeep::make_snapshots(self.clone()));

@@ -89,6 +89,7 @@ impl Player {
             txn: &mut txn,
             applications: &mut self.applications,
             converter: &mut self.converter,
+            rehearser: None,
             level_max: LEVEL_MAX,
         };
         let output = self.machine.apply(index, payload, &mut world)?;

@@ -242,6 +242,8 @@ impl Replay {
             | Body::RemoveApplication(_)
             | Body::PurgeApplication(_)
             | Body::MarkDigest
+            | Body::OpenWindow(_)
+            | Body::Rehearsed(_)
             | Body::ReportDigest(_) => return None,
         };
         let tick = Entry {

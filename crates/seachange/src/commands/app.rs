@@ -3,6 +3,7 @@
 mod dry_run;
 mod install;
 mod new;
+mod rehearsal;
 mod remove;
 mod show;
 mod test;

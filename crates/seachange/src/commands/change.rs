@@ -1,6 +1,6 @@
 //! `seachange change`: what is being changed, and the operator's part in it.
 
-use client::wire::{ChangeRecord, Stage};
+use client::wire::{ChangeRecord, RehearsalRecord, Stage};
 use environment::Environment;
 
 use crate::connection::{ClusterFlags, explain};
@@ -18,6 +18,9 @@ pub enum Command {
     /// Follow one change until it has ended
     #[command(after_help = "Example:\n  seachange change watch 15")]
     Watch(ShowArguments),
+    /// Let a change switch whatever its rehearsal found
+    #[command(after_help = "Example:\n  seachange change approve 15 --reason 'the new rounding'")]
+    Approve(StepArguments),
     /// Go back to the version before, with everything that was written since
     #[command(after_help = "Example:\n  seachange change revert 15")]
     Revert(StepArguments),
@@ -76,6 +79,7 @@ impl Command {
             Command::List(arguments) => list(arguments, environment).await,
             Command::Show(arguments) => show(arguments, environment).await,
             Command::Watch(arguments) => watch(arguments, environment).await,
+            Command::Approve(arguments) => step(arguments, Step::Approve, environment).await,
             Command::Revert(arguments) => step(arguments, Step::Revert, environment).await,
             Command::Finalize(arguments) => step(arguments, Step::Finalize, environment).await,
             Command::Confirm(arguments) => step(arguments, Step::Confirm, environment).await,
@@ -86,6 +90,7 @@ impl Command {
 
 #[derive(Clone, Copy)]
 enum Step {
+    Approve,
     Revert,
     Finalize,
     Confirm,
@@ -174,6 +179,9 @@ fn describe(change: &ChangeRecord, now_ms: u64) -> String {
             ));
         }
     }
+    if let Some(rehearsal) = &change.rehearsal {
+        lines.extend(describe_rehearsal(rehearsal));
+    }
     for blocker in &change.blockers {
         lines.push(format!("waits: {}", blocker.what));
     }
@@ -195,6 +203,25 @@ fn describe(change: &ChangeRecord, now_ms: u64) -> String {
     lines.join("\n")
 }
 
+fn describe_rehearsal(rehearsal: &RehearsalRecord) -> Vec<String> {
+    let verdict = match (rehearsal.approved, rehearsal.passed) {
+        (true, _) => ", approved",
+        (false, true) => ", passed",
+        (false, false) => "",
+    };
+    let mut lines = vec![format!(
+        "rehearsal{verdict}: {} commands in {} s; {} came out otherwise, {} of them in a trap; {} as expected",
+        output::grouped(rehearsal.commands),
+        rehearsal.lasted_ms / 1000,
+        output::grouped(rehearsal.differed),
+        output::grouped(rehearsal.trapped),
+        output::grouped(rehearsal.expected),
+    )];
+    let samples = rehearsal.samples.iter();
+    lines.extend(samples.map(|sample| format!("  {:>8}  {}: {}", sample.index, sample.command, sample.what)));
+    lines
+}
+
 async fn watch(arguments: ShowArguments, environment: Environment) -> anyhow::Result<()> {
     let admin = arguments.cluster.admin(&environment)?;
     Watch::new(Shown::json_if(arguments.cluster.json), &environment)
@@ -207,6 +234,7 @@ async fn step(arguments: StepArguments, step: Step, environment: Environment) ->
     let admin = arguments.cluster.admin(&environment)?;
     let (change, reason) = (arguments.change, arguments.reason);
     let (taken, done) = match step {
+        Step::Approve => (admin.approve(change, reason).await, "approved"),
         Step::Revert => (admin.revert(change, reason).await, "reverted"),
         Step::Finalize => (admin.finalize(change, reason).await, "finalized"),
         Step::Confirm => (admin.confirm(change, reason).await, "confirmed"),

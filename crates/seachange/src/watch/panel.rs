@@ -1,4 +1,4 @@
-use client::wire::{ChangeRecord, Stage};
+use client::wire::{ChangeRecord, RehearsalRecord, Stage};
 
 use crate::output;
 use crate::style::Mark;
@@ -19,6 +19,7 @@ pub(super) fn lines(record: &ChangeRecord, now_ms: u64, paint: Paint) -> Vec<Str
     let before_switch = matches!(record.stage, Stage::Preparing | Stage::Ready);
     if before_switch {
         lines.push(nodes(record));
+        lines.extend(record.rehearsal.as_ref().map(|rehearsal| rehearsed(rehearsal)));
     }
     for blocker in &record.blockers {
         lines.push(format!("  waits  {}", paint(&blocker.what, Mark::Notable)));
@@ -69,13 +70,39 @@ fn nodes(record: &ChangeRecord) -> String {
         .collect();
     let missing = record.blockers.iter().filter(|blocker| blocker.node.is_some()).count();
     let total = ready.len() + missing;
-    let cells = (BAR_CELLS * ready.len()).checked_div(total).unwrap_or(0);
-    let bar = format!("{}{}", "#".repeat(cells), "-".repeat(BAR_CELLS - cells));
+    let bar = bar(ready.len() as u64, total as u64);
     let names = match ready.is_empty() {
         true => String::new(),
         false => format!(": {}", ready.join(", ")),
     };
-    format!("  [{bar}] {} of {total} nodes ready{names}", ready.len())
+    format!("  {bar} {} of {total} nodes ready{names}", ready.len())
+}
+
+fn bar(done: u64, total: u64) -> String {
+    let cells = (BAR_CELLS as u64)
+        .saturating_mul(done.min(total))
+        .checked_div(total)
+        .unwrap_or(0) as usize;
+    format!("[{}{}]", "#".repeat(cells), "-".repeat(BAR_CELLS - cells))
+}
+
+/// How far a rehearsal has come, by whichever of the two that were asked for is less far.
+fn rehearsed(rehearsal: &RehearsalRecord) -> String {
+    let commands = rehearsal.asked.commands.map(|wanted| (rehearsal.commands, wanted));
+    let time = rehearsal.asked.for_ms.map(|wanted| (rehearsal.lasted_ms, wanted));
+    let behind = |(done, wanted): &(u64, u64)| done.saturating_mul(1000).checked_div(*wanted).unwrap_or(1000);
+    let (done, wanted) = commands.into_iter().chain(time).min_by_key(behind).unwrap_or((1, 1));
+    let nodes = match rehearsal.nodes.is_empty() {
+        true => String::new(),
+        false => format!(" on {}", rehearsal.nodes.join(", ")),
+    };
+    format!(
+        "  {} {} commands rehearsed{nodes}: {} came out otherwise, {} as expected",
+        bar(done, wanted),
+        output::grouped(rehearsal.commands),
+        output::grouped(rehearsal.differed),
+        output::grouped(rehearsal.expected),
+    )
 }
 
 #[cfg(test)]
@@ -110,6 +137,7 @@ mod tests {
             refusals: None,
             refusals_max: None,
             reverted: None,
+            rehearsal: None,
             readiness: vec![ready(1, "one"), ready(2, "two")],
             blockers: Vec::new(),
             history: Vec::new(),

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CodeSource, Manifest};
+use super::{CodeSource, Manifest, RehearsalRecord, RehearsalRequest};
 
 /// What a change changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -102,6 +102,9 @@ pub struct PlanRequest {
     /// It may drop commands that clients may still send; why, for the change's history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_breaking: Option<String>,
+    /// The new version is tried on the real commands before the switch, and must do well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearse: Option<RehearsalRequest>,
 }
 
 /// The answer to [`PlanRequest`].
@@ -112,7 +115,7 @@ pub struct Planned {
     pub change: u64,
 }
 
-/// `POST /v1/changes/{id}/revert|finalize|confirm|abort`; the body may be left out.
+/// `POST /v1/changes/{id}/approve|revert|finalize|confirm|abort`; the body may be left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -224,6 +227,9 @@ pub struct ChangeRecord {
     /// Where it was taken back by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reverted: Option<RevertedAt>,
+    /// How its rehearsal comes on, if one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<RehearsalRecord>,
     /// What each node that has reported found, by id.
     pub readiness: Vec<NodeReadiness>,
     /// What it waits for now.

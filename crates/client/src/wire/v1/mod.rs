@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod manifest;
 pub(crate) mod record_batch;
+mod rehearsal;
 mod row;
 #[cfg(feature = "openapi")]
 mod schema;
@@ -38,6 +39,7 @@ pub use error::{ErrorInfo, ErrorList};
 pub use event::{EventRecord, EventsParameters};
 pub use manifest::{CommandSpec, Manifest, ManifestError, Named, TableList, TableSpec};
 pub use record_batch::{RECORD_BATCH_MEDIA_TYPE, RecordBatch, heartbeat, whole_bytes};
+pub use rehearsal::{DifferenceRecord, RehearsalRecord, RehearsalRequest};
 pub use row::{Consistency, ConsistencyParameter, InvalidConsistency, Row, RowAnswer, Rows, RowsParameters};
 pub use snapshot::{PieceParameters, SnapshotFile, SnapshotRecord, VerifyRecord};
 pub use status::{Health, Member, MemberList, Role, Status};

@@ -168,6 +168,7 @@ fn a_key_that_no_row_can_have_never_reaches_the_store() {
         txn: &mut rows,
         applications: &mut run.notes,
         converter: &mut Notes::default(),
+        rehearser: None,
         level_max: crate::LEVEL_MAX,
     };
     match run

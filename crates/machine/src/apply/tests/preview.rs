@@ -26,6 +26,7 @@ const ON_TRAP: Safeguards = Safeguards {
     revert_on_trap: true,
     refusals_max: None,
     allow_breaking: None,
+    rehearse: None,
 };
 
 #[test]
@@ -52,6 +53,7 @@ fn a_plan_is_refused_for_the_first_thing_that_its_preview_refuses() {
         revert_on_trap: false,
         refusals_max: None,
         allow_breaking: None,
+        rehearse: None,
     };
     let good = plan_of(Run::manifest(2, 1, &[]), false);
     for (plan, safeguards, refused) in [
@@ -148,6 +150,7 @@ fn the_steps_say_what_happens_and_what_would_undo_it() {
         revert_on_trap: true,
         refusals_max: None,
         allow_breaking: None,
+        rehearse: None,
     };
     let reshaping = plan_of(Run::manifest(2, 2, &[1]), false);
     let upgrade = ahead(&run, &reshaping, guarded);

@@ -7,6 +7,7 @@ const ON_TRAP: Safeguards = Safeguards {
     revert_on_trap: true,
     refusals_max: None,
     allow_breaking: None,
+    rehearse: None,
 };
 
 fn after_refusals(max: u64) -> Safeguards {
@@ -22,6 +23,7 @@ fn within(milliseconds: u64) -> Safeguards {
         revert_on_trap: false,
         refusals_max: None,
         allow_breaking: None,
+        rehearse: None,
     }
 }
 

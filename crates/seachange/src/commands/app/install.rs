@@ -8,6 +8,7 @@ use client::wire::{ChangeRecord, Stage};
 use environment::Environment;
 
 use super::dry_run;
+use super::rehearsal::RehearsalFlags;
 use crate::connection::{ClusterFlags, explain};
 use crate::exit::Stopped;
 use crate::output;
@@ -38,7 +39,7 @@ pub struct InstallArguments {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
-  seachange app upgrade ledger apps/ledger-2")]
+  seachange app upgrade ledger apps/ledger-2 --rehearse 10000,10m --confirm-within 1h")]
 pub struct UpgradeArguments {
     /// The application
     pub app: String,
@@ -62,6 +63,9 @@ pub struct UpgradeArguments {
     /// Let it drop commands that clients may still send, and say why: they are refused from the switch on
     #[arg(long, value_name = "REASON")]
     pub allow_breaking: Option<String>,
+    /// Whether it is rehearsed.
+    #[command(flatten)]
+    pub rehearsal: RehearsalFlags,
     /// Only say what it would come to: what holds, what would happen, what would undo it (exit code 5: warnings, 6: it would be
     /// refused)
     #[arg(long)]
@@ -134,6 +138,7 @@ impl UpgradeArguments {
             stay_on_trap: self.stay_on_trap,
             refusals_max: self.refusals_max,
             allow_breaking: self.allow_breaking,
+            rehearse: self.rehearsal.into_request(),
         };
         if self.dry_run {
             return dry_run::run(&admin, &package, &options, &self.cluster, &environment).await;

@@ -1,0 +1,276 @@
+//! Rehearsal: new versions tried on real commands, apart from what runs them for good, and compared with those in force.
+
+mod compare;
+
+use std::collections::BTreeSet;
+
+use machine::codec::{Codec, put_bytes};
+use machine::{
+    Applications, ChangeId, End, Findings, Index, NodeId, Outcome, RehearsalPlan, Rehearsed, Rehearser, Sample,
+    StateError, Trial, limits,
+};
+use tracing::warn;
+
+use self::compare::{Verdict, compare};
+use crate::{Host, Registry};
+
+/// Tries new versions for one node, and counts what comes out otherwise.
+pub struct RehearsalHost {
+    node: NodeId,
+    applications: Host,
+    converter: Host,
+    open: Option<Open>,
+    reports: Vec<Rehearsed>,
+}
+
+/// The window in which this node rehearses.
+struct Open {
+    change: ChangeId,
+    window: Index,
+    plan: RehearsalPlan,
+    findings: Findings,
+    /// Some of its commands were not tried here that others try: nothing is said of it.
+    has_gap: bool,
+}
+
+impl RehearsalHost {
+    /// Of a node that can run what `registry` holds.
+    #[must_use]
+    pub fn new(node: NodeId, registry: &Registry) -> RehearsalHost {
+        RehearsalHost {
+            node,
+            applications: registry.host(),
+            converter: registry.host(),
+            open: None,
+            reports: Vec::new(),
+        }
+    }
+
+    /// What is to be said in the log of the windows that were closed since the last call.
+    pub fn take_reports(&mut self) -> Vec<Rehearsed> {
+        std::mem::take(&mut self.reports)
+    }
+
+    /// Whether commands are tried now.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| !open.has_gap)
+    }
+
+    /// Leaves the rest of the window to others.
+    pub fn pass_by(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.has_gap = true;
+        }
+    }
+}
+
+impl Rehearser for RehearsalHost {
+    fn open(&mut self, change: ChangeId, index: Index, nodes: &BTreeSet<NodeId>, plan: &RehearsalPlan) {
+        let closed = self.open.take().filter(|open| open.change == change && !open.has_gap);
+        self.reports.extend(closed.map(|open| Rehearsed {
+            node: self.node,
+            change,
+            window: open.window,
+            findings: open.findings,
+        }));
+        self.open = nodes.contains(&self.node).then(|| Open {
+            change,
+            window: index,
+            plan: plan.clone(),
+            findings: Findings::default(),
+            has_gap: false,
+        });
+    }
+
+    fn wants(&mut self, change: ChangeId, window: Index, index: Index, place: usize) -> bool {
+        self.open.as_ref().is_some_and(|open| {
+            (open.change, open.window) == (change, window)
+                && !open.has_gap
+                // By count and place alone, so that all nodes of the window try the same.
+                && open.findings.commands < limits::REHEARSED_IN_WINDOW_MAX
+                && is_drawn(index, place, open.plan.one_in)
+        })
+    }
+
+    fn hosts(&mut self) -> (&mut dyn Applications, &mut dyn Applications) {
+        (&mut self.applications, &mut self.converter)
+    }
+
+    fn tried(&mut self, trial: Trial<'_>) {
+        let Some(open) = &mut self.open else {
+            return;
+        };
+        let findings = &mut open.findings;
+        findings.commands += 1;
+        findings.digest.chain(&bytes_of(&trial));
+        match compare(&trial, &open.plan.expected) {
+            Verdict::Equal => {}
+            Verdict::AsExpected => findings.expected += 1,
+            Verdict::Otherwise(what) => {
+                findings.differed += 1;
+                if failed(&trial.new) && !failed(&trial.real) {
+                    findings.trapped += 1;
+                }
+                if findings.samples.len() < limits::REHEARSAL_SAMPLES_MAX {
+                    findings.samples.push(Sample {
+                        index: trial.index,
+                        place: trial.place as u64,
+                        command: trial.command.to_owned(),
+                        what,
+                    });
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &StateError) {
+        warn!(%error, "a command could not be rehearsed; this node says nothing of the window");
+        self.pass_by();
+    }
+
+    fn end_entry(&mut self) {
+        self.applications.end_entry();
+        self.converter.end_entry();
+    }
+}
+
+fn failed(end: &End) -> bool {
+    matches!(end.outcome, Outcome::Failed(_))
+}
+
+/// All that the new version did, so that two nodes that differ in any of it are found out.
+fn bytes_of(trial: &Trial<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    trial.index.encode(&mut bytes);
+    (trial.place as u64).encode(&mut bytes);
+    let End { outcome, events, rows } = &trial.new;
+    outcome.encode(&mut bytes);
+    for (stream, key, value) in events {
+        put_bytes(stream.as_bytes(), &mut bytes);
+        put_bytes(key.as_deref().unwrap_or_default(), &mut bytes);
+        put_bytes(value, &mut bytes);
+    }
+    for ((table, key), document) in rows {
+        put_bytes(table.as_bytes(), &mut bytes);
+        put_bytes(key, &mut bytes);
+        put_bytes(document.as_deref().unwrap_or_default(), &mut bytes);
+    }
+    bytes
+}
+
+/// Whether one of the commands that are tried stands there, where one in `one_in` is. SplitMix64's finisher spreads them.
+fn is_drawn(index: Index, place: usize, one_in: u64) -> bool {
+    if one_in <= 1 {
+        return true;
+    }
+    let mut value = index.0.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(place as u64);
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (value ^ (value >> 31)) % one_in == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn plan(one_in: u64) -> RehearsalPlan {
+        RehearsalPlan {
+            commands: 10,
+            for_ms: 0,
+            one_in,
+            differences_max: 0,
+            expected: Vec::new(),
+        }
+    }
+
+    fn end(reply: &str) -> End {
+        End {
+            outcome: Outcome::Applied(Bytes::from(reply.to_owned())),
+            events: Vec::new(),
+            rows: BTreeMap::new(),
+        }
+    }
+
+    fn trial(place: usize, new: &str) -> Trial<'static> {
+        Trial {
+            index: Index(9),
+            place,
+            command: "put",
+            real: end("1"),
+            new: end(new),
+            lossy: Vec::new(),
+        }
+    }
+
+    fn rehearsing(one_in: u64) -> RehearsalHost {
+        let mut host = RehearsalHost::new(NodeId(2), &Registry::new(Vec::new()));
+        let nodes = [NodeId(2), NodeId(3)].into();
+        host.open(ChangeId(5), Index(7), &nodes, &plan(one_in));
+        host
+    }
+
+    fn next_window(host: &mut RehearsalHost) -> Vec<Rehearsed> {
+        host.open(ChangeId(5), Index(20), &[NodeId(3)].into(), &plan(1));
+        host.take_reports()
+    }
+
+    #[test]
+    fn what_was_found_in_a_window_is_said_once_the_next_is_open() {
+        let mut host = rehearsing(1);
+        assert!(host.wants(ChangeId(5), Index(7), Index(9), 0));
+        assert!(!host.wants(ChangeId(5), Index(8), Index(9), 0), "another window");
+        host.tried(trial(0, "1"));
+        host.tried(trial(1, "2"));
+        assert!(host.take_reports().is_empty());
+        let reports = next_window(&mut host);
+        let findings = &reports[0].findings;
+        assert_eq!(
+            (reports.len(), reports[0].window, findings.commands, findings.differed),
+            (1, Index(7), 2, 1)
+        );
+        assert_eq!(findings.samples[0].what, "reply:put: 1 → 2");
+        assert!(!host.is_open(), "this node does not rehearse in the next window");
+        // Another end is another digest, and so is another place.
+        let digest = |place, new| {
+            let mut host = rehearsing(1);
+            host.tried(trial(place, new));
+            next_window(&mut host)[0].findings.digest
+        };
+        assert_ne!(digest(0, "1"), digest(0, "2"));
+        assert_ne!(digest(0, "1"), digest(1, "1"));
+        assert_eq!(digest(0, "1"), digest(0, "1"));
+    }
+
+    #[test]
+    fn a_window_with_a_gap_is_not_spoken_of() {
+        let mut host = rehearsing(1);
+        host.tried(trial(0, "2"));
+        host.failed(&StateError("the disk is gone".into()));
+        assert!(!host.wants(ChangeId(5), Index(7), Index(9), 1));
+        assert!(next_window(&mut host).is_empty());
+    }
+
+    #[test]
+    fn one_command_in_many_is_tried_and_so_many_in_a_window() {
+        let mut host = rehearsing(10);
+        let drawn = (0..10_000)
+            .filter(|place| host.wants(ChangeId(5), Index(7), Index(9), *place))
+            .count();
+        assert!((800..1_200).contains(&drawn), "{drawn}");
+        let mut host = rehearsing(1);
+        for place in 0..limits::REHEARSED_IN_WINDOW_MAX as usize {
+            assert!(host.wants(ChangeId(5), Index(7), Index(9), place));
+            host.tried(trial(place, "2"));
+        }
+        assert!(!host.wants(ChangeId(5), Index(7), Index(9), 0));
+        assert_eq!(
+            next_window(&mut host)[0].findings.samples.len(),
+            limits::REHEARSAL_SAMPLES_MAX
+        );
+    }
+}
