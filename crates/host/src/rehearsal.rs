@@ -167,7 +167,7 @@ fn is_drawn(index: Index, place: usize, one_in: u64) -> bool {
     let mut value = index.0.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(place as u64);
     value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (value ^ (value >> 31)) % one_in == 0
+    (value ^ (value >> 31)).is_multiple_of(one_in)
 }
 
 #[cfg(test)]

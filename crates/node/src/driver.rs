@@ -23,7 +23,7 @@ pub enum Event {
     /// A client's request.
     Submit(Submission),
     /// A control entry.
-    Propose(Body, oneshot::Sender<Result<Decision, SubmitError>>),
+    Propose(Box<Body>, oneshot::Sender<Result<Decision, SubmitError>>),
     /// An entry under way has ended.
     Settled,
     /// The node is stopping.
@@ -162,7 +162,7 @@ impl Driver {
     async fn take(&mut self, event: Event) {
         match event {
             Event::Submit(submission) => self.waiting.push(submission),
-            Event::Propose(body, decision) => self.propose_control(body, decision).await,
+            Event::Propose(body, decision) => self.propose_control(*body, decision).await,
             Event::Settled => {
                 self.in_flight = self.in_flight.saturating_sub(1);
                 self.measures.driver.in_flight.set(self.in_flight as u64);

@@ -135,7 +135,7 @@ impl Handle {
         }
         let (decision, decided) = oneshot::channel();
         self.events
-            .send(Event::Propose(body, decision))
+            .send(Event::Propose(Box::new(body), decision))
             .map_err(|_| stopped())?;
         decided.await.unwrap_or_else(|_| Err(unknown()))
     }

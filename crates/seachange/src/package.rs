@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use client::Admin;
-use client::wire::{CodeSource, Manifest, PlanRequest};
+use client::wire::{CodeSource, Manifest, PlanRequest, RehearsalRequest};
 use host::Registry;
 use machine::{Code, Digest};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use client::wire::{CodeSource, ModuleStored, PlanRequest, Stage};
+use client::wire::{CodeSource, ModuleStored, PlanRequest, RehearsalRequest, Stage};
 use client::{Admin, Client, Error, Options};
 use environment::Environment;
 use machine::Digest;
@@ -25,6 +25,8 @@ pub struct Operator {
 /// What an operator can decide of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// Let it switch whatever its rehearsal found.
+    Approve,
     /// Take it back.
     Revert,
     /// Make it final.
@@ -52,6 +54,23 @@ pub fn package(application: &str, version: u32) -> anyhow::Result<Package> {
             include_bytes!("../../../apps/bench-1/bench.wasm"),
         ),
         (name, version) => anyhow::bail!("there is no {name} version {version}"),
+    }
+}
+
+/// A rehearsal that expects what the ledger's versions from 2 on do otherwise: they take a fee.
+#[must_use]
+pub fn rehearsal(commands: u64) -> RehearsalRequest {
+    let expected = [
+        "reply:open",
+        "reply:transfer/from",
+        "reply:transfer/fee",
+        "events:ledger.transfers/fee",
+        "rows:accounts",
+    ];
+    RehearsalRequest {
+        commands: Some(commands),
+        expected: expected.map(str::to_owned).to_vec(),
+        ..RehearsalRequest::default()
     }
 }
 
@@ -136,6 +155,7 @@ impl Operator {
             revert_on_trap: None,
             refusals_max: None,
             allow_breaking: None,
+            rehearse: None,
         };
         let planned = self.admin.plan_change(&plan).await;
         match (stored, planned) {

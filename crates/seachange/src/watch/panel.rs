@@ -19,7 +19,7 @@ pub(super) fn lines(record: &ChangeRecord, now_ms: u64, paint: Paint) -> Vec<Str
     let before_switch = matches!(record.stage, Stage::Preparing | Stage::Ready);
     if before_switch {
         lines.push(nodes(record));
-        lines.extend(record.rehearsal.as_ref().map(|rehearsal| rehearsed(rehearsal)));
+        lines.extend(record.rehearsal.as_ref().map(rehearsed));
     }
     for blocker in &record.blockers {
         lines.push(format!("  waits  {}", paint(&blocker.what, Mark::Notable)));

@@ -209,6 +209,7 @@ mod tests {
     #[test]
     fn a_change_that_stays_without_a_word_is_found() {
         let change = |stage, finalize| ChangeRecord {
+            rehearsal: None,
             id: 7,
             kind: client::wire::ChangeKind::Application,
             application: "ledger".into(),

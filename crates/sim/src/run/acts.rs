@@ -10,7 +10,7 @@ use seachange::package::PlanOptions;
 
 use super::Run;
 use crate::fleet::{HTTP_PORT, Number, PEER_PORT, data};
-use crate::operator::Step;
+use crate::operator::{self, Step};
 use crate::reader::TRANSFERS;
 use crate::script::{Act, Area, Port, Who};
 use crate::world::{DiskFault, Host, Life, Link, MILLISECOND, SimDisk};
@@ -75,10 +75,28 @@ impl Run {
                 let number = self.who(*who)?;
                 (self.network.repeat(Host(number), port_of(*port)) > 0).then_some(())
             }
-            Act::Upgrade(name, version, finalize) => self.upgrade(name, *version, *finalize, None),
-            Act::UpgradeUnlessConfirmed(name, version, seconds) => {
-                self.upgrade(name, *version, false, Some(Duration::from_secs(*seconds)))
+            Act::Upgrade(name, version, finalize) => {
+                let options = PlanOptions {
+                    finalize: *finalize,
+                    ..PlanOptions::default()
+                };
+                self.upgrade(name, *version, options)
             }
+            Act::UpgradeUnlessConfirmed(name, version, seconds) => {
+                let options = PlanOptions {
+                    confirm_within: Some(Duration::from_secs(*seconds)),
+                    ..PlanOptions::default()
+                };
+                self.upgrade(name, *version, options)
+            }
+            Act::UpgradeOnceRehearsed(name, version, commands) => {
+                let options = PlanOptions {
+                    rehearse: Some(operator::rehearsal(*commands)),
+                    ..PlanOptions::default()
+                };
+                self.upgrade(name, *version, options)
+            }
+            Act::Approve(name) => self.decide(name, Step::Approve),
             Act::Confirm(name) => self.decide(name, Step::Confirm),
             Act::Replaced(name, version) => self.replaced(name, *version),
             Act::Trim => {
@@ -133,12 +151,7 @@ impl Run {
         Some(())
     }
 
-    fn upgrade(&self, name: &str, version: u32, finalize: bool, confirm_within: Option<Duration>) -> Option<()> {
-        let options = PlanOptions {
-            finalize,
-            confirm_within,
-            ..PlanOptions::default()
-        };
+    fn upgrade(&self, name: &str, version: u32, options: PlanOptions) -> Option<()> {
         let (operator, name) = (self.operator.clone(), name.to_owned());
         self.operate(async move { operator.upgrade(&name, version, &options).await.map(drop) })
     }

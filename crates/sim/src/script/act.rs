@@ -86,6 +86,10 @@ pub enum Act {
     Revert(String),
     /// The operator brings in a version that goes back by itself unless it is confirmed within so many seconds.
     UpgradeUnlessConfirmed(String, u32, u64),
+    /// The operator brings in a version once so many commands were rehearsed on it.
+    UpgradeOnceRehearsed(String, u32, u64),
+    /// The operator lets the last change of an application switch whatever its rehearsal found.
+    Approve(String),
     /// The operator lets the last change of an application stay.
     Confirm(String),
     /// The operator finalizes it.
@@ -177,6 +181,10 @@ impl fmt::Display for Act {
             Act::UpgradeUnlessConfirmed(name, version, seconds) => {
                 write!(out, "upgrade {name} {version} confirm-within {seconds}")
             }
+            Act::UpgradeOnceRehearsed(name, version, commands) => {
+                write!(out, "upgrade {name} {version} rehearse {commands}")
+            }
+            Act::Approve(name) => write!(out, "approve {name}"),
             Act::Confirm(name) => write!(out, "confirm {name}"),
             Act::Finalize(name) => write!(out, "finalize {name}"),
             Act::Abort(name) => write!(out, "abort {name}"),

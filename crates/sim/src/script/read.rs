@@ -170,6 +170,10 @@ fn operators_act(words: &[&str]) -> Read<Act> {
         ["upgrade", name, version, "confirm-within", seconds] => {
             Act::UpgradeUnlessConfirmed(name.to_owned(), number(version)?, number(seconds)?)
         }
+        ["upgrade", name, version, "rehearse", commands] => {
+            Act::UpgradeOnceRehearsed(name.to_owned(), number(version)?, number(commands)?)
+        }
+        ["approve", name] => Act::Approve(name.to_owned()),
         ["confirm", name] => Act::Confirm(name.to_owned()),
         ["replaced", name, version] => Act::Replaced(name.to_owned(), number(version)?),
         ["revert", name] => Act::Revert(name.to_owned()),
