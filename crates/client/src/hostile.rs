@@ -136,6 +136,13 @@ fn plan() -> String {
         revert_on_trap: Some(false),
         refusals_max: Some(7),
         allow_breaking: Some("nobody sends it".into()),
+        rehearse: Some(wire::RehearsalRequest {
+            commands: Some(100),
+            for_ms: Some(1_000),
+            one_in: Some(10),
+            differences_max: Some(2),
+            expected: vec!["rows:accounts/balance".into()],
+        }),
     };
     serde_json::to_string(&plan).expect("it can be written")
 }

@@ -201,3 +201,56 @@ async fn a_node_whose_port_somebody_has_for_a_moment_starts_again_all_the_same()
     started.unwrap();
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_is_rehearsed_on_what_clients_send_before_it_answers() {
+    let (cluster, _environment) = cluster(1).await;
+    let line = CommandLine::of(&cluster);
+    with_two_accounts(&line);
+    let next = app("ledger-2").display().to_string();
+    let asked = ["app", "upgrade", "ledger", &next, "--rehearse", "3"];
+    let foretold = line.ok(&[&asked[..], &["--dry-run"]].concat());
+    assert!(foretold.contains("try version 2 on each command"), "{foretold}");
+    let unfit = line.fails(1, &[&asked[..], &["--expect-difference", "replies"]].concat());
+    assert!(unfit.contains("names no difference"), "{unfit}");
+
+    // It takes a fee, and nobody has said that it would.
+    let stuck = while_transferring(&line, || line.fails(1, &asked));
+    assert!(
+        stuck.contains("commands came out otherwise in its rehearsal")
+            && stuck.contains("reply:transfer/fee: none → 1"),
+        "{stuck}"
+    );
+    let changes = line.ok(&["change", "list", "--json"]);
+    let id = json_of(changes.lines().last().unwrap_or_default())["id"].to_string();
+    let shown = line.ok(&["change", "show", &id]);
+    assert!(
+        shown.contains("rehearsal: ") && shown.contains("events:ledger.transfers/fee"),
+        "{shown}"
+    );
+    assert_eq!(transfer(&line, 1)["fee"], Value::Null, "version 1 answers");
+    line.ok(&["change", "abort", &id]);
+
+    let mut expecting = asked.to_vec();
+    for place in ["rows:accounts", "reply:transfer", "events:ledger.transfers/fee"] {
+        expecting.extend(["--expect-difference", place]);
+    }
+    let done = while_transferring(&line, || line.ok(&expecting));
+    assert!(
+        done.contains("rehearsed: of ") && done.contains("ledger version 2 answers"),
+        "{done}"
+    );
+    assert_eq!(transfer(&line, 1)["fee"], 1);
+    cluster.stop().await;
+}
+
+/// Sends transfers until that has ended.
+fn while_transferring(line: &CommandLine, act: impl FnOnce() -> String + Send) -> String {
+    std::thread::scope(|scope| {
+        let acting = scope.spawn(act);
+        while !acting.is_finished() {
+            transfer(line, 1);
+        }
+        acting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
