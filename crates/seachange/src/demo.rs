@@ -1,4 +1,4 @@
-//! The demo: a cluster of three processes, transfers from many clients; under load a version switch, a killed leader and
+//! The demo: a cluster of three processes, transfers from many clients; under load a rehearsal, a version switch, a killed leader and
 //! a broken version that is taken back by itself; and a look from outside at what came of every single transfer.
 
 pub mod ledger;
@@ -13,18 +13,18 @@ use std::time::Duration;
 
 use anyhow::Context;
 use client::Admin;
-use client::wire::Stage;
+use client::wire::{ChangeRecord, RehearsalRequest, Stage};
 use environment::Environment;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::connection::{admin_at, client_at, explain};
 use crate::local_cluster::LocalCluster;
 use crate::output;
-use crate::package::{Package, PlanOptions};
+use crate::package::PlanOptions;
 use crate::watch::{Shown, Watch};
 use load::Load;
 use report::{BalanceSum, Report};
-use timeline::Timeline;
+use timeline::{Rehearsed, Timeline};
 
 /// Nodes of the demo's cluster.
 const NODES: usize = 3;
@@ -34,6 +34,8 @@ const CLIENTS: usize = 64;
 const OPENED_AT_ONCE: usize = 512;
 /// Cents that each account is opened with: more than transfers can ever take from it.
 pub const OPENING_BALANCE: i64 = 10_000_000;
+/// Commands that the new version is rehearsed on, at least.
+const REHEARSED: u64 = 1_000;
 /// What is counted to the switch after the new version answers, and kept away from steady state after the restart.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long the killed leader stays down.
@@ -61,7 +63,9 @@ pub async fn run(plan: Plan, environment: &Environment) -> anyhow::Result<(Repor
     let addresses = cluster.addresses();
 
     output::progress("installing ledger 1 (a WASM module, sent through the log)");
-    change_to(&ledger::ledger_1()?, &addresses, environment).await?;
+    let admin = admin_at(&addresses, environment)?;
+    let installed = ledger::ledger_1()?.plan(&admin, &PlanOptions::default()).await?;
+    switched(&admin, installed, environment).await?;
     output::progress(format!("opening {} accounts", output::grouped(plan.accounts.into())));
     let opened = open_accounts(plan.accounts, &addresses, environment).await?;
     let before = verify::balance_sum(&addresses, environment).await?;
@@ -92,14 +96,41 @@ pub async fn run(plan: Plan, environment: &Environment) -> anyhow::Result<(Repor
     Ok((report, cluster))
 }
 
-/// Makes the change to a version, and waits until it answers; gives the change's id and the switch's index.
-async fn change_to(package: &Package, addresses: &[String], environment: &Environment) -> anyhow::Result<(u64, u64)> {
-    let admin = admin_at(addresses, environment)?;
-    let id = package.plan(&admin, &PlanOptions::default()).await?;
+/// Waits until the version of a change answers; gives the switch's index.
+async fn switched(admin: &Admin, change: u64, environment: &Environment) -> anyhow::Result<u64> {
     let change = Watch::new(Shown::Nothing, environment)
-        .until(&admin, id, |change| change.switch_index.is_some())
+        .until(admin, change, |change| change.switch_index.is_some())
         .await?;
-    Ok((id, change.switch_index.context("the change has no switch")?))
+    change.switch_index.context("the change has no switch")
+}
+
+/// Plans the change to the next version, and waits until its rehearsal has seen enough; gives the change's id and what was
+/// found.
+async fn rehearse(admin: &Admin, environment: &Environment) -> anyhow::Result<(u64, Rehearsed)> {
+    let options = PlanOptions {
+        rehearse: Some(RehearsalRequest {
+            commands: Some(REHEARSED),
+            // What the fee changes.
+            expected: ["reply:transfer", "events:ledger.transfers/fee", "rows:accounts"]
+                .map(str::to_owned)
+                .into(),
+            ..RehearsalRequest::default()
+        }),
+        ..PlanOptions::default()
+    };
+    let id = ledger::ledger_2()?.plan(admin, &options).await?;
+    let has_passed = |change: &ChangeRecord| change.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.passed);
+    let change = Watch::new(Shown::Nothing, environment)
+        .give_up_when_stuck()
+        .until(admin, id, has_passed)
+        .await?;
+    let found = change.rehearsal.context("the change has no rehearsal")?;
+    let rehearsed = Rehearsed {
+        commands: found.commands,
+        expected: found.expected,
+        differed: found.differed,
+    };
+    Ok((id, rehearsed))
 }
 
 /// Makes the change to the broken version, and waits until it has been taken back by itself; gives where that was: the entry,
@@ -158,10 +189,16 @@ async fn timeline(
     let mut timeline = Timeline::start(clock.now(), load.counts());
     environment.sleep(length.mul_f64(0.3)).await;
 
-    output::progress("switching to ledger 2 while they run: a new shape of every account, and a fee");
+    output::progress("rehearsing ledger 2 on them: a new shape of every account, and a fee");
+    let admin = admin_at(&cluster.addresses(), environment)?;
+    timeline.mark_rehearsal_asked(clock.now(), load.counts());
+    let (change, rehearsed) = rehearse(&admin, environment).await?;
+    timeline.rehearsed = rehearsed;
+    timeline.mark_rehearsal_over(clock.now(), load.counts());
+
+    output::progress("switching to it while they run");
     timeline.mark_switch_asked(clock.now(), load.counts());
-    let (change, switch_index) = change_to(&ledger::ledger_2()?, &cluster.addresses(), environment).await?;
-    timeline.switch_index = switch_index;
+    timeline.switch_index = switched(&admin, change, environment).await?;
     environment.sleep(SETTLE).await;
     timeline.mark_switch_over(clock.now(), load.counts());
     output::progress(format!("switched at index {}", output::grouped(timeline.switch_index)));
@@ -183,7 +220,6 @@ async fn timeline(
     environment.sleep(length.mul_f64(0.1)).await;
 
     output::progress("keeping ledger 2, and switching to ledger 3: it is broken, and traps on every 13th amount");
-    let admin = admin_at(&cluster.addresses(), environment)?;
     admin.finalize(change, None).await.map_err(explain)?;
     timeline.mark_broken_asked(clock.now(), load.counts());
     timeline.reverted = try_broken(&admin, environment).await?;

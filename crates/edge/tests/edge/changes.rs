@@ -35,6 +35,7 @@ async fn a_plan_goes_into_the_log_and_is_shown() {
         revert_on_trap: true,
         refusals_max: None,
         allow_breaking: None,
+        rehearse: None,
     };
     assert_eq!(*safeguards, on_trap);
     assert_eq!((planned.manifest.version.0, planned.finalize), (2, false));
@@ -108,6 +109,7 @@ async fn a_plan_says_what_it_does_by_itself() {
         revert_on_trap,
         refusals_max: None,
         allow_breaking: None,
+        rehearse: None,
     };
     let cases = [
         (
@@ -156,6 +158,7 @@ async fn a_record_says_what_a_change_does_and_did_by_itself() {
             revert_on_trap: true,
             refusals_max: Some(3),
             allow_breaking: None,
+            rehearse: None,
         },
         deadline: Some(TimeMs(1005)),
         reverted: Some(AutomaticRevert {

@@ -372,6 +372,7 @@ async fn a_change_that_went_back_by_itself_is_found_at_its_entry() {
             revert_on_trap: false,
             refusals_max: None,
             allow_breaking: None,
+            rehearse: None,
         },
     });
     let change = match world.propose(&[&a], guarded).await {

@@ -16,6 +16,7 @@ async fn planned(world: &World, members: &[&Member], confirm_within_ms: u64) -> 
             revert_on_trap: false,
             refusals_max: None,
             allow_breaking: None,
+            rehearse: None,
         },
     });
     match world.propose(members, body).await {

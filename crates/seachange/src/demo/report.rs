@@ -20,6 +20,8 @@ pub struct Report {
     pub failed: u64,
     /// Attempts that the clients repeated by themselves, in the whole run.
     pub retried: u64,
+    /// While the new version was rehearsed.
+    pub rehearsal: RehearsalReport,
     /// At the switch of the version.
     pub switch: SwitchReport,
     /// At the kill of the leader.
@@ -40,8 +42,30 @@ pub struct Report {
     pub wrong_balances: u64,
     /// Acknowledgements a second, over the whole load.
     pub per_second: u64,
-    /// Whether nothing was lost, doubled or unequal, and neither the switch nor the revert failed or repeated a request.
+    /// Whether nothing was lost, doubled or unequal, and neither the rehearsal nor the switch nor the revert failed or repeated a
+    /// request.
     pub ok: bool,
+}
+
+/// While the new version was tried on the transfers, before the switch.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RehearsalReport {
+    /// Commands that were tried.
+    pub commands: u64,
+    /// Those that came out otherwise as was expected.
+    pub expected: u64,
+    /// Those that came out otherwise in another way.
+    pub differed: u64,
+    /// Acknowledgements a second meanwhile.
+    pub per_second: u64,
+    /// Acknowledgements a second before.
+    pub per_second_before: u64,
+    /// Longest time without an acknowledgement, milliseconds.
+    pub gap_ms: f64,
+    /// Errors that a caller saw.
+    pub failed: u64,
+    /// Attempts that the clients repeated by themselves.
+    pub retried: u64,
 }
 
 /// At the switch.
@@ -128,6 +152,9 @@ impl Report {
             ),
             (self.wrong_fee, "transfers were applied by the wrong version"),
             (self.wrong_balances, "balances are not what the events make of them"),
+            (self.rehearsal.differed, "commands came out otherwise in the rehearsal"),
+            (self.rehearsal.failed, "requests failed in the rehearsal"),
+            (self.rehearsal.retried, "attempts were repeated in the rehearsal"),
             (self.switch.failed, "requests failed at the switch"),
             (self.switch.retried, "attempts were repeated at the switch"),
             (self.revert.failed, "requests failed at the revert"),
@@ -152,7 +179,8 @@ impl Report {
     pub fn table(&self) -> String {
         let verdict = match self.wrongs().as_slice() {
             [] => {
-                "Nothing lost, nothing applied twice, no request noticed the switch or the broken version.".to_owned()
+                "Nothing lost, nothing applied twice, no request noticed the rehearsal, the switch or the broken version."
+                    .to_owned()
             }
             wrongs => format!("NOT WELL: {}.", wrongs.join("; ")),
         };
@@ -167,6 +195,18 @@ impl Report {
             ],
             vec!["lost".into(), grouped(self.lost)],
             vec!["applied twice".into(), grouped(self.doubled)],
+            vec![
+                "rehearsal".into(),
+                format!(
+                    "ledger 2 tried on {} commands first, on nodes that do not lead: {} came out otherwise as expected, {} in \
+                     another way; {} acknowledged a second meanwhile, {} before",
+                    grouped(self.rehearsal.commands),
+                    grouped(self.rehearsal.expected),
+                    grouped(self.rehearsal.differed),
+                    grouped(self.rehearsal.per_second),
+                    grouped(self.rehearsal.per_second_before),
+                ),
+            ],
             vec![
                 "version switch".into(),
                 format!(
@@ -195,32 +235,40 @@ impl Report {
     fn moments(&self) -> String {
         let gap = |ms: f64| format!("{ms:.1} ms");
         columns(&[
-            ["", "steady state", "version switch", "leader killed", "broken version"]
-                .map(str::to_owned)
-                .to_vec(),
+            [
+                "",
+                "steady state",
+                "rehearsal",
+                "version switch",
+                "leader killed",
+                "broken version",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             vec![
                 "longest time without an acknowledgement".into(),
                 gap(self.steady.gap_ms),
+                gap(self.rehearsal.gap_ms),
                 gap(self.switch.gap_ms),
                 gap(self.kill.gap_ms),
                 gap(self.revert.gap_ms),
             ],
             vec![
                 "requests that failed".into(),
-                grouped(
-                    self.failed
-                        .saturating_sub(self.switch.failed + self.kill.failed + self.revert.failed),
-                ),
+                grouped(self.failed.saturating_sub(
+                    self.rehearsal.failed + self.switch.failed + self.kill.failed + self.revert.failed,
+                )),
+                grouped(self.rehearsal.failed),
                 grouped(self.switch.failed),
                 grouped(self.kill.failed),
                 grouped(self.revert.failed),
             ],
             vec![
                 "attempts that a client repeated by itself".into(),
-                grouped(
-                    self.retried
-                        .saturating_sub(self.switch.retried + self.kill.retried + self.revert.retried),
-                ),
+                grouped(self.retried.saturating_sub(
+                    self.rehearsal.retried + self.switch.retried + self.kill.retried + self.revert.retried,
+                )),
+                grouped(self.rehearsal.retried),
                 grouped(self.switch.retried),
                 grouped(self.kill.retried),
                 grouped(self.revert.retried),
@@ -246,6 +294,16 @@ mod tests {
             doubled: 0,
             failed: 0,
             retried: 64,
+            rehearsal: RehearsalReport {
+                commands: 5_000,
+                expected: 4_990,
+                differed: 0,
+                per_second: 9_000,
+                per_second_before: 10_000,
+                gap_ms: 4.5,
+                failed: 0,
+                retried: 0,
+            },
             switch: SwitchReport {
                 index: 4711,
                 gap_ms: 5.0,
@@ -292,17 +350,19 @@ mod tests {
         assert!(
             report
                 .table()
-                .ends_with("no request noticed the switch or the broken version.")
+                .ends_with("no request noticed the rehearsal, the switch or the broken version.")
         );
         assert!(report.table().contains("trapped on command 17 of entry 9,000"));
     }
 
     #[test]
     fn each_wrong_alone_makes_it_not_ok() {
-        let spoil: [fn(&mut Report); 7] = [
+        let spoil: [fn(&mut Report); 9] = [
             |report| report.lost = 1,
             |report| report.digests_equal = false,
             |report| report.balance_sum.after += 1,
+            |report| report.rehearsal.differed = 1,
+            |report| report.rehearsal.failed = 1,
             |report| report.switch.retried = 1,
             |report| report.switch.failed = 1,
             |report| report.revert.retried = 1,
@@ -338,6 +398,8 @@ mod tests {
             assert!(json.get(key).is_some(), "{key}");
         }
         for (part, key) in [
+            ("rehearsal", "commands"),
+            ("rehearsal", "gap_ms"),
             ("switch", "index"),
             ("switch", "gap_ms"),
             ("switch", "retried"),

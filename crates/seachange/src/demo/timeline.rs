@@ -5,7 +5,9 @@ use std::time::Duration;
 use environment::Moment;
 
 use super::load::{Counts, Sent};
-use super::report::{BalanceSum, KillReport, Report, RevertReport, SteadyReport, SwitchReport, gap_ms};
+use super::report::{
+    BalanceSum, KillReport, RehearsalReport, Report, RevertReport, SteadyReport, SwitchReport, gap_ms,
+};
 use super::tally::End;
 use crate::acknowledgements::Window;
 
@@ -20,6 +22,8 @@ struct Mark {
 #[derive(Debug)]
 pub struct Timeline {
     start: Mark,
+    rehearsal_asked: Mark,
+    rehearsal_over: Mark,
     switch_asked: Mark,
     switch_over: Mark,
     killed: Mark,
@@ -31,6 +35,19 @@ pub struct Timeline {
     pub switch_index: u64,
     /// Where the broken version was taken back: the entry, and the command of it.
     pub reverted: (u64, u64),
+    /// What the rehearsal found.
+    pub rehearsed: Rehearsed,
+}
+
+/// What a rehearsal found.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rehearsed {
+    /// Commands.
+    pub commands: u64,
+    /// Those that came out otherwise as was expected.
+    pub expected: u64,
+    /// Those that came out otherwise in another way.
+    pub differed: u64,
 }
 
 impl Timeline {
@@ -39,6 +56,8 @@ impl Timeline {
         let mark = Mark { at, counts };
         Timeline {
             start: mark,
+            rehearsal_asked: mark,
+            rehearsal_over: mark,
             switch_asked: mark,
             switch_over: mark,
             killed: mark,
@@ -48,6 +67,7 @@ impl Timeline {
             end: mark,
             switch_index: 0,
             reverted: (0, 0),
+            rehearsed: Rehearsed::default(),
         }
     }
 
@@ -56,7 +76,17 @@ impl Timeline {
         self.start.at
     }
 
-    /// The change is about to be asked for.
+    /// The change is about to be asked for, and its rehearsal with it.
+    pub fn mark_rehearsal_asked(&mut self, at: Moment, counts: Counts) {
+        self.rehearsal_asked = Mark { at, counts };
+    }
+
+    /// The rehearsal has seen enough.
+    pub fn mark_rehearsal_over(&mut self, at: Moment, counts: Counts) {
+        self.rehearsal_over = Mark { at, counts };
+    }
+
+    /// The switch is about to come.
     pub fn mark_switch_asked(&mut self, at: Moment, counts: Counts) {
         self.switch_asked = Mark { at, counts };
     }
@@ -101,7 +131,7 @@ impl Timeline {
             sent.acknowledged().longest_gap(window)
         };
         let steady = [
-            (self.start, self.switch_asked),
+            (self.start, self.rehearsal_asked),
             (self.switch_over, self.killed),
             (self.kill_over, self.broken_asked),
             (self.broken_over, self.end),
@@ -111,6 +141,14 @@ impl Timeline {
             .map(|(from, to)| gap(from, to))
             .max()
             .unwrap_or_default();
+        let pace = |from: Mark, to: Mark| {
+            let window = Window {
+                from: from.at,
+                to: to.at,
+            };
+            let count = sent.acknowledged().count_in(window) as u64;
+            per_second(count, to.at - from.at)
+        };
         let ends = || sent.transfers.iter().flatten();
         let acknowledged = ends()
             .filter(|transfer| matches!(transfer.end, End::Acknowledged { .. }))
@@ -122,6 +160,16 @@ impl Timeline {
             doubled: 0,
             failed,
             retried: self.end.counts.retried,
+            rehearsal: RehearsalReport {
+                commands: self.rehearsed.commands,
+                expected: self.rehearsed.expected,
+                differed: self.rehearsed.differed,
+                per_second: pace(self.rehearsal_asked, self.rehearsal_over),
+                per_second_before: pace(self.start, self.rehearsal_asked),
+                gap_ms: gap_ms(gap(self.rehearsal_asked, self.rehearsal_over)),
+                failed: self.rehearsal_over.counts.failed - self.rehearsal_asked.counts.failed,
+                retried: self.rehearsal_over.counts.retried - self.rehearsal_asked.counts.retried,
+            },
             switch: SwitchReport {
                 index: self.switch_index,
                 gap_ms: gap_ms(gap(self.switch_asked, self.switch_over)),
