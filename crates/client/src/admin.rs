@@ -6,10 +6,10 @@ use crate::feeds::{ChangeWatch, Events, Watch};
 use crate::http::{Http, HttpRequest, Repeat, escape, query_string};
 use crate::wire::{
     ApplicationInfo, ApplicationList, ApplicationPurged, ApplicationRemoved, ChangeList, ChangeRecord, CommandReply,
-    CommitRequest, Consistency, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved, DryRun, ErrorInfo,
-    Health, MemberList, ModuleStored, PlanRequest, Planned, QueryReply, RemovalRequest, RowAnswer, Rows,
-    RowsParameters, SnapshotRecord, Status, StepRequest, StepTaken, StreamList, StreamTrimmed, TRACE_HEADER, TableList,
-    Trace, TraceList, TrimRequest, VerifyRecord,
+    CommitRequest, Consistency, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved, ConversionRequest,
+    ConversionSteered, DryRun, ErrorInfo, Health, MemberList, ModuleStored, PlanRequest, Planned, QueryReply,
+    RemovalRequest, RowAnswer, Rows, RowsParameters, SnapshotRecord, Status, StepRequest, StepTaken, StreamList,
+    StreamTrimmed, TRACE_HEADER, TableList, Trace, TraceList, TrimRequest, UsageList, VerifyRecord,
 };
 use crate::{Error, Options};
 
@@ -119,6 +119,14 @@ impl Admin {
         self.http.get_json(&format!("/v1/apps/{}", escape(name))).await
     }
 
+    /// What clients have sent to an application, by command and version.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn usage(&self, name: &str) -> Result<UsageList, Error> {
+        self.http.get_json(&format!("/v1/apps/{}/usage", escape(name))).await
+    }
+
     /// The tables of an application's version in force.
     ///
     /// # Errors
@@ -210,6 +218,15 @@ impl Admin {
     /// As [`Http::send`].
     pub async fn plan_change(&self, plan: &PlanRequest) -> Result<Planned, Error> {
         self.http.post_json("/v1/changes", plan).await
+    }
+
+    /// Pauses or resumes the conversion of an application's rows, or sets its pace.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn steer_conversion(&self, app: &str, asked: &ConversionRequest) -> Result<ConversionSteered, Error> {
+        let path = format!("/v1/apps/{}/conversion", escape(app));
+        self.http.post_json(&path, asked).await
     }
 
     /// Takes an application out of service; its data stays.

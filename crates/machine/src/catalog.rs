@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::codec::{Codec, Error, Reader};
 use crate::{
-    ChangeId, ClusterId, Code, Digest, Guarded, Index, Level, Manifest, NodeId, Readiness, Rehearsal, RehearsalPlan,
-    TableId, TimeMs, Version, numbered, record,
+    ChangeId, ClusterId, Code, Conversions, Digest, Guarded, Index, Level, Manifest, NodeId, Readiness, Rehearsal,
+    RehearsalPlan, TableId, TimeMs, Version, numbered, record,
 };
 
 /// All of it, as of one index.
@@ -39,6 +39,8 @@ pub struct Catalog {
     pub removed: BTreeMap<String, Removed>,
     /// Rehearsals that have begun.
     pub rehearsals: BTreeMap<ChangeId, Rehearsal>,
+    /// Rows that come into the newest shape, or have come, by application.
+    pub conversions: BTreeMap<String, Conversions>,
 }
 
 impl Codec for Catalog {
@@ -57,6 +59,7 @@ impl Codec for Catalog {
             guarded,
             removed,
             rehearsals,
+            conversions,
         } = self;
         cluster.encode(out);
         level.encode(out);
@@ -69,12 +72,13 @@ impl Codec for Catalog {
         table_next.encode(out);
         node_next.encode(out);
         // Came later: where there is none, the bytes are those of before.
-        let last = match (guarded.is_empty(), removed.is_empty(), rehearsals.is_empty()) {
-            (.., false) => 3,
-            (_, false, true) => 2,
-            (false, true, true) => 1,
-            (true, true, true) => 0,
-        };
+        let some = [
+            !guarded.is_empty(),
+            !removed.is_empty(),
+            !rehearsals.is_empty(),
+            !conversions.is_empty(),
+        ];
+        let last = some.iter().rposition(|some| *some).map_or(0, |place| place + 1);
         if last >= 1 {
             guarded.encode(out);
         }
@@ -83,6 +87,9 @@ impl Codec for Catalog {
         }
         if last >= 3 {
             rehearsals.encode(out);
+        }
+        if last >= 4 {
+            conversions.encode(out);
         }
     }
 
@@ -101,6 +108,7 @@ impl Codec for Catalog {
             guarded: or_nothing(reader)?,
             removed: or_nothing(reader)?,
             rehearsals: or_nothing(reader)?,
+            conversions: or_nothing(reader)?,
         })
     }
 }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::codec::{Codec, Error, Reader, put_varint};
 use crate::{
-    ChangeId, ClusterId, Digest, Index, Level, Manifest, MeterNumber, NodeId, Offset, OpenWindow, Rehearsed,
-    Safeguards, Sequence, SessionId, StateDigest, TimeMs, limits, record,
+    ChangeId, ClusterId, ConvertRows, Digest, Index, Level, Manifest, MeterNumber, NodeId, Offset, OpenWindow,
+    Rehearsed, Safeguards, Sequence, SessionId, StateDigest, SteerConversion, TimeMs, limits, record,
 };
 
 pub use packed::{PackedRequests, RequestView, pack};
@@ -69,6 +69,10 @@ pub enum Body {
     OpenWindow(OpenWindow),
     /// 20: what a node found in one.
     Rehearsed(Rehearsed),
+    /// 21: brings rows into the newest shape.
+    ConvertRows(ConvertRows),
+    /// 22: steers that.
+    SteerConversion(SteerConversion),
 }
 
 /// The first entry of a cluster.
@@ -437,6 +441,8 @@ impl Body {
             Body::PurgeApplication(_) => 18,
             Body::OpenWindow(_) => 19,
             Body::Rehearsed(_) => 20,
+            Body::ConvertRows(_) => 21,
+            Body::SteerConversion(_) => 22,
         }
     }
 }
@@ -464,6 +470,8 @@ impl Codec for Entry {
             Body::PurgeApplication(body) => body.encode(out),
             Body::OpenWindow(body) => body.encode(out),
             Body::Rehearsed(body) => body.encode(out),
+            Body::ConvertRows(body) => body.encode(out),
+            Body::SteerConversion(body) => body.encode(out),
             Body::OpenSession | Body::Tick | Body::MarkDigest => {}
         }
     }
@@ -496,6 +504,8 @@ impl Codec for Entry {
             18 => Body::PurgeApplication(Codec::decode(reader)?),
             19 => Body::OpenWindow(Codec::decode(reader)?),
             20 => Body::Rehearsed(Codec::decode(reader)?),
+            21 => Body::ConvertRows(Codec::decode(reader)?),
+            22 => Body::SteerConversion(Codec::decode(reader)?),
             number => return Err(reader.unknown("entry kind", number)),
         };
         Ok(Entry { time, body })
@@ -633,6 +643,18 @@ pub(crate) mod tests {
                 nodes: [node, NodeId(9)].into(),
             }),
             Body::Rehearsed(rehearsed(node)),
+            Body::ConvertRows(ConvertRows {
+                application: "ledger".into(),
+                table: "accounts".into(),
+                to: Shape(2),
+                after: Bytes::from_static(b"ada"),
+                rows: 100,
+            }),
+            Body::SteerConversion(SteerConversion {
+                application: "ledger".into(),
+                paused: Some(true),
+                rate: None,
+            }),
         ]
     }
 

@@ -11,6 +11,7 @@ pub mod change;
 pub mod codec;
 mod comparison;
 mod consumers;
+mod conversion;
 mod digest;
 mod entry;
 mod ids;
@@ -25,6 +26,7 @@ mod reply;
 mod safeguards;
 mod sessions;
 mod standing;
+mod usage;
 
 #[cfg(test)]
 #[path = "../../../testing/allocations.rs"]
@@ -40,6 +42,7 @@ pub use catalog::{
 };
 pub use comparison::{Comparison, Difference};
 pub use consumers::{Consumer, Consumers};
+pub use conversion::{Conversion, Conversions, ConvertRows, SteerConversion, Unconverted, next_batch};
 pub use digest::StateDigest;
 pub use entry::{
     Body, ChangeStep, Claim, Code, CommitConsumer, ENTRY_FORMAT, Entry, Genesis, ModuleChunk, NodeReady,
@@ -63,3 +66,4 @@ pub use rehearsal::{Aspect, Expected, Findings, OpenWindow, Rehearsal, Rehearsal
 pub use reply::{Failure, FailureCode, Outcome, Reply};
 pub use safeguards::{AutomaticRevert, Guarded, Safeguards};
 pub use standing::{RowSums, Standing};
+pub use usage::Usage;

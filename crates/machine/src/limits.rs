@@ -42,6 +42,16 @@ pub const REHEARSAL_SAMPLES_MAX: usize = 16;
 pub const SAMPLE_BYTES_MAX: usize = 1024;
 /// Rows that one entry deletes of an application that is purged: few enough that nobody waits for it.
 pub const PURGE_ROWS_MAX: usize = 1000;
+/// Rows of a table that one entry looks at to bring them into the newest shape.
+pub const CONVERT_ROWS_MAX: usize = 1000;
+/// Bytes of such rows, about.
+pub const CONVERT_BYTES_MAX: usize = 256 << 10;
+/// Rows a second that are brought into the newest shape, unless an operator says otherwise.
+pub const CONVERSION_RATE_DEFAULT: u64 = 10_000;
+/// Rows a second that an operator may ask for.
+pub const CONVERSION_RATE_MAX: u64 = 1_000_000;
+/// Rows that could not be brought into the newest shape and are kept as samples.
+pub const CONVERSION_SAMPLES_MAX: usize = 16;
 /// Commands in one entry.
 pub const ENTRY_COMMANDS_MAX: usize = 4096;
 /// Bytes of one entry.

@@ -9,6 +9,7 @@ use crate::apply::Effects;
 use crate::codec::Codec;
 use crate::consumers::{Consumers, KeptConsumers};
 use crate::sessions::Sessions;
+use crate::usage::KeptUsage;
 use crate::{
     Applications, Catalog, Comparison, Decision, Index, Level, NodeId, Offset, Rehearser, Reply, Row, Shape,
     StateDigest, StateError, StateRead, StateTxn, TableId, TimeMs, record,
@@ -28,6 +29,8 @@ pub(crate) const TABLE_FIRST: TableId = TableId(16);
 pub(crate) const SESSION_PREFIX: &[u8] = b"session/";
 /// Keys of consumers in the system table: this, then the stream, a slash, and the consumer's name.
 pub(crate) const CONSUMER_PREFIX: &[u8] = b"consumer/";
+/// Keys of counts of commands in the system table: this, then application, command and version, with slashes between.
+pub(crate) const USAGE_PREFIX: &[u8] = b"usage/";
 /// Where streams begin that do not begin at 0.
 const STARTS_KEY: &[u8] = b"starts";
 const COMPARISON_KEY: &[u8] = b"comparison";
@@ -98,6 +101,7 @@ pub struct Machine {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) sessions: Sessions,
     pub(crate) consumers: KeptConsumers,
+    pub(crate) usage: KeptUsage,
     starts: Arc<BTreeMap<String, Offset>>,
     starts_dirty: bool,
     comparison: Arc<Comparison>,
@@ -125,6 +129,7 @@ impl Machine {
         let mut machine = Machine {
             sessions: Sessions::load(rows)?,
             consumers: KeptConsumers::load(rows)?,
+            usage: KeptUsage::load(rows)?,
             ..Machine::default()
         };
         if let Some(position) = system_row(rows, POSITION_KEY)? {
@@ -162,8 +167,9 @@ impl Machine {
         if std::mem::take(&mut self.starts_dirty) {
             put_system(txn, STARTS_KEY, self.starts.to_bytes());
         }
-        for (key, consumer) in self.consumers.take_dirty() {
-            match consumer {
+        let consumers = self.consumers.take_dirty().into_iter();
+        for (key, row) in consumers.chain(self.usage.take_dirty()) {
+            match row {
                 Some(bytes) => put_system(txn, &key, bytes),
                 None => txn.delete(SYSTEM_TABLE, &key),
             }

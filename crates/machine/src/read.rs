@@ -18,7 +18,10 @@ impl Machine {
         applications: &mut dyn Applications,
         converter: &mut dyn Applications,
     ) -> Result<ReadValue, ReadError> {
-        let (Read::Get { application, .. } | Read::Scan { application, .. } | Read::Query { application, .. }) = read;
+        let (Read::Get { application, .. }
+        | Read::Scan { application, .. }
+        | Read::Usage { application }
+        | Read::Query { application, .. }) = read;
         let Some(tables) = Tables::of(&self.catalog, application) else {
             return Err(ReadError::UnknownApplication(application.clone()));
         };
@@ -46,6 +49,7 @@ impl Machine {
                 require_table(table)?;
                 scan(&mut context, table, start, end.as_deref(), *limit, *reverse)
             }
+            Read::Usage { .. } => Ok(ReadValue::Usage(self.usage.of(application))),
             Read::Query { query, payload, .. } => {
                 let manifest = &tables.version.manifest;
                 if !manifest.queries.contains(query) {

@@ -182,6 +182,8 @@ fn nodes_own(body: Body) -> Result<Body, String> {
         | Body::TrimStreams(_)
         | Body::MarkDigest
         | Body::OpenWindow(_)
+        | Body::ConvertRows(_)
+        | Body::SteerConversion(_)
         | Body::RemoveApplication(_)
         | Body::PurgeApplication(_) => Err("a node may only report and register itself".to_owned()),
     }

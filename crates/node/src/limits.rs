@@ -71,6 +71,10 @@ pub const REHEARSAL_WINDOW: Duration = Duration::from_secs(1);
 /// Entries that may wait for the applier before it leaves the rest of a window to other nodes: one that falls behind would be
 /// a slow successor.
 pub const REHEARSAL_BEHIND: usize = 1_000;
+/// How far apart batches of converted rows are, at the pace that was asked for.
+pub const CONVERSION_STEP: Duration = Duration::from_millis(20);
+/// The time between two batches, in times of what the first of them took.
+pub const CONVERSION_SHARE: u32 = 3;
 /// How often the leader looks whether a change or a member has a step due, beside being woken.
 pub const EXECUTOR_INTERVAL: Duration = Duration::from_millis(200);
 /// How often the leader looks whether streams hold more than is to be kept.

@@ -104,7 +104,9 @@ impl Frames {
                     index: answer.index.0,
                     document,
                 })),
-                ReadValue::Pairs { .. } | ReadValue::Answer(_) | ReadValue::Refused(_) => Err(codes::wrong_value()),
+                ReadValue::Pairs { .. } | ReadValue::Usage(_) | ReadValue::Answer(_) | ReadValue::Refused(_) => {
+                    Err(codes::wrong_value())
+                }
             },
             Ok(Err(error)) => Err(codes::of_read(&error)),
             Err(_) => Err(Refusal::new(

@@ -9,9 +9,9 @@ use client::wire::{ApplicationInfo, ApplicationList, Code, CodeSource, Named, Re
 use machine::manifest::{CommandSpec, TableSpec};
 use machine::{Application, Catalog, Manifest, Shape, Version};
 
-use super::Api;
 use super::extract::UrlPath;
 use super::problems::{ANY, problems};
+use super::{Api, conversion};
 use crate::codes::{self, Refusal};
 
 problems!(ListProblems: ANY);
@@ -83,6 +83,7 @@ pub(super) fn info(catalog: &Catalog, name: &str, application: &Application) -> 
             version: removed.version.0,
             reason: removed.reason.clone(),
         }),
+        conversions: conversion::records(catalog, name),
     }
 }
 

@@ -9,7 +9,7 @@ use machine::change::{self, Preview};
 
 use super::body::{self, Media};
 use super::problems::{READ, problems};
-use super::{Api, changes, parse};
+use super::{Api, changes, parse, usage};
 use crate::codes::Refusal;
 use crate::limits::DOCUMENT_BODY_BYTES_MAX;
 
@@ -39,6 +39,7 @@ pub(super) async fn look(State(api): State<Arc<Api>>, request: Request) -> Resul
     let index = api.shown(machine::Consistency::Linearizable).await?;
     let preview = change::preview(&api.cluster.catalog(), &plan, &safeguards);
     let Preview { from, checks, steps } = preview;
+    let unasked = usage::of_dropped(&api, &plan, api.now().0).await?;
     let checks: Vec<Check> = checks
         .into_iter()
         .map(|check| Check {
@@ -46,6 +47,7 @@ pub(super) async fn look(State(api): State<Arc<Api>>, request: Request) -> Resul
             verdict: show_verdict(check.verdict),
             what: check.what,
         })
+        .chain(unasked)
         .collect();
     Ok(Json(DryRun {
         index: index.0,

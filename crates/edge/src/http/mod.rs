@@ -7,6 +7,7 @@ mod body;
 mod changes;
 mod commands;
 mod consumers;
+mod conversion;
 mod cursor;
 mod docs;
 mod dry_run;
@@ -29,6 +30,7 @@ mod snapshots;
 mod status;
 mod streams;
 mod tables;
+mod usage;
 mod watch;
 
 #[cfg(test)]

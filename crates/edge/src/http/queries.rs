@@ -55,7 +55,7 @@ pub(super) async fn ask(
     let (outcome, bytes) = match answer.value {
         ReadValue::Answer(bytes) => (QueryOutcome::Answered, bytes),
         ReadValue::Refused(bytes) => (QueryOutcome::Refused, bytes),
-        ReadValue::Document(_) | ReadValue::Pairs { .. } => return Err(codes::wrong_value()),
+        ReadValue::Document(_) | ReadValue::Pairs { .. } | ReadValue::Usage(_) => return Err(codes::wrong_value()),
     };
     Ok(Json(QueryReply {
         index: answer.index.0,

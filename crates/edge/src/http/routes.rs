@@ -10,8 +10,8 @@ use client::wire::{Code, Consistency, Problem};
 use utoipa::OpenApi;
 
 use super::{
-    Api, apps, batch, changes, commands, consumers, docs, dry_run, errors, members, modules, observe, openapi, queries,
-    removal, sessions, snapshots, status, streams, tables, watch,
+    Api, apps, batch, changes, commands, consumers, conversion, docs, dry_run, errors, members, modules, observe,
+    openapi, queries, removal, sessions, snapshots, status, streams, tables, usage, watch,
 };
 use crate::codes::Refusal;
 
@@ -40,9 +40,11 @@ routes! {
     get "/v1/apps/{app}" => apps::show;
     post "/v1/apps/{app}/commands" => batch::submit;
     post "/v1/apps/{app}/commands/{command}" => commands::submit;
+    post "/v1/apps/{app}/conversion" => conversion::steer;
     post "/v1/apps/{app}/purge" => removal::purge;
     post "/v1/apps/{app}/queries/{query}" => queries::ask;
     post "/v1/apps/{app}/remove" => removal::remove;
+    get "/v1/apps/{app}/usage" => usage::show;
     get "/v1/apps/{app}/tables" => tables::list;
     get "/v1/apps/{app}/tables/{table}/rows" => tables::rows;
     get "/v1/apps/{app}/tables/{table}/rows/{key}" => tables::row;

@@ -96,7 +96,9 @@ pub(super) async fn row(
             );
             Err(missing.at(answer.index))
         }
-        ReadValue::Pairs { .. } | ReadValue::Answer(_) | ReadValue::Refused(_) => Err(codes::wrong_value()),
+        ReadValue::Pairs { .. } | ReadValue::Usage(_) | ReadValue::Answer(_) | ReadValue::Refused(_) => {
+            Err(codes::wrong_value())
+        }
     }
 }
 
@@ -146,7 +148,9 @@ pub(super) async fn rows(
             rows: pairs.into_iter().map(|(key, document)| Row { key, document }).collect(),
             more,
         })),
-        ReadValue::Document(_) | ReadValue::Answer(_) | ReadValue::Refused(_) => Err(codes::wrong_value()),
+        ReadValue::Document(_) | ReadValue::Usage(_) | ReadValue::Answer(_) | ReadValue::Refused(_) => {
+            Err(codes::wrong_value())
+        }
     }
 }
 

@@ -89,6 +89,17 @@ async fn a_dry_run_says_what_a_plan_would_come_to_and_writes_nothing() {
         .find(|check| check["name"] == "module");
     assert_eq!(module.unwrap()["verdict"], "pending", "{found}");
     assert!(served.fake.state.lock().bodies.is_empty());
+    let mut dropping = plan.clone();
+    dropping["manifest"]["commands"] = json!([{"name": "open"}]);
+    let found = served
+        .browser
+        .post("/v1/changes/dry-run", &dropping.to_string())
+        .await
+        .json();
+    let checks = found["checks"].as_array().unwrap();
+    let usage = checks.iter().find(|check| check["name"] == "usage");
+    let said = usage.unwrap()["what"].as_str().unwrap();
+    assert!(said.contains("command transfer 7 times"), "{found}");
     let mut unnamed = plan.clone();
     unnamed["manifest"]["application"] = json!("No Name");
     let found = served

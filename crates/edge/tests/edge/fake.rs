@@ -12,7 +12,7 @@ use machine::{
     Consistency, Consumer, Consumers, Decision, Event, EventPage, Failure, FailureCode, Index, Level, Manifest,
     MemberStatus, Module, Node, NodeId, Offset, Outcome, Pending, Read, ReadAnswer, ReadError, ReadValue, Reply,
     Request, Role, Scanned, SessionId, Shape, SnapshotFile, SnapshotListing, Stage, StateDigest, Status, StreamStatus,
-    SubmitError, TableId, Term, TimeMs, Version,
+    SubmitError, TableId, Term, TimeMs, Usage, Version,
 };
 use parking_lot::Mutex;
 
@@ -299,7 +299,7 @@ impl Fake {
         }
         let (application, table) = match &read {
             Read::Get { application, table, .. } | Read::Scan { application, table, .. } => (application, Some(table)),
-            Read::Query { application, .. } => (application, None),
+            Read::Usage { application } | Read::Query { application, .. } => (application, None),
         };
         if application != "ledger" {
             return Err(ReadError::UnknownApplication(application.clone()));
@@ -334,6 +334,13 @@ impl Fake {
                 pairs.truncate(limit);
                 ReadValue::Pairs { pairs, more }
             }
+            Read::Usage { application } => ReadValue::Usage(vec![Usage {
+                application,
+                command: "transfer".into(),
+                version: 1,
+                count: 7,
+                last: TimeMs(5),
+            }]),
             Read::Query { query, payload, .. } if query == "total" => ReadValue::Answer(payload),
             Read::Query { query, payload, .. } if query == "decline" => ReadValue::Refused(payload),
             Read::Query { application, query, .. } => {

@@ -128,6 +128,13 @@ async fn applications_are_shown() {
         json!([{"name": "transfer", "versions": [1]}])
     );
     assert_eq!(version["manifest"]["streams"], json!([{"name": "ledger.transfers"}]));
+    let usage = served.browser.get("/v1/apps/ledger/usage").await.json();
+    assert_eq!(
+        usage["commands"],
+        json!([{"command": "transfer", "version": 1, "count": 7, "last_ms": 5}])
+    );
+    let answer = served.browser.get("/v1/apps/nothing/usage").await;
+    assert_eq!(answer.problem(), (404, "unknown_application".into()));
     let answer = served.browser.get("/v1/apps/nothing").await;
     assert_eq!(answer.problem(), (404, "unknown_application".into()));
 }

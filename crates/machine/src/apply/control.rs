@@ -49,6 +49,8 @@ impl Machine {
             Body::ReportDigest(report) => self.report_digest(index, &report),
             Body::OpenWindow(open) => change::open_window(self.catalog_mut(), index, time, open),
             Body::Rehearsed(said) => change::rehearsed(self.catalog_mut(), index, time, said),
+            Body::ConvertRows(convert) => self.convert_rows(index, &convert, world)?,
+            Body::SteerConversion(steer) => crate::conversion::steer(self.catalog_mut(), index, &steer),
             Body::RemoveApplication(remove) => self.remove_application(index, remove),
             Body::PurgeApplication(purge) => self.purge_application(index, &purge, world)?,
             Body::Requests(_) => return Err(Stop::Halt("requests reached the control path".into())),

@@ -2,6 +2,7 @@
 
 mod context;
 mod control;
+mod conversion;
 mod effects;
 mod rehearsal;
 mod removal;
@@ -96,7 +97,9 @@ impl Body {
             | Body::RemoveApplication(_)
             | Body::PurgeApplication(_)
             | Body::OpenWindow(_)
-            | Body::Rehearsed(_) => true,
+            | Body::Rehearsed(_)
+            | Body::ConvertRows(_)
+            | Body::SteerConversion(_) => true,
         }
     }
 }

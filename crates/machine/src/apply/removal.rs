@@ -111,9 +111,11 @@ impl Machine {
         if !ends.is_empty() {
             self.stream_starts_mut().extend(ends);
         }
+        self.usage.forget(name);
         let catalog = self.catalog_mut();
         catalog.applications.remove(name);
         catalog.removed.remove(name);
+        catalog.conversions.remove(name);
         // What nodes let go of alike is part of what they compare.
         self.position.digest.chain(&name.to_owned().to_bytes());
     }

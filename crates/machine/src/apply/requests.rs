@@ -125,6 +125,12 @@ impl Machine {
         if let Err(failure) = takes(&tables.version.manifest, request) {
             return Ok(Outcome::Failed(failure));
         }
+        self.usage.count(
+            request.application,
+            request.command,
+            request.version,
+            self.position.time,
+        );
         let outcome = self.call(&tables, index, place, request, world, Keep::Effects)?;
         let before = match &outcome {
             Outcome::Failed(_) => self.answer_as_before(index, place, request, world)?,

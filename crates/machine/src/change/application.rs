@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::preconditions;
 use crate::apply::refused;
+use crate::conversion;
 use crate::{
     Application, ApplicationVersion, AutomaticRevert, Catalog, Change, ChangeEvent, ChangeId, ChangeStep, Code,
     Decision, Guarded, Index, Manifest, Module, NodeReady, PlanApplication, PlanGuarded, Readiness, Safeguards, Stage,
@@ -128,8 +129,8 @@ pub(crate) fn take_step(catalog: &mut Catalog, index: Index, time: TimeMs, asked
     let stage = change.stage;
     let taken = match (asked.step, stage) {
         (Step::Switch, Stage::Preparing | Stage::Ready) => switch(catalog, index, time, asked.change),
-        (Step::Finalize, Stage::Switched) => finalize(catalog, asked.change),
-        (Step::Revert, Stage::Switched) => revert(catalog, index, asked.change),
+        (Step::Finalize, Stage::Switched) => finalize(catalog, time, asked.change),
+        (Step::Revert, Stage::Switched) => revert(catalog, index, time, asked.change),
         (Step::Abort, Stage::Preparing | Stage::Ready) => abort(catalog, asked.change),
         (Step::Confirm, Stage::Switched) => confirm(catalog, asked.change),
         (Step::Approve, Stage::Preparing | Stage::Ready) => approve(catalog, asked.change),
@@ -215,7 +216,11 @@ fn switch(catalog: &mut Catalog, index: Index, time: TimeMs, id: ChangeId) -> Re
         change.to,
         index.next()
     );
+    let (name, from) = (change.application.clone(), change.from);
     super::rehearsal::end_rehearsal(catalog, id);
+    if ends_here {
+        conversion::begin(catalog, time, &name, from);
+    }
     Ok(what)
 }
 
@@ -247,7 +252,7 @@ pub(crate) fn force(catalog: &mut Catalog, index: Index, manifest: Manifest, cod
     let (name, to) = (manifest.application.clone(), manifest.version);
     match catalog.running_change(&name).map(|(id, change)| (id, change.stage)) {
         Some((id, Stage::Preparing | Stage::Ready)) => drop(abort(catalog, id)?),
-        Some((id, Stage::Switched)) => drop(finalize(catalog, id)?),
+        Some((id, Stage::Switched)) => drop(finalize(catalog, TimeMs(0), id)?),
         Some((_, Stage::Finalized | Stage::Aborted | Stage::Reverted)) | None => {}
     }
     if let Code::Wasm { module, .. } = &code {
@@ -305,7 +310,7 @@ pub(crate) fn revert_by_itself(catalog: &mut Catalog, id: ChangeId, at: Automati
         0 => Index(at.index.0.saturating_sub(1)),
         _ => at.index,
     };
-    let Ok(what) = revert(catalog, took_over, id) else {
+    let Ok(what) = revert(catalog, took_over, time, id) else {
         return;
     };
     if let Some(change) = catalog.changes.get_mut(&id) {
@@ -331,16 +336,17 @@ pub(crate) fn overdue(catalog: &Catalog, time: TimeMs) -> Vec<ChangeId> {
     ids.map(|(id, _)| *id).collect()
 }
 
-fn finalize(catalog: &mut Catalog, id: ChangeId) -> Result<String, Decision> {
+fn finalize(catalog: &mut Catalog, time: TimeMs, id: ChangeId) -> Result<String, Decision> {
     let change = end(catalog, id, Stage::Finalized)?;
-    let (name, to) = (change.application.clone(), change.to);
+    let (name, from, to) = (change.application.clone(), change.from, change.to);
     if let Some(application) = catalog.applications.get_mut(&name) {
         application.reversible = None;
     }
+    conversion::begin(catalog, time, &name, from);
     Ok(format!("finalized: version {to} is here to stay"))
 }
 
-fn revert(catalog: &mut Catalog, index: Index, id: ChangeId) -> Result<String, Decision> {
+fn revert(catalog: &mut Catalog, index: Index, time: TimeMs, id: ChangeId) -> Result<String, Decision> {
     let change = end(catalog, id, Stage::Reverted)?;
     let (name, tables, from) = (change.application.clone(), change.tables_before.clone(), change.from);
     let Some((application, from)) = catalog.applications.get_mut(&name).zip(from) else {
@@ -353,6 +359,7 @@ fn revert(catalog: &mut Catalog, index: Index, id: ChangeId) -> Result<String, D
     application.tables = tables;
     application.reversible = None;
     application.history.push((index, from));
+    conversion::begin_again(catalog, time, &name);
     Ok(format!(
         "reverted: version {from} answers from entry {} on",
         index.next()

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::{
     Body, Catalog, ChangeId, ClusterId, Consumers, Failure, Index, Level, NodeId, Offset, Reply, Request, SessionId,
-    StateDigest, Term, TimeMs,
+    StateDigest, Term, TimeMs, Usage,
 };
 
 /// Requests that may be brought into the log together, at most.
@@ -136,6 +136,11 @@ pub enum Read {
         /// From the end to the start.
         reverse: bool,
     },
+    /// Which commands an application's clients have sent.
+    Usage {
+        /// The application's name.
+        application: String,
+    },
     /// The application's own query.
     Query {
         /// The application's name.
@@ -177,6 +182,8 @@ pub enum ReadValue {
         /// Whether the scan ended at its limit.
         more: bool,
     },
+    /// Of the commands that were sent: by command and version.
+    Usage(Vec<Usage>),
     /// Of a query: the application's answer.
     Answer(Bytes),
     /// Of a query that the application declined.

@@ -3,6 +3,7 @@
 mod announce;
 mod changes;
 mod comparison;
+mod conversions;
 mod members;
 mod modules;
 mod rehearsals;
@@ -76,6 +77,7 @@ impl Hands {
             .spawn("announce", announce::run(self.clone(), register));
         self.environment.spawn("modules", modules::run(self.clone()));
         self.environment.spawn("changes", changes::run(self.clone()));
+        self.environment.spawn("conversions", conversions::run(self.clone()));
         self.environment.spawn("rehearsals", rehearsals::run(self.clone()));
         self.environment.spawn("members", members::run(self.clone()));
         self.environment

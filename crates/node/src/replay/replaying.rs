@@ -243,6 +243,8 @@ impl Replay {
             | Body::PurgeApplication(_)
             | Body::MarkDigest
             | Body::OpenWindow(_)
+            | Body::ConvertRows(_)
+            | Body::SteerConversion(_)
             | Body::Rehearsed(_)
             | Body::ReportDigest(_) => return None,
         };

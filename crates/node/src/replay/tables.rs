@@ -124,6 +124,6 @@ fn compare(
 fn document(value: Result<ReadValue, machine::ReadError>) -> Result<Option<Bytes>, Error> {
     match value.map_err(Error::unreadable)? {
         ReadValue::Document(document) => Ok(document),
-        ReadValue::Pairs { .. } | ReadValue::Answer(_) | ReadValue::Refused(_) => Ok(None),
+        ReadValue::Pairs { .. } | ReadValue::Usage(_) | ReadValue::Answer(_) | ReadValue::Refused(_) => Ok(None),
     }
 }

@@ -1,5 +1,6 @@
 //! `seachange app`: writing, installing, upgrading and showing applications.
 
+mod convert;
 mod dry_run;
 mod install;
 mod new;
@@ -21,6 +22,8 @@ pub enum Command {
     Upgrade(install::UpgradeArguments),
     /// Run what was recorded under a version, and say what it does otherwise; without a cluster
     Test(test::TestArguments),
+    /// Show how far rows have come into the newest shape, and set the pace
+    Convert(convert::ConvertArguments),
     /// Take an application out of service; its data stays
     Remove(remove::RemoveArguments),
     /// Delete the data of an application that was removed
@@ -42,6 +45,7 @@ impl Command {
             Command::Install(arguments) => arguments.run(environment).await,
             Command::Upgrade(arguments) => arguments.run(environment).await,
             Command::Test(arguments) => arguments.run(&environment),
+            Command::Convert(arguments) => arguments.run(environment).await,
             Command::Remove(arguments) => arguments.run(environment).await,
             Command::Purge(arguments) => arguments.run(environment).await,
             Command::Show(arguments) => arguments.run(environment).await,

@@ -36,6 +36,12 @@ async fn an_application_is_installed_used_upgraded_and_taken_back() {
     assert_eq!(transfer(&line, 50), json!({"from": 1000, "to": 250}));
     assert_eq!(account(&line, "ada"), json!({"owner": "Ada Lovelace", "balance": 1000}));
 
+    let usage = line.ok(&["app", "show", "ledger", "--usage"]);
+    let sent: Vec<&str> = usage.lines().map(str::trim_end).collect();
+    assert!(
+        sent[1].starts_with("open      1        2     ") && sent[2].starts_with("transfer  1        1     "),
+        "{usage}"
+    );
     let next = app("ledger-2").display().to_string();
     let foretold = line.ok(&["app", "upgrade", "ledger", &next, "--dry-run"]);
     for said in [
@@ -253,4 +259,36 @@ fn while_transferring(line: &CommandLine, act: impl FnOnce() -> String + Send) -
         }
         acting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_come_into_the_newest_shape_once_there_is_no_way_back() {
+    let (cluster, _environment) = cluster(1).await;
+    let line = CommandLine::of(&cluster);
+    with_two_accounts(&line);
+    let none = line.fails(1, &["app", "convert", "ledger", "--pause"]);
+    assert!(none.contains("nothing to steer"), "{none}");
+    line.ok(&["app", "upgrade", "ledger", &app("ledger-2").display().to_string()]);
+    let changes = line.ok(&["change", "list", "--json"]);
+    let id = json_of(changes.lines().last().unwrap_or_default())["id"].to_string();
+    assert!(line.ok(&["app", "convert", "ledger"]).starts_with("No rows of ledger"));
+    line.ok(&["change", "finalize", &id]);
+    let conversion = loop {
+        let conversion = json_of(&line.ok(&["app", "convert", "ledger", "--json"]));
+        if conversion.get("done_ms").is_some() {
+            break conversion;
+        }
+    };
+    assert_eq!(
+        (&conversion["looked"], &conversion["converted"]),
+        (&json!(2), &json!(2)),
+        "{conversion}"
+    );
+    let shown = line.ok(&["app", "convert", "ledger", "--rows-per-second", "500"]);
+    assert!(
+        shown.contains("accounts: to shape 2, done; 2 rows looked at, 2 converted") && shown.contains("500 a second"),
+        "{shown}"
+    );
+    assert_eq!(account(&line, "alan")["last"], "Turing");
+    cluster.stop().await;
 }

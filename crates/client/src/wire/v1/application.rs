@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::Manifest;
+use super::{ConversionRecord, Manifest};
 
 /// Where a version's code is: `{"module":"<sha256>"}` or `{"native":true}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +115,9 @@ pub struct ApplicationInfo {
     /// Since when it is out of service, if it was removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<RemovedAt>,
+    /// How far its rows have come into the newest shapes, where some did not have them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conversions: Vec<ConversionRecord>,
 }
 
 /// Where an application was taken out of service.
@@ -161,6 +164,32 @@ pub struct ApplicationPurged {
     pub index: u64,
     /// Whether nothing of it is left; else ask again.
     pub gone: bool,
+}
+
+/// `GET /v1/apps/{app}/usage`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UsageList {
+    /// The index that the answer shows.
+    pub index: u64,
+    /// Which application.
+    pub application: String,
+    /// By command and version.
+    pub commands: Vec<CommandUsage>,
+}
+
+/// How often clients have sent a command in one version of its payload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CommandUsage {
+    /// The command's name.
+    pub command: String,
+    /// The version of its payload.
+    pub version: u16,
+    /// How many were run, refused and failed ones too.
+    pub count: u64,
+    /// Log time of the last, milliseconds since the Unix epoch.
+    pub last_ms: u64,
 }
 
 /// `GET /v1/apps`.

@@ -6,6 +6,7 @@ mod change;
 mod command;
 mod consumer;
 mod content;
+mod conversion;
 mod dry_run;
 mod error;
 mod event;
@@ -22,8 +23,8 @@ mod trace;
 mod watch;
 
 pub use application::{
-    ApplicationInfo, ApplicationList, ApplicationPurged, ApplicationRemoved, CodeSource, ModuleStored, RemovalRequest,
-    RemovedAt, VersionInfo, VersionSwitch,
+    ApplicationInfo, ApplicationList, ApplicationPurged, ApplicationRemoved, CodeSource, CommandUsage, ModuleStored,
+    RemovalRequest, RemovedAt, UsageList, VersionInfo, VersionSwitch,
 };
 pub use batch::{BATCH_MEDIA_TYPE, BatchAnswer, BatchCommand, BatchOutcome};
 pub use change::{
@@ -34,6 +35,7 @@ pub use command::{
     CommandOutcome, CommandReply, QueryOutcome, QueryReply, SEQUENCE_HEADER, SESSION_HEADER, SessionOpened,
 };
 pub use consumer::{CommitRequest, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved};
+pub use conversion::{ConversionRecord, ConversionRequest, ConversionSteered, UnconvertedRow};
 pub use dry_run::{Check, DryRun, Forecast, StepAhead, Verdict};
 pub use error::{ErrorInfo, ErrorList};
 pub use event::{EventRecord, EventsParameters};

@@ -39,7 +39,7 @@ pub struct InstallArguments {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
-  seachange app upgrade ledger apps/ledger-2 --rehearse 10000,10m --confirm-within 1h")]
+  seachange app upgrade ledger apps/ledger-2 --rehearse 2s --confirm-within 1h")]
 pub struct UpgradeArguments {
     /// The application
     pub app: String,

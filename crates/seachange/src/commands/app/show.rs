@@ -1,6 +1,8 @@
 //! `seachange app show` and `app list`.
 
-use client::wire::{ApplicationInfo, CodeSource, VersionInfo};
+use std::collections::BTreeSet;
+
+use client::wire::{ApplicationInfo, CodeSource, UsageList, VersionInfo};
 use environment::Environment;
 
 use crate::connection::{ClusterFlags, explain};
@@ -14,6 +16,9 @@ Example:
 pub struct ShowArguments {
     /// The application
     pub app: String,
+    /// Show which commands its clients send, how often and when last
+    #[arg(long)]
+    pub usage: bool,
     /// Where the cluster is.
     #[command(flatten)]
     pub cluster: ClusterFlags,
@@ -38,6 +43,13 @@ impl ShowArguments {
     pub async fn run(self, environment: Environment) -> anyhow::Result<()> {
         let admin = self.cluster.admin(&environment)?;
         let app = admin.app(&self.app).await.map_err(explain)?;
+        if self.usage {
+            let usage = admin.usage(&self.app).await.map_err(explain)?;
+            return match self.cluster.json {
+                true => output::json(&usage),
+                false => output::line(describe_usage(&app, &usage, environment.clock.wall_ms())),
+            };
+        }
         if self.cluster.json {
             return output::json(&app);
         }
@@ -81,6 +93,51 @@ impl ListArguments {
         }
         output::line(output::columns(&rows))
     }
+}
+
+/// What the version in force takes, and how often it is sent; never, where nobody did.
+fn describe_usage(app: &ApplicationInfo, usage: &UsageList, now_ms: u64) -> String {
+    let mut rows = vec![["command", "version", "sent", "last"].map(str::to_owned).to_vec()];
+    let in_force = app
+        .versions
+        .iter()
+        .find(|version| Some(version.manifest.version) == app.in_force);
+    let commands = in_force.into_iter().flat_map(|version| &version.manifest.commands);
+    let mut shown = BTreeSet::new();
+    for (command, version) in
+        commands.flat_map(|command| command.versions.iter().map(|version| (&command.name, *version)))
+    {
+        shown.insert((command.clone(), version));
+        let sent = usage
+            .commands
+            .iter()
+            .find(|used| (&used.command, used.version) == (command, version));
+        let (count, last) = match sent {
+            Some(used) => (output::grouped(used.count), ago(now_ms, used.last_ms)),
+            None => ("0".to_owned(), "never".to_owned()),
+        };
+        rows.push(vec![command.clone(), version.to_string(), count, last]);
+    }
+    // What earlier versions took.
+    for used in usage
+        .commands
+        .iter()
+        .filter(|used| !shown.contains(&(used.command.clone(), used.version)))
+    {
+        let last = format!("{}, not taken any more", ago(now_ms, used.last_ms));
+        rows.push(vec![
+            used.command.clone(),
+            used.version.to_string(),
+            output::grouped(used.count),
+            last,
+        ]);
+    }
+    output::columns(&rows)
+}
+
+fn ago(now_ms: u64, then_ms: u64) -> String {
+    let passed = std::time::Duration::from_secs(now_ms.saturating_sub(then_ms) / 1000);
+    format!("{} ago", humantime::format_duration(passed))
 }
 
 fn none(app: &ApplicationInfo) -> &'static str {

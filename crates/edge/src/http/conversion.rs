@@ -1,0 +1,81 @@
+//! `POST /v1/apps/{app}/conversion`, and how far rows are.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use client::wire::{Code, ConversionRecord, ConversionRequest, ConversionSteered, UnconvertedRow};
+use machine::{Body, Catalog, Conversion, Decision, SteerConversion};
+
+use super::body::{self, Media};
+use super::extract::UrlPath;
+use super::problems::{WRITE, problems};
+use super::{Api, decided, parse};
+use crate::codes::{self, Refusal};
+use crate::limits::DOCUMENT_BODY_BYTES_MAX;
+use crate::router::Routed;
+
+problems!(Problems: WRITE, &[Code::ChangeRefused]);
+
+/// Steer the conversion of rows
+///
+/// Once a version is here to stay, rows that lie in an older shape are converted in the background. This pauses it, resumes it
+/// and sets its pace; `GET /v1/apps/{app}` shows how far it is.
+#[utoipa::path(
+    post, path = "/v1/apps/{app}/conversion", tag = "applications", operation_id = "steer_conversion",
+    params(("app" = String, Path, description = "The application's name.", example = "ledger")),
+    request_body(content = ConversionRequest, description = "What is to be otherwise.", example = json!({"paused": true})),
+    responses((status = 200, description = "The entry.", body = ConversionSteered), Problems),
+)]
+pub(super) async fn steer(
+    State(api): State<Arc<Api>>,
+    UrlPath(application): UrlPath<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    body::check_media(request.headers(), Media::Json)?;
+    let request = api.take(request, DOCUMENT_BODY_BYTES_MAX, "a conversion").await?;
+    let asked: ConversionRequest = parse(&request.body, "{\"paused\", \"rows_per_second\"}")?;
+    let body = Body::SteerConversion(SteerConversion {
+        application,
+        paused: asked.paused,
+        rate: asked.rows_per_second,
+    });
+    match api.propose(request, body, true).await? {
+        Routed::Here(Decision::Done { index }) => {
+            api.caught_up(index).await;
+            Ok(decided(index, ConversionSteered { index: index.0 }))
+        }
+        Routed::Here(decision) => Err(codes::unexpected(&decision)),
+        Routed::Elsewhere(response) => Ok(response),
+    }
+}
+
+/// Those of an application, by table.
+pub(super) fn records(catalog: &Catalog, application: &str) -> Vec<ConversionRecord> {
+    let conversions = catalog.conversions.get(application);
+    conversions
+        .into_iter()
+        .flatten()
+        .map(|(table, conversion)| record(table, conversion))
+        .collect()
+}
+
+fn record(table: &str, conversion: &Conversion) -> ConversionRecord {
+    let samples = conversion.samples.iter().map(|sample| UnconvertedRow {
+        key: String::from_utf8_lossy(&sample.key).into_owned(),
+        why: sample.why.clone(),
+    });
+    ConversionRecord {
+        table: table.to_owned(),
+        to: conversion.to.0,
+        looked: conversion.looked,
+        converted: conversion.converted,
+        failed: conversion.failed,
+        reached: String::from_utf8_lossy(&conversion.reached).into_owned(),
+        since_ms: conversion.since.0,
+        done_ms: conversion.done.map(|done| done.0),
+        paused: conversion.paused,
+        rows_per_second: conversion.rate,
+        samples: samples.collect(),
+    }
+}

@@ -1,0 +1,91 @@
+//! `GET /v1/apps/{app}/usage`
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use client::wire::{Check, CommandUsage, ConsistencyParameter, UsageList, Verdict};
+use machine::{Catalog, Consistency, Index, PlanApplication, Read, ReadValue, Usage};
+
+use super::extract::{UrlPath, UrlQuery};
+use super::problems::{READ, problems};
+use super::{Api, consistency};
+use crate::codes::{self, Refusal};
+
+problems!(Problems: READ);
+
+/// What clients send to an application
+///
+/// Each command and version of its payload that was ever run: how often, and when last in log time. A repeat that was answered
+/// from the session counts once.
+#[utoipa::path(
+    get, path = "/v1/apps/{app}/usage", tag = "applications", operation_id = "show_usage",
+    params(("app" = String, Path, description = "The application's name.", example = "ledger"), ConsistencyParameter),
+    responses((status = 200, description = "By command and version.", body = UsageList), Problems),
+)]
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    UrlPath(application): UrlPath<String>,
+    UrlQuery(parameters): UrlQuery<ConsistencyParameter>,
+) -> Result<Json<UsageList>, Refusal> {
+    let (index, used) = read(&api, &application, consistency(parameters.consistency)).await?;
+    Ok(Json(UsageList {
+        index: index.0,
+        application,
+        commands: used.into_iter().map(record).collect(),
+    }))
+}
+
+async fn read(api: &Api, application: &str, fresh: Consistency) -> Result<(Index, Vec<Usage>), Refusal> {
+    let application = application.to_owned();
+    let answer = api.read(Read::Usage { application }, fresh).await?;
+    match answer.value {
+        ReadValue::Usage(used) => Ok((answer.index, used)),
+        ReadValue::Document(_) | ReadValue::Pairs { .. } | ReadValue::Answer(_) | ReadValue::Refused(_) => {
+            Err(codes::wrong_value())
+        }
+    }
+}
+
+/// Says of each command that a plan drops whether anybody sends it.
+pub(super) async fn of_dropped(api: &Api, plan: &PlanApplication, now_ms: u64) -> Result<Vec<Check>, Refusal> {
+    let name = &plan.manifest.application;
+    if api.cluster.catalog().in_force(name).is_none() {
+        return Ok(Vec::new());
+    }
+    let (_, used) = read(api, name, Consistency::Linearizable).await?;
+    let dropped = used
+        .into_iter()
+        .filter(|used| !is_taken(&api.cluster.catalog(), plan, used));
+    let checks = dropped.map(|used| Check {
+        name: "usage".to_owned(),
+        verdict: Verdict::Warning,
+        what: format!(
+            "clients have sent version {} of command {} {} times, the last time {} s ago in log time: they would be refused",
+            used.version,
+            used.command,
+            used.count,
+            now_ms.saturating_sub(used.last.0) / 1000
+        ),
+    });
+    Ok(checks.collect())
+}
+
+/// Whether the plan's version takes what is taken now.
+fn is_taken(catalog: &Catalog, plan: &PlanApplication, used: &Usage) -> bool {
+    let takes = |manifest: &machine::Manifest| {
+        let command = manifest.command(&used.command);
+        command.is_some_and(|command| command.versions.contains(&used.version))
+    };
+    let now = catalog.in_force(&used.application);
+    takes(&plan.manifest) || !now.is_some_and(|version| takes(&version.manifest))
+}
+
+fn record(used: Usage) -> CommandUsage {
+    CommandUsage {
+        command: used.command,
+        version: used.version,
+        count: used.count,
+        last_ms: used.last.0,
+    }
+}
