@@ -574,7 +574,7 @@ pub(crate) mod tests {
 
     pub(crate) fn one_of_each() -> Vec<Body> {
         let (digest, change, node) = (Digest([7; 32]), ChangeId(9), NodeId(3));
-        vec![
+        let all = vec![
             Body::Genesis(Genesis {
                 cluster: ClusterId(5),
                 level: Level(1),
@@ -629,6 +629,12 @@ pub(crate) mod tests {
                 mark: Index(70),
                 digest: StateDigest { rows: 5, history: 6 },
             }),
+        ];
+        [all, of_late(node)].concat()
+    }
+
+    fn of_late(node: NodeId) -> Vec<Body> {
+        vec![
             Body::PlanGuarded(plan_guarded()),
             Body::RemoveApplication(RemoveApplication {
                 application: "ledger".into(),

@@ -196,8 +196,7 @@ async fn start_applying(
     .await
     .map_err(StartError::Store)?;
     let held = Arc::new(RwLock::new(held));
-    let stream_reader = streams.reader();
-    let applied_bytes = Arc::new(AtomicU64::new(0));
+    let (stream_reader, applied_bytes) = (streams.reader(), Arc::new(AtomicU64::new(0)));
     let owner = (peers.cluster(), peers.node());
     let (kept, told, shown) = (keeper.clone(), orders.clone(), published.clone());
     let upkeep = Upkeep::new(environment.clone(), owner, kept, condition.clone(), shown, told);

@@ -5,7 +5,22 @@ use bytes::Bytes;
 use super::{CommandContext, Tables, refused};
 use crate::codec::Codec;
 use crate::machine::{Machine, Stop, World};
-use crate::{ConvertRows, Decision, Index, Misuse, Row, conversion, limits};
+use crate::{ConvertRows, Decision, Failure, Index, Misuse, Row, StateError, StateRead, TableId, conversion, limits};
+
+/// The rows of a table that an entry looks at.
+#[derive(Default)]
+struct Found {
+    rows: Vec<(Bytes, Row)>,
+    /// Whether there are more behind them.
+    more: bool,
+}
+
+/// What came of them.
+#[derive(Default)]
+struct Converted {
+    rows: Vec<(Bytes, Row)>,
+    failed: Vec<(Bytes, Failure)>,
+}
 
 impl Machine {
     /// Converts the next rows of a table, or says why not.
@@ -15,87 +30,42 @@ impl Machine {
         convert: &ConvertRows,
         world: &mut World<'_>,
     ) -> Result<Decision, Stop> {
-        let ConvertRows {
-            application: name,
-            table,
-            ..
-        } = convert;
+        let name = &convert.application;
         // What is due is decided here, and the same on every node; the entry only says how much of it.
         let due = conversion::next_batch(&self.catalog, name, convert.rows);
-        if due.as_ref() != Some(convert) {
+        let catalog = self.catalog.clone();
+        let known = Tables::of(&catalog, name).and_then(|tables| Some((tables.id(&convert.table)?, tables)));
+        let Some((id, tables)) = known.filter(|_| due.as_ref() == Some(convert)) else {
             let reason =
                 format!("these rows of {name} are not what is to be converted next: something came in between");
             return Ok(refused("no_conversion", reason));
-        }
-        let catalog = self.catalog.clone();
-        let (Some(tables), Some(application)) = (Tables::of(&catalog, name), catalog.applications.get(name)) else {
-            return Ok(refused("unknown_application", catalog.no_application(name)));
         };
         // As for a command: rows in any shape ever written may be met.
-        for version in application.in_force_so_far() {
+        let versions = catalog.applications.get(name).into_iter();
+        for version in versions.flat_map(|application| application.in_force_so_far()) {
             let ready = world.applications.ready(&version.manifest, &version.code);
             ready.map_err(Stop::from)?;
         }
-        let Some(id) = tables.id(table) else {
-            return Ok(refused("no_conversion", format!("{name} has no table {table} now")));
-        };
-        let most = usize::try_from(convert.rows)
-            .unwrap_or(usize::MAX)
-            .min(limits::CONVERT_ROWS_MAX);
-        let start = match convert.after.is_empty() {
-            true => Vec::new(),
-            false => [&convert.after[..], &[0]].concat(),
-        };
-        let mut found: Vec<(Bytes, Row)> = Vec::new();
-        let mut bytes = 0;
-        let mut is_last = true;
-        world.txn.scan(id, &start, None, false, &mut |key, row| {
-            if found.len() == most || bytes >= limits::CONVERT_BYTES_MAX {
-                is_last = false;
-                return false;
-            }
-            bytes += key.len() + row.document.len();
-            found.push((Bytes::copy_from_slice(key), row.clone()));
-            true
-        })?;
-        let time = self.position.time;
-        let looked = found.len() as u64;
-        let reached = found
-            .last()
-            .map_or_else(|| convert.after.clone(), |(key, _)| key.clone());
-        let mut converted: Vec<(Bytes, Row)> = Vec::new();
-        let mut failed = Vec::new();
-        let mut context = CommandContext::writing(&tables, &*world.txn, world.converter, time, index, (index.0, 0));
-        for (key, row) in found.into_iter().filter(|(_, row)| row.shape != convert.to) {
-            match context.convert(tables.version, table, &key, &row.document, (row.shape, convert.to)) {
-                Ok(document) => converted.push((
-                    key,
-                    Row {
-                        shape: convert.to,
-                        document,
-                    },
-                )),
-                Err(Misuse::Failed(failure)) => failed.push((key, failure.detail)),
-                Err(Misuse::State(error)) => return Err(error.into()),
-            }
-        }
-        drop(context);
-        world.converter.end_entry();
-        let rows = converted.len() as u64;
-        for (key, row) in converted {
+        let found = find(&*world.txn, id, convert)?;
+        let looked = found.rows.len() as u64;
+        let last = found.rows.last().map(|(key, _)| key.clone());
+        let converted = self.converted(&tables, index, convert, found.rows, world)?;
+        let count = converted.rows.len() as u64;
+        for (key, row) in converted.rows {
             self.position.digest.add(id, &key, &row);
             if let Some(before) = world.txn.replace(id, &key, Some(row))? {
                 self.position.digest.remove(id, &key, &before);
             }
         }
+        let time = self.position.time;
         let known = self.catalog_mut().conversions.get_mut(name);
-        if let Some(conversion) = known.and_then(|conversions| conversions.get_mut(table)) {
-            conversion.reached = reached;
+        if let Some(conversion) = known.and_then(|conversions| conversions.get_mut(&convert.table)) {
+            conversion.reached = last.unwrap_or_else(|| convert.after.clone());
             conversion.looked += looked;
-            conversion.converted += rows;
-            conversion.done = is_last.then_some(time);
-            for (key, why) in failed {
-                conversion.note_failure(key, why);
+            conversion.converted += count;
+            conversion.done = (!found.more).then_some(time);
+            for (key, failure) in converted.failed {
+                conversion.note_failure(key, failure.detail);
             }
             // What nodes did alike is part of what they compare.
             let said = conversion.to_bytes();
@@ -103,4 +73,57 @@ impl Machine {
         }
         Ok(Decision::Done { index })
     }
+
+    /// Those of the rows that had another shape, in the newest.
+    fn converted(
+        &self,
+        tables: &Tables<'_>,
+        index: Index,
+        convert: &ConvertRows,
+        rows: Vec<(Bytes, Row)>,
+        world: &mut World<'_>,
+    ) -> Result<Converted, StateError> {
+        let time = self.position.time;
+        let mut context = CommandContext::writing(tables, &*world.txn, world.converter, time, index, (index.0, 0));
+        let mut converted = Converted::default();
+        for (key, row) in rows.into_iter().filter(|(_, row)| row.shape != convert.to) {
+            let shapes = (row.shape, convert.to);
+            match context.convert(tables.version, &convert.table, &key, &row.document, shapes) {
+                Ok(document) => {
+                    let row = Row {
+                        shape: convert.to,
+                        document,
+                    };
+                    converted.rows.push((key, row));
+                }
+                Err(Misuse::Failed(failure)) => converted.failed.push((key, failure)),
+                Err(Misuse::State(error)) => return Err(error),
+            }
+        }
+        drop(context);
+        world.converter.end_entry();
+        Ok(converted)
+    }
+}
+
+fn find(state: &dyn StateRead, table: TableId, convert: &ConvertRows) -> Result<Found, StateError> {
+    let most = usize::try_from(convert.rows).unwrap_or(usize::MAX);
+    let most = most.min(limits::CONVERT_ROWS_MAX);
+    let mut start = convert.after.to_vec();
+    if !start.is_empty() {
+        // The first key behind it.
+        start.push(0);
+    }
+    let mut found = Found::default();
+    let mut bytes = 0;
+    state.scan(table, &start, None, false, &mut |key, row| {
+        found.more = found.rows.len() == most || bytes >= limits::CONVERT_BYTES_MAX;
+        if found.more {
+            return false;
+        }
+        bytes += key.len() + row.document.len();
+        found.rows.push((Bytes::copy_from_slice(key), row.clone()));
+        true
+    })?;
+    Ok(found)
 }

@@ -123,13 +123,7 @@ impl Timeline {
 
     /// What the clients noticed. What only the nodes can tell is left at its worst.
     pub fn report(&self, sent: &Sent) -> Report {
-        let gap = |from: Mark, to: Mark| {
-            let window = Window {
-                from: from.at,
-                to: to.at,
-            };
-            sent.acknowledged().longest_gap(window)
-        };
+        let gap = |from: Mark, to: Mark| sent.acknowledged().longest_gap(from.window(to));
         let steady = [
             (self.start, self.rehearsal_asked),
             (self.switch_over, self.killed),
@@ -141,14 +135,6 @@ impl Timeline {
             .map(|(from, to)| gap(from, to))
             .max()
             .unwrap_or_default();
-        let pace = |from: Mark, to: Mark| {
-            let window = Window {
-                from: from.at,
-                to: to.at,
-            };
-            let count = sent.acknowledged().count_in(window) as u64;
-            per_second(count, to.at - from.at)
-        };
         let ends = || sent.transfers.iter().flatten();
         let acknowledged = ends()
             .filter(|transfer| matches!(transfer.end, End::Acknowledged { .. }))
@@ -160,16 +146,7 @@ impl Timeline {
             doubled: 0,
             failed,
             retried: self.end.counts.retried,
-            rehearsal: RehearsalReport {
-                commands: self.rehearsed.commands,
-                expected: self.rehearsed.expected,
-                differed: self.rehearsed.differed,
-                per_second: pace(self.rehearsal_asked, self.rehearsal_over),
-                per_second_before: pace(self.start, self.rehearsal_asked),
-                gap_ms: gap_ms(gap(self.rehearsal_asked, self.rehearsal_over)),
-                failed: self.rehearsal_over.counts.failed - self.rehearsal_asked.counts.failed,
-                retried: self.rehearsal_over.counts.retried - self.rehearsal_asked.counts.retried,
-            },
+            rehearsal: self.rehearsal(sent),
             switch: SwitchReport {
                 index: self.switch_index,
                 gap_ms: gap_ms(gap(self.switch_asked, self.switch_over)),
@@ -196,6 +173,31 @@ impl Timeline {
             wrong_balances: 0,
             per_second: per_second(acknowledged, self.end.at - self.start.at),
             ok: false,
+        }
+    }
+
+    fn rehearsal(&self, sent: &Sent) -> RehearsalReport {
+        let (from, to) = (self.rehearsal_asked, self.rehearsal_over);
+        let seen = sent.acknowledged();
+        let pace = |from: Mark, to: Mark| per_second(seen.count_in(from.window(to)) as u64, to.at - from.at);
+        RehearsalReport {
+            commands: self.rehearsed.commands,
+            expected: self.rehearsed.expected,
+            differed: self.rehearsed.differed,
+            per_second: pace(from, to),
+            per_second_before: pace(self.start, from),
+            gap_ms: gap_ms(seen.longest_gap(from.window(to))),
+            failed: to.counts.failed - from.counts.failed,
+            retried: to.counts.retried - from.counts.retried,
+        }
+    }
+}
+
+impl Mark {
+    fn window(self, to: Mark) -> Window {
+        Window {
+            from: self.at,
+            to: to.at,
         }
     }
 }

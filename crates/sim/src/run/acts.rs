@@ -75,27 +75,9 @@ impl Run {
                 let number = self.who(*who)?;
                 (self.network.repeat(Host(number), port_of(*port)) > 0).then_some(())
             }
-            Act::Upgrade(name, version, finalize) => {
-                let options = PlanOptions {
-                    finalize: *finalize,
-                    ..PlanOptions::default()
-                };
-                self.upgrade(name, *version, options)
-            }
-            Act::UpgradeUnlessConfirmed(name, version, seconds) => {
-                let options = PlanOptions {
-                    confirm_within: Some(Duration::from_secs(*seconds)),
-                    ..PlanOptions::default()
-                };
-                self.upgrade(name, *version, options)
-            }
-            Act::UpgradeOnceRehearsed(name, version, commands) => {
-                let options = PlanOptions {
-                    rehearse: Some(operator::rehearsal(*commands)),
-                    ..PlanOptions::default()
-                };
-                self.upgrade(name, *version, options)
-            }
+            Act::Upgrade(name, version, _)
+            | Act::UpgradeUnlessConfirmed(name, version, _)
+            | Act::UpgradeOnceRehearsed(name, version, _) => self.upgrade(name, *version, options(act)),
             Act::Approve(name) => self.decide(name, Step::Approve),
             Act::Confirm(name) => self.decide(name, Step::Confirm),
             Act::Replaced(name, version) => self.replaced(name, *version),
@@ -243,4 +225,16 @@ fn directory(area: Area) -> &'static str {
         Area::Streams => "/streams/",
         Area::Snapshots => "/snapshots/",
     }
+}
+
+/// How the version of an upgrade is to be brought in.
+fn options(act: &Act) -> PlanOptions {
+    let mut options = PlanOptions::default();
+    match act {
+        Act::Upgrade(_, _, finalize) => options.finalize = *finalize,
+        Act::UpgradeUnlessConfirmed(_, _, seconds) => options.confirm_within = Some(Duration::from_secs(*seconds)),
+        Act::UpgradeOnceRehearsed(_, _, commands) => options.rehearse = Some(operator::rehearsal(*commands)),
+        _ => {}
+    }
+    options
 }
