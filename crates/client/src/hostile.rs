@@ -143,6 +143,7 @@ fn plan() -> String {
             differences_max: Some(2),
             expected: vec!["rows:accounts/balance".into()],
         }),
+        verify_data: true,
     };
     serde_json::to_string(&plan).expect("it can be written")
 }

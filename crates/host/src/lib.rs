@@ -52,7 +52,7 @@ pub use error::{ModuleError, PrepareError};
 pub use host::Host;
 pub use native::NativeApplication;
 pub use registry::Registry;
-pub use rehearsal::RehearsalHost;
+pub use rehearsal::{RehearsalHost, same_document};
 pub use wasm::{meter, reserve_instances};
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use machine::{
 };
 use tracing::warn;
 
+pub use self::compare::same_document;
 use self::compare::{Verdict, compare};
 use crate::{Host, Registry};
 

@@ -8,8 +8,9 @@ use bytes::Bytes;
 
 use crate::codec::{Codec, Error, Reader, put_varint};
 use crate::{
-    ChangeId, ClusterId, ConvertRows, Digest, Index, Level, Manifest, MeterNumber, NodeId, Offset, OpenWindow,
-    Rehearsed, Safeguards, Sequence, SessionId, StateDigest, SteerConversion, TimeMs, limits, record,
+    AssignVerification, ChangeId, ClusterId, ConvertRows, Digest, Index, Level, Manifest, MeterNumber, NodeId, Offset,
+    OpenWindow, Rehearsed, Safeguards, Sequence, SessionId, StateDigest, SteerConversion, TimeMs, Verified, limits,
+    record,
 };
 
 pub use packed::{PackedRequests, RequestView, pack};
@@ -73,6 +74,10 @@ pub enum Body {
     ConvertRows(ConvertRows),
     /// 22: steers that.
     SteerConversion(SteerConversion),
+    /// 23: names the nodes that look at their rows before a switch.
+    AssignVerification(AssignVerification),
+    /// 24: what one of them found.
+    Verified(Verified),
 }
 
 /// The first entry of a cluster.
@@ -443,6 +448,8 @@ impl Body {
             Body::Rehearsed(_) => 20,
             Body::ConvertRows(_) => 21,
             Body::SteerConversion(_) => 22,
+            Body::AssignVerification(_) => 23,
+            Body::Verified(_) => 24,
         }
     }
 }
@@ -472,6 +479,8 @@ impl Codec for Entry {
             Body::Rehearsed(body) => body.encode(out),
             Body::ConvertRows(body) => body.encode(out),
             Body::SteerConversion(body) => body.encode(out),
+            Body::AssignVerification(body) => body.encode(out),
+            Body::Verified(body) => body.encode(out),
             Body::OpenSession | Body::Tick | Body::MarkDigest => {}
         }
     }
@@ -506,6 +515,8 @@ impl Codec for Entry {
             20 => Body::Rehearsed(Codec::decode(reader)?),
             21 => Body::ConvertRows(Codec::decode(reader)?),
             22 => Body::SteerConversion(Codec::decode(reader)?),
+            23 => Body::AssignVerification(Codec::decode(reader)?),
+            24 => Body::Verified(Codec::decode(reader)?),
             number => return Err(reader.unknown("entry kind", number)),
         };
         Ok(Entry { time, body })
@@ -518,7 +529,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::codec::{Codec, Reader};
-    use crate::{Findings, Sample, Shape, Version};
+    use crate::{Findings, Sample, Shape, Unconverted, VerifiedRows, Version};
 
     fn request() -> impl Strategy<Value = Request> {
         let claim = proptest::option::of((any::<u64>(), any::<u64>(), any::<u64>()));
@@ -661,6 +672,23 @@ pub(crate) mod tests {
                 paused: Some(true),
                 rate: None,
             }),
+            Body::AssignVerification(AssignVerification {
+                change: ChangeId(80),
+                nodes: [node].into(),
+            }),
+            Body::Verified(Verified {
+                node,
+                change: ChangeId(80),
+                rows: VerifiedRows {
+                    as_of: Index(70),
+                    rows: 5,
+                    failed: 1,
+                    samples: vec![Unconverted {
+                        key: Bytes::from_static(b"ada"),
+                        why: "it is another one".into(),
+                    }],
+                },
+            }),
         ]
     }
 
@@ -699,6 +727,7 @@ pub(crate) mod tests {
                 refusals_max: None,
                 allow_breaking: None,
                 rehearse: None,
+                verify_data: false,
             },
         }
     }

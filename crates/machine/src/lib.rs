@@ -27,6 +27,7 @@ mod safeguards;
 mod sessions;
 mod standing;
 mod usage;
+mod verification;
 
 #[cfg(test)]
 #[path = "../../../testing/allocations.rs"]
@@ -67,3 +68,4 @@ pub use reply::{Failure, FailureCode, Outcome, Reply};
 pub use safeguards::{AutomaticRevert, Guarded, Safeguards};
 pub use standing::{RowSums, Standing};
 pub use usage::Usage;
+pub use verification::{AssignVerification, Verification, Verified, VerifiedRows, verify_rows};

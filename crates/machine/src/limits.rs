@@ -36,6 +36,8 @@ pub const EXPECTED_MAX: usize = 64;
 pub const REHEARSED_IN_WINDOW_MAX: u64 = 10_000;
 /// Windows of a rehearsal that wait for a node to say what it found; past it the oldest never counts.
 pub const REHEARSAL_WINDOWS_MAX: usize = 8;
+/// Milliseconds of log time after which a node that has not said what it found of its rows is passed by.
+pub const VERIFICATION_MS_MAX: u64 = 10 * 60 * 1000;
 /// Commands that came out otherwise and are kept as samples.
 pub const REHEARSAL_SAMPLES_MAX: usize = 16;
 /// Bytes of what a sample says.

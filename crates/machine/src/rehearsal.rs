@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{ChangeId, Index, NodeId, StateDigest, TimeMs, limits, numbered, record};
+use crate::{ChangeId, Index, NodeId, StateDigest, TimeMs, Verification, limits, numbered, record};
 
 /// What a rehearsal must have seen before the switch may come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,6 +220,8 @@ pub struct Rehearsal {
     pub unlike: Option<Index>,
     /// What was found is as it should be, an operator said.
     pub approved: bool,
+    /// What came of the stored rows, where they are looked at too.
+    pub data: Verification,
 }
 record!(Rehearsal {
     open,
@@ -228,7 +230,8 @@ record!(Rehearsal {
     until,
     found,
     unlike,
-    approved
+    approved,
+    data
 });
 
 /// One window.

@@ -18,6 +18,8 @@ pub struct Safeguards {
     pub allow_breaking: Option<String>,
     /// 5: the new version is rehearsed before the switch, and must do well.
     pub rehearse: Option<RehearsalPlan>,
+    /// 6: every stored row is brought into the new shape and back before the switch, and must come through.
+    pub verify_data: bool,
 }
 
 impl Safeguards {
@@ -42,6 +44,7 @@ impl Codec for Safeguards {
             refusals_max,
             allow_breaking,
             rehearse,
+            verify_data,
         } = self;
         let some = [
             confirm_within_ms.is_some(),
@@ -49,6 +52,7 @@ impl Codec for Safeguards {
             refusals_max.is_some(),
             allow_breaking.is_some(),
             rehearse.is_some(),
+            *verify_data,
         ];
         put_varint(some.into_iter().map(u64::from).sum(), out);
         if let Some(within) = confirm_within_ms {
@@ -70,6 +74,9 @@ impl Codec for Safeguards {
             put_varint(5, out);
             plan.encode(out);
         }
+        if *verify_data {
+            put_varint(6, out);
+        }
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
@@ -81,6 +88,7 @@ impl Codec for Safeguards {
                 3 => safeguards.refusals_max = Some(reader.varint()?),
                 4 => safeguards.allow_breaking = Some(Codec::decode(reader)?),
                 5 => safeguards.rehearse = Some(Codec::decode(reader)?),
+                6 => safeguards.verify_data = true,
                 number => return Err(reader.unknown("Safeguards", number)),
             }
         }
@@ -138,14 +146,15 @@ mod tests {
                         differences_max: 2,
                         expected: vec!["rows:accounts/balance".parse().unwrap()],
                     }),
+                    verify_data: revert_on_trap,
                 };
                 assert_eq!(Safeguards::from_bytes(&safeguards.to_bytes()), Ok(safeguards));
             }
         }
         assert_eq!(Safeguards::default().to_bytes(), [0]);
         assert!(matches!(
-            Safeguards::from_bytes(&[1, 6]),
-            Err(Error::Unknown { number: 6, .. })
+            Safeguards::from_bytes(&[1, 7]),
+            Err(Error::Unknown { number: 7, .. })
         ));
     }
 }

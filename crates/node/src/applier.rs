@@ -74,6 +74,9 @@ pub struct Applier {
     pub measures: Arc<Measures>,
 }
 
+/// All rows, and the entry as of which they are.
+pub type RowsAsOf = (Index, Arc<dyn View>);
+
 /// What the applier is told beside entries.
 pub enum Order {
     /// A checkpoint is written; or it failed.
@@ -82,6 +85,8 @@ pub enum Order {
     Snapshot(oneshot::Sender<Result<Arc<Header>, Trouble>>),
     /// Check everything on disk as of the next checkpoint.
     Scan(oneshot::Sender<Result<Scanned, Trouble>>),
+    /// Give the rows as of the next checkpoint.
+    View(oneshot::Sender<Result<RowsAsOf, Trouble>>),
     /// A snapshot or scan has come to its end, and needs the files of streams no longer.
     Looked,
     /// Write a checkpoint and stop.
@@ -388,6 +393,7 @@ impl Applier {
                     .spawn_worker("retire", async move { checkpoint::remove(removal) });
             }
             Order::Scan(done) => checkpoints.wishes.waiting.scans.push(done),
+            Order::View(done) => checkpoints.wishes.waiting.views.push(done),
             Order::Stop(done) => {
                 let end = match self.last_checkpoint(checkpoints) {
                     Ok(()) => End::Stopped,
@@ -410,6 +416,9 @@ impl Applier {
         let orders = checkpoints.orders.clone();
         self.environment.spawn_worker("snapshot", async move {
             // Whoever asked may have gone.
+            for done in wished.views {
+                done.send(Ok((plan.index, view.clone()))).ok();
+            }
             if !wished.snapshots.is_empty() {
                 let made = keeper.make(&plan, &*view);
                 for done in wished.snapshots {
@@ -540,6 +549,7 @@ struct Wishes {
 struct Wished {
     snapshots: Vec<oneshot::Sender<Result<Arc<Header>, Trouble>>>,
     scans: Vec<oneshot::Sender<Result<Scanned, Trouble>>>,
+    views: Vec<oneshot::Sender<Result<RowsAsOf, Trouble>>>,
 }
 
 impl Wished {
@@ -552,9 +562,12 @@ impl Wished {
         for done in self.scans {
             done.send(Err(nothing())).ok();
         }
+        for done in self.views {
+            done.send(Err(nothing())).ok();
+        }
     }
 
     fn is_empty(&self) -> bool {
-        self.snapshots.is_empty() && self.scans.is_empty()
+        self.snapshots.is_empty() && self.scans.is_empty() && self.views.is_empty()
     }
 }

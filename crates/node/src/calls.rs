@@ -167,7 +167,9 @@ impl Answers {
 /// Nodes bring only their own affairs into the log this way.
 fn nodes_own(body: Body) -> Result<Body, String> {
     match body {
-        Body::NodeReady(_) | Body::RegisterNode(_) | Body::ReportDigest(_) | Body::Rehearsed(_) => Ok(body),
+        Body::NodeReady(_) | Body::RegisterNode(_) | Body::ReportDigest(_) | Body::Rehearsed(_) | Body::Verified(_) => {
+            Ok(body)
+        }
         Body::Genesis(_)
         | Body::Requests(_)
         | Body::OpenSession
@@ -183,6 +185,7 @@ fn nodes_own(body: Body) -> Result<Body, String> {
         | Body::MarkDigest
         | Body::OpenWindow(_)
         | Body::ConvertRows(_)
+        | Body::AssignVerification(_)
         | Body::SteerConversion(_)
         | Body::RemoveApplication(_)
         | Body::PurgeApplication(_) => Err("a node may only report and register itself".to_owned()),

@@ -10,7 +10,7 @@ use machine::{ClusterId, Index, LEVEL_MAX, NodeId, Scanned};
 use store::snapshot::Header;
 use tracing::{info, warn};
 
-use crate::applier::Order;
+use crate::applier::{Order, RowsAsOf};
 use crate::calls::Offer;
 use crate::condition::Condition;
 use crate::limits::REBUILD_RETRY;
@@ -107,6 +107,16 @@ impl Upkeep {
         self.0.orders.send(Order::Snapshot(done)).map_err(|_| stopping())?;
         let made = self.settle(wait.await).map_err(|trouble| trouble.to_string());
         made.inspect(|_| self.0.counts.snapshots.increment())
+    }
+
+    /// The rows as of the next checkpoint, and its entry.
+    ///
+    /// # Errors
+    /// A text that says why there are none.
+    pub async fn view(&self) -> Result<RowsAsOf, String> {
+        let (done, wait) = oneshot::channel();
+        self.0.orders.send(Order::View(done)).map_err(|_| stopping())?;
+        self.settle(wait.await).map_err(|trouble| trouble.to_string())
     }
 
     /// Reads everything on disk again and checks it.

@@ -133,6 +133,17 @@ async fn rehearse(admin: &Admin, environment: &Environment) -> anyhow::Result<(u
     Ok((id, rehearsed))
 }
 
+/// Waits until every row has the shape of the version in force; gives how many had not.
+async fn converted(admin: &Admin, environment: &Environment) -> anyhow::Result<u64> {
+    loop {
+        let conversions = admin.app("ledger").await.map_err(explain)?.conversions;
+        if conversions.iter().all(|conversion| conversion.done_ms.is_some()) {
+            return Ok(conversions.iter().map(|conversion| conversion.converted).sum());
+        }
+        environment.sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Makes the change to the broken version, and waits until it has been taken back by itself; gives where that was: the entry,
 /// and the command of it.
 async fn try_broken(admin: &Admin, environment: &Environment) -> anyhow::Result<(u64, u64)> {
@@ -219,8 +230,13 @@ async fn timeline(
     timeline.mark_kill_over(clock.now(), load.counts());
     environment.sleep(length.mul_f64(0.1)).await;
 
-    output::progress("keeping ledger 2, and switching to ledger 3: it is broken, and traps on every 13th amount");
+    output::progress("keeping ledger 2, which brings every account into its shape");
+    timeline.mark_kept(clock.now(), load.counts());
     admin.finalize(change, None).await.map_err(explain)?;
+    timeline.rows_converted = converted(&admin, environment).await?;
+    timeline.mark_converted(clock.now(), load.counts());
+
+    output::progress("switching to ledger 3: it is broken, and traps on every 13th amount");
     timeline.mark_broken_asked(clock.now(), load.counts());
     timeline.reverted = try_broken(&admin, environment).await?;
     environment.sleep(SETTLE).await;

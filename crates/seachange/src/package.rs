@@ -45,6 +45,8 @@ pub struct PlanOptions {
     pub allow_breaking: Option<String>,
     /// Try it on the real commands first.
     pub rehearse: Option<RehearsalRequest>,
+    /// Bring every stored row into the new shape and back first.
+    pub verify_data: bool,
 }
 
 impl PlanOptions {
@@ -56,6 +58,7 @@ impl PlanOptions {
         refusals_max: None,
         allow_breaking: None,
         rehearse: None,
+        verify_data: false,
     };
 }
 
@@ -155,6 +158,7 @@ impl Package {
             refusals_max,
             allow_breaking,
             rehearse,
+            verify_data,
         } = options;
         PlanRequest {
             manifest: self.manifest.clone(),
@@ -165,6 +169,7 @@ impl Package {
             refusals_max: *refusals_max,
             allow_breaking: allow_breaking.clone(),
             rehearse: rehearse.clone(),
+            verify_data: *verify_data,
         }
     }
 }

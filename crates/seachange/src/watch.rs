@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use client::Admin;
-use client::wire::{ChangeRecord, RehearsalRecord, Stage};
+use client::wire::{ChangeRecord, RehearsalRecord, Stage, VerifiedRecord};
 use environment::{Environment, TimedOut, timeout};
 
 use crate::connection::explain;
@@ -157,6 +157,9 @@ fn stuck(record: &ChangeRecord) -> Option<Stopped> {
     {
         return before_switch.then_some(stuck);
     }
+    if let Some(rows) = record.verified.iter().find(|rows| rows.failed > 0 && before_switch) {
+        return Some(lossy(record, rows));
+    }
     let node = record.readiness.iter().find(|node| before_switch && !node.ready)?;
     let reason = node.reason.as_deref()?;
     let what = format!(
@@ -169,6 +172,24 @@ fn stuck(record: &ChangeRecord) -> Option<Stopped> {
         id = record.id
     );
     Some(Stopped::failed(what, remedy).coded("change_stuck"))
+}
+
+/// Rows did not come through, so that it waits for a person.
+fn lossy(record: &ChangeRecord, rows: &VerifiedRecord) -> Stopped {
+    let id = record.id;
+    let what = format!(
+        "change {id} waits, because {} of {} stored rows did not come through the new shape and back{}",
+        rows.failed,
+        rows.rows,
+        rows.samples
+            .first()
+            .map_or_else(String::new, |row| format!(", the first {}: {}", row.key, row.why))
+    );
+    let remedy = format!(
+        "See them: seachange change show {id}    As it should be: seachange change approve {id}    Not so: seachange change \
+         abort {id}"
+    );
+    Stopped::failed(what, remedy).coded("change_stuck")
 }
 
 /// Whether more came out otherwise than may, so that it waits for a person.

@@ -156,6 +156,7 @@ impl Operator {
             refusals_max: None,
             allow_breaking: None,
             rehearse: None,
+            verify_data: false,
         };
         let planned = self.admin.plan_change(&plan).await;
         match (stored, planned) {

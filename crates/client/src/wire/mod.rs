@@ -25,7 +25,7 @@ pub use v1::{
 };
 pub use v1::{ApplicationPurged, ApplicationRemoved, CommandUsage, RemovalRequest, RemovedAt, UsageList};
 pub use v1::{Check, DryRun, Forecast, StepAhead, Verdict};
-pub use v1::{ConversionRecord, ConversionRequest, ConversionSteered, UnconvertedRow};
+pub use v1::{ConversionRecord, ConversionRequest, ConversionSteered, UnconvertedRow, VerifiedRecord};
 pub use v1::{DifferenceRecord, RehearsalRecord, RehearsalRequest};
 pub use v1::{RECORD_BATCH_MEDIA_TYPE, RecordBatch, heartbeat, whole_bytes};
 pub use v1::{StageName, TRACE_HEADER, TRACEPARENT_HEADER, Trace, TraceList, TraceStage};

@@ -21,7 +21,7 @@ use super::body::{self, Media};
 use super::extract::UrlPath;
 use super::feed::{Feed, Form};
 use super::problems::{ANY, WRITE, problems};
-use super::{Api, apps, decided, parse, rehearsal};
+use super::{Api, apps, conversion, decided, parse, rehearsal};
 use crate::codes::{self, Refusal};
 use crate::limits::{DOCUMENT_BODY_BYTES_MAX, FOLLOW_PAUSE};
 use crate::router::Routed;
@@ -78,7 +78,7 @@ pub(super) async fn show(
 /// Installs an application, or brings in its next version. Its module must have been sent before
 /// (`PUT /v1/modules/{module}`). The cluster makes itself ready and switches by itself; until it is finalized, the change
 /// can be taken back. Rehearsed (`rehearse`), it is first tried on the real commands, on nodes that do not lead, and switches
-/// only where it does well. It goes back by itself at the first command on which the new version traps and the old one does
+/// only where it does well; with `verify_data` every stored row is brought into the new shape and back first. It goes back by itself at the first command on which the new version traps and the old one does
 /// not (`revert_on_trap`), with one command too many that the new version refuses and the old one would apply
 /// (`refusals_max`), and where nobody confirms it in time (`confirm_within_ms`). A version that drops commands which
 /// clients may still send is refused, unless it says why it may (`allow_breaking`).
@@ -214,7 +214,7 @@ fn unknown(id: u64) -> Refusal {
 
 /// What a plan looks like.
 pub(super) const PLAN_FORM: &str = "a plan, {\"manifest\", \"code\", \"finalize\", \"confirm_within_ms\", \"revert_on_trap\", \"refusals_max\", \
-     \"allow_breaking\", \"rehearse\"}";
+     \"allow_breaking\", \"rehearse\", \"verify_data\"}";
 
 pub(super) fn read_plan(
     plan: PlanRequest,
@@ -226,6 +226,7 @@ pub(super) fn read_plan(
         refusals_max: plan.refusals_max,
         allow_breaking: plan.allow_breaking,
         rehearse: plan.rehearse.map(rehearsal::read).transpose()?,
+        verify_data: plan.verify_data,
     };
     let plan = PlanApplication {
         manifest: apps::read_manifest(plan.manifest),
@@ -274,6 +275,7 @@ pub(super) fn record(catalog: &Catalog, id: ChangeId, change: &Change, now: Time
             command: at.place,
         }),
         rehearsal: rehearsal::record(catalog, id),
+        verified: conversion::verified(catalog, id),
         readiness: change
             .readiness
             .iter()

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use client::wire::{Code, ConversionRecord, ConversionRequest, ConversionSteered, UnconvertedRow};
-use machine::{Body, Catalog, Conversion, Decision, SteerConversion};
+use client::wire::{Code, ConversionRecord, ConversionRequest, ConversionSteered, UnconvertedRow, VerifiedRecord};
+use machine::{Body, Catalog, ChangeId, Conversion, Decision, SteerConversion, Unconverted};
 
 use super::body::{self, Media};
 use super::extract::UrlPath;
@@ -60,11 +60,28 @@ pub(super) fn records(catalog: &Catalog, application: &str) -> Vec<ConversionRec
         .collect()
 }
 
-fn record(table: &str, conversion: &Conversion) -> ConversionRecord {
-    let samples = conversion.samples.iter().map(|sample| UnconvertedRow {
+/// What nodes found of the stored rows for a change.
+pub(super) fn verified(catalog: &Catalog, change: ChangeId) -> Vec<VerifiedRecord> {
+    let found = catalog.rehearsals.get(&change).into_iter();
+    let found = found.flat_map(|rehearsal| &rehearsal.data.found);
+    let records = found.map(|(node, rows)| VerifiedRecord {
+        node: catalog.node_name(*node),
+        as_of: rows.as_of.0,
+        rows: rows.rows,
+        failed: rows.failed,
+        samples: rows.samples.iter().map(sample).collect(),
+    });
+    records.collect()
+}
+
+fn sample(sample: &Unconverted) -> UnconvertedRow {
+    UnconvertedRow {
         key: String::from_utf8_lossy(&sample.key).into_owned(),
         why: sample.why.clone(),
-    });
+    }
+}
+
+fn record(table: &str, conversion: &Conversion) -> ConversionRecord {
     ConversionRecord {
         table: table.to_owned(),
         to: conversion.to.0,
@@ -76,6 +93,6 @@ fn record(table: &str, conversion: &Conversion) -> ConversionRecord {
         done_ms: conversion.done.map(|done| done.0),
         paused: conversion.paused,
         rows_per_second: conversion.rate,
-        samples: samples.collect(),
+        samples: conversion.samples.iter().map(sample).collect(),
     }
 }

@@ -36,6 +36,7 @@ async fn a_plan_goes_into_the_log_and_is_shown() {
         refusals_max: None,
         allow_breaking: None,
         rehearse: None,
+        verify_data: false,
     };
     assert_eq!(*safeguards, on_trap);
     assert_eq!((planned.manifest.version.0, planned.finalize), (2, false));
@@ -121,6 +122,7 @@ async fn a_plan_says_what_it_does_by_itself() {
         refusals_max: None,
         allow_breaking: None,
         rehearse: None,
+        verify_data: false,
     };
     let cases = [
         (
@@ -170,6 +172,7 @@ async fn a_record_says_what_a_change_does_and_did_by_itself() {
             refusals_max: Some(3),
             allow_breaking: None,
             rehearse: None,
+            verify_data: false,
         },
         deadline: Some(TimeMs(1005)),
         reverted: Some(AutomaticRevert {

@@ -22,6 +22,13 @@ pub(super) enum Verdict {
     Otherwise(String),
 }
 
+/// Whether two documents are the same: byte for byte, or as JSON.
+#[must_use]
+pub fn same_document(one: &[u8], other: &[u8]) -> bool {
+    let parsed = |document: &[u8]| serde_json::from_slice::<Value>(document).ok();
+    one == other || parsed(one).is_some_and(|one| parsed(other) == Some(one))
+}
+
 /// Compares both ends of a command.
 pub(super) fn compare(trial: &Trial<'_>, expected: &[Expected]) -> Verdict {
     let mut differences = Differences {

@@ -50,6 +50,8 @@ impl Machine {
             Body::OpenWindow(open) => change::open_window(self.catalog_mut(), index, time, open),
             Body::Rehearsed(said) => change::rehearsed(self.catalog_mut(), index, time, said),
             Body::ConvertRows(convert) => self.convert_rows(index, &convert, world)?,
+            Body::AssignVerification(assign) => change::assign(self.catalog_mut(), index, time, assign),
+            Body::Verified(said) => change::verified(self.catalog_mut(), index, time, said),
             Body::SteerConversion(steer) => crate::conversion::steer(self.catalog_mut(), index, &steer),
             Body::RemoveApplication(remove) => self.remove_application(index, remove),
             Body::PurgeApplication(purge) => self.purge_application(index, &purge, world)?,

@@ -99,7 +99,9 @@ impl Body {
             | Body::OpenWindow(_)
             | Body::Rehearsed(_)
             | Body::ConvertRows(_)
-            | Body::SteerConversion(_) => true,
+            | Body::SteerConversion(_)
+            | Body::AssignVerification(_)
+            | Body::Verified(_) => true,
         }
     }
 }

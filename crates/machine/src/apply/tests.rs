@@ -8,6 +8,7 @@ mod preview;
 mod rehearsal;
 mod removal;
 mod revert;
+mod verification;
 
 use std::collections::BTreeMap;
 

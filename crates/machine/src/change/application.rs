@@ -295,7 +295,8 @@ fn confirm(catalog: &mut Catalog, id: ChangeId) -> Result<String, Decision> {
 }
 
 fn approve(catalog: &mut Catalog, id: ChangeId) -> Result<String, Decision> {
-    if catalog.rehearsal_plan(id).is_none() {
+    let guarded = catalog.guarded.get(&id);
+    if !guarded.is_some_and(|guarded| guarded.safeguards.rehearse.is_some() || guarded.safeguards.verify_data) {
         let reason = format!("change {id} has no rehearsal to approve of: it switches as soon as every voter is ready");
         return Err(refused("step_refused", reason));
     }

@@ -43,7 +43,7 @@ pub enum Verdict {
 /// A step that the change would take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepAhead {
-    /// What it is, for programs: `plan`, `prepare`, `rehearse`, `switch`, `keep` or `finalize`.
+    /// What it is, for programs: `plan`, `prepare`, `verify`, `rehearse`, `switch`, `keep` or `finalize`.
     pub name: &'static str,
     /// What happens in it.
     pub what: String,
@@ -191,11 +191,16 @@ fn steps(
         steps.push(step("switch", what, "nothing: an installed application stays"));
         return steps;
     };
+    if safeguards.verify_data {
+        let what = "two nodes beside the leader bring every stored row into the new shape and back".to_owned();
+        steps.push(step("verify", what, abort));
+    }
     let when = match &safeguards.rehearse {
         Some(rehearse) => {
             steps.push(step("rehearse", rehearsed(before, to, rehearse), abort));
             "as soon as that came out well"
         }
+        None if safeguards.verify_data => "as soon as that came out well",
         None => "as soon as all voters are ready",
     };
     let what = format!(

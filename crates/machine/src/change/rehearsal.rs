@@ -40,7 +40,7 @@ fn choose(catalog: &Catalog, change: &Change, rehearsal: &Rehearsal, leader: Nod
     }
 }
 
-fn is_ready(change: &Change, node: NodeId) -> bool {
+pub(super) fn is_ready(change: &Change, node: NodeId) -> bool {
     matches!(change.readiness.get(&node), Some(Readiness::Ready { .. }))
 }
 

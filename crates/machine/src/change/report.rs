@@ -27,12 +27,15 @@ pub fn report(catalog: &Catalog, id: ChangeId, now: TimeMs) -> Report {
     // Nothing is rehearsed before every voter is ready, so as long as one is not, that is what it waits for.
     if blockers.is_empty() {
         let since = catalog.rehearsals.get(&id).and_then(|rehearsal| rehearsal.since);
-        let rehearsal = super::rehearsal::blockers(catalog, id).into_iter().map(|what| Blocker {
-            node: None,
+        let rehearsal = super::rehearsal::blockers(catalog, id)
+            .into_iter()
+            .map(|what| (None, what));
+        let data = super::verification::blockers(catalog, id);
+        blockers.extend(rehearsal.chain(data).map(|(node, what)| Blocker {
+            node,
             since: since.unwrap_or(now),
             what,
-        });
-        blockers.extend(rehearsal);
+        }));
     }
     let due = blockers.is_empty().then_some(Step::Switch);
     Report { blockers, due }

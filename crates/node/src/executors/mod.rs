@@ -9,6 +9,7 @@ mod modules;
 mod rehearsals;
 mod retention;
 mod upkeep;
+mod verification;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -78,6 +79,7 @@ impl Hands {
         self.environment.spawn("modules", modules::run(self.clone()));
         self.environment.spawn("changes", changes::run(self.clone()));
         self.environment.spawn("conversions", conversions::run(self.clone()));
+        self.environment.spawn("verification", verification::run(self.clone()));
         self.environment.spawn("rehearsals", rehearsals::run(self.clone()));
         self.environment.spawn("members", members::run(self.clone()));
         self.environment

@@ -244,6 +244,8 @@ impl Replay {
             | Body::MarkDigest
             | Body::OpenWindow(_)
             | Body::ConvertRows(_)
+            | Body::AssignVerification(_)
+            | Body::Verified(_)
             | Body::SteerConversion(_)
             | Body::Rehearsed(_)
             | Body::ReportDigest(_) => return None,

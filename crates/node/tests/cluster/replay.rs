@@ -373,6 +373,7 @@ async fn a_change_that_went_back_by_itself_is_found_at_its_entry() {
             refusals_max: None,
             allow_breaking: None,
             rehearse: None,
+            verify_data: false,
         },
     });
     let change = match world.propose(&[&a], guarded).await {

@@ -17,6 +17,7 @@ async fn planned(world: &World, members: &[&Member], confirm_within_ms: u64) -> 
             refusals_max: None,
             allow_breaking: None,
             rehearse: None,
+            verify_data: false,
         },
     });
     match world.propose(members, body).await {

@@ -182,6 +182,17 @@ fn describe(change: &ChangeRecord, now_ms: u64) -> String {
     if let Some(rehearsal) = &change.rehearsal {
         lines.extend(describe_rehearsal(rehearsal));
     }
+    for verified in &change.verified {
+        lines.push(format!(
+            "node {}: {} stored rows brought into the new shape and back, as of index {}; {} did not come through",
+            verified.node,
+            output::grouped(verified.rows),
+            verified.as_of,
+            output::grouped(verified.failed)
+        ));
+        let samples = verified.samples.iter();
+        lines.extend(samples.map(|sample| format!("  {}: {}", sample.key, sample.why)));
+    }
     for blocker in &change.blockers {
         lines.push(format!("waits: {}", blocker.what));
     }

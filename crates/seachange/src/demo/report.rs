@@ -26,6 +26,8 @@ pub struct Report {
     pub switch: SwitchReport,
     /// At the kill of the leader.
     pub kill: KillReport,
+    /// While rows were brought into the new shape.
+    pub conversion: ConversionReport,
     /// Where the broken version took the word and was taken back.
     pub revert: RevertReport,
     /// In steady state.
@@ -84,6 +86,19 @@ pub struct SwitchReport {
 /// At the kill.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KillReport {
+    /// Longest time without an acknowledgement, milliseconds.
+    pub gap_ms: f64,
+    /// Errors that a caller saw.
+    pub failed: u64,
+    /// Attempts that the clients repeated by themselves.
+    pub retried: u64,
+}
+
+/// While the rows that nobody had written since the switch were brought into the new shape.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ConversionReport {
+    /// Rows that were converted.
+    pub rows: u64,
     /// Longest time without an acknowledgement, milliseconds.
     pub gap_ms: f64,
     /// Errors that a caller saw.
@@ -157,6 +172,11 @@ impl Report {
             (self.rehearsal.retried, "attempts were repeated in the rehearsal"),
             (self.switch.failed, "requests failed at the switch"),
             (self.switch.retried, "attempts were repeated at the switch"),
+            (self.conversion.failed, "requests failed while rows were converted"),
+            (
+                self.conversion.retried,
+                "attempts were repeated while rows were converted",
+            ),
             (self.revert.failed, "requests failed at the revert"),
             (self.revert.retried, "attempts were repeated at the revert"),
         ];
@@ -187,6 +207,16 @@ impl Report {
         format!("{}\n\n{}\n\n{verdict}", self.facts(), self.moments())
     }
 
+    fn failed_at_events(&self) -> u64 {
+        let early = self.rehearsal.failed + self.switch.failed + self.kill.failed;
+        early + self.conversion.failed + self.revert.failed
+    }
+
+    fn retried_at_events(&self) -> u64 {
+        let early = self.rehearsal.retried + self.switch.retried + self.kill.retried;
+        early + self.conversion.retried + self.revert.retried
+    }
+
     fn facts(&self) -> String {
         columns(&[
             vec![
@@ -212,6 +242,13 @@ impl Report {
                 format!(
                     "at index {}: ledger 1 up to it, ledger 2 from the next entry on",
                     grouped(self.switch.index)
+                ),
+            ],
+            vec![
+                "rows converted".into(),
+                format!(
+                    "{} accounts that nobody had written since",
+                    grouped(self.conversion.rows)
                 ),
             ],
             vec![
@@ -241,6 +278,7 @@ impl Report {
                 "rehearsal",
                 "version switch",
                 "leader killed",
+                "rows converted",
                 "broken version",
             ]
             .map(str::to_owned)
@@ -251,26 +289,25 @@ impl Report {
                 gap(self.rehearsal.gap_ms),
                 gap(self.switch.gap_ms),
                 gap(self.kill.gap_ms),
+                gap(self.conversion.gap_ms),
                 gap(self.revert.gap_ms),
             ],
             vec![
                 "requests that failed".into(),
-                grouped(self.failed.saturating_sub(
-                    self.rehearsal.failed + self.switch.failed + self.kill.failed + self.revert.failed,
-                )),
+                grouped(self.failed.saturating_sub(self.failed_at_events())),
                 grouped(self.rehearsal.failed),
                 grouped(self.switch.failed),
                 grouped(self.kill.failed),
+                grouped(self.conversion.failed),
                 grouped(self.revert.failed),
             ],
             vec![
                 "attempts that a client repeated by itself".into(),
-                grouped(self.retried.saturating_sub(
-                    self.rehearsal.retried + self.switch.retried + self.kill.retried + self.revert.retried,
-                )),
+                grouped(self.retried.saturating_sub(self.retried_at_events())),
                 grouped(self.rehearsal.retried),
                 grouped(self.switch.retried),
                 grouped(self.kill.retried),
+                grouped(self.conversion.retried),
                 grouped(self.revert.retried),
             ],
         ])
@@ -315,6 +352,12 @@ mod tests {
                 failed: 0,
                 retried: 64,
             },
+            conversion: ConversionReport {
+                rows: 12,
+                gap_ms: 5.5,
+                failed: 0,
+                retried: 0,
+            },
             revert: RevertReport {
                 index: 9000,
                 command: 17,
@@ -357,7 +400,7 @@ mod tests {
 
     #[test]
     fn each_wrong_alone_makes_it_not_ok() {
-        let spoil: [fn(&mut Report); 9] = [
+        let spoil: [fn(&mut Report); 11] = [
             |report| report.lost = 1,
             |report| report.digests_equal = false,
             |report| report.balance_sum.after += 1,
@@ -365,6 +408,8 @@ mod tests {
             |report| report.rehearsal.failed = 1,
             |report| report.switch.retried = 1,
             |report| report.switch.failed = 1,
+            |report| report.conversion.failed = 1,
+            |report| report.conversion.retried = 1,
             |report| report.revert.retried = 1,
             |report| report.revert.failed = 1,
         ];
@@ -405,6 +450,7 @@ mod tests {
             ("switch", "retried"),
             ("kill", "gap_ms"),
             ("kill", "retried"),
+            ("conversion", "gap_ms"),
             ("revert", "index"),
             ("revert", "gap_ms"),
             ("steady", "gap_ms"),

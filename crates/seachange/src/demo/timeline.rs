@@ -6,7 +6,7 @@ use environment::Moment;
 
 use super::load::{Counts, Sent};
 use super::report::{
-    BalanceSum, KillReport, RehearsalReport, Report, RevertReport, SteadyReport, SwitchReport, gap_ms,
+    BalanceSum, ConversionReport, KillReport, RehearsalReport, Report, RevertReport, SteadyReport, SwitchReport, gap_ms,
 };
 use super::tally::End;
 use crate::acknowledgements::Window;
@@ -28,6 +28,8 @@ pub struct Timeline {
     switch_over: Mark,
     killed: Mark,
     kill_over: Mark,
+    kept: Mark,
+    converted: Mark,
     broken_asked: Mark,
     broken_over: Mark,
     end: Mark,
@@ -37,6 +39,8 @@ pub struct Timeline {
     pub reverted: (u64, u64),
     /// What the rehearsal found.
     pub rehearsed: Rehearsed,
+    /// Rows that were brought into the new shape in the background.
+    pub rows_converted: u64,
 }
 
 /// What a rehearsal found.
@@ -62,12 +66,15 @@ impl Timeline {
             switch_over: mark,
             killed: mark,
             kill_over: mark,
+            kept: mark,
+            converted: mark,
             broken_asked: mark,
             broken_over: mark,
             end: mark,
             switch_index: 0,
             reverted: (0, 0),
             rehearsed: Rehearsed::default(),
+            rows_converted: 0,
         }
     }
 
@@ -106,6 +113,16 @@ impl Timeline {
         self.kill_over = Mark { at, counts };
     }
 
+    /// The new version is about to be kept for good.
+    pub fn mark_kept(&mut self, at: Moment, counts: Counts) {
+        self.kept = Mark { at, counts };
+    }
+
+    /// All rows have its shape.
+    pub fn mark_converted(&mut self, at: Moment, counts: Counts) {
+        self.converted = Mark { at, counts };
+    }
+
     /// The change to the broken version is about to be asked for.
     pub fn mark_broken_asked(&mut self, at: Moment, counts: Counts) {
         self.broken_asked = Mark { at, counts };
@@ -127,7 +144,7 @@ impl Timeline {
         let steady = [
             (self.start, self.rehearsal_asked),
             (self.switch_over, self.killed),
-            (self.kill_over, self.broken_asked),
+            (self.kill_over, self.kept),
             (self.broken_over, self.end),
         ];
         let steady = steady
@@ -157,6 +174,12 @@ impl Timeline {
                 gap_ms: gap_ms(gap(self.killed, self.kill_over)),
                 failed: self.kill_over.counts.failed - self.killed.counts.failed,
                 retried: self.kill_over.counts.retried - self.killed.counts.retried,
+            },
+            conversion: ConversionReport {
+                rows: self.rows_converted,
+                gap_ms: gap_ms(gap(self.kept, self.converted)),
+                failed: self.converted.counts.failed - self.kept.counts.failed,
+                retried: self.converted.counts.retried - self.kept.counts.retried,
             },
             revert: RevertReport {
                 index: self.reverted.0,

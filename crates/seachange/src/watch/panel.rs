@@ -138,6 +138,7 @@ mod tests {
             refusals_max: None,
             reverted: None,
             rehearsal: None,
+            verified: Vec::new(),
             readiness: vec![ready(1, "one"), ready(2, "two")],
             blockers: Vec::new(),
             history: Vec::new(),

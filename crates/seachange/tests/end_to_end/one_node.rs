@@ -268,9 +268,24 @@ async fn rows_come_into_the_newest_shape_once_there_is_no_way_back() {
     with_two_accounts(&line);
     let none = line.fails(1, &["app", "convert", "ledger", "--pause"]);
     assert!(none.contains("nothing to steer"), "{none}");
-    line.ok(&["app", "upgrade", "ledger", &app("ledger-2").display().to_string()]);
+    let upgraded = line.ok(&[
+        "app",
+        "upgrade",
+        "ledger",
+        &app("ledger-2").display().to_string(),
+        "--verify-data",
+    ]);
+    assert!(
+        upgraded.contains("has brought 2 rows into the new shape and back, and 0 of them"),
+        "{upgraded}"
+    );
     let changes = line.ok(&["change", "list", "--json"]);
     let id = json_of(changes.lines().last().unwrap_or_default())["id"].to_string();
+    let shown = line.ok(&["change", "show", &id]);
+    assert!(
+        shown.contains("2 stored rows brought into the new shape and back"),
+        "{shown}"
+    );
     assert!(line.ok(&["app", "convert", "ledger"]).starts_with("No rows of ledger"));
     line.ok(&["change", "finalize", &id]);
     let conversion = loop {

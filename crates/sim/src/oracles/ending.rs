@@ -210,6 +210,7 @@ mod tests {
     fn a_change_that_stays_without_a_word_is_found() {
         let change = |stage, finalize| ChangeRecord {
             rehearsal: None,
+            verified: Vec::new(),
             id: 7,
             kind: client::wire::ChangeKind::Application,
             application: "ledger".into(),

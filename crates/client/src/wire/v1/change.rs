@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CodeSource, Manifest, RehearsalRecord, RehearsalRequest};
+use super::{CodeSource, Manifest, RehearsalRecord, RehearsalRequest, VerifiedRecord};
 
 /// What a change changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -105,6 +105,9 @@ pub struct PlanRequest {
     /// The new version is tried on the real commands before the switch, and must do well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearse: Option<RehearsalRequest>,
+    /// Every stored row is brought into the new shape and back before the switch, and must come through.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verify_data: bool,
 }
 
 /// The answer to [`PlanRequest`].
@@ -230,6 +233,9 @@ pub struct ChangeRecord {
     /// How its rehearsal comes on, if one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsal: Option<RehearsalRecord>,
+    /// What came of the stored rows, where that was asked for: by node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verified: Vec<VerifiedRecord>,
     /// What each node that has reported found, by id.
     pub readiness: Vec<NodeReadiness>,
     /// What it waits for now.

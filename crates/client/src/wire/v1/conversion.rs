@@ -59,3 +59,19 @@ pub struct ConversionSteered {
     /// The entry.
     pub index: u64,
 }
+
+/// What a node found when it brought every stored row into the new shape and back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VerifiedRecord {
+    /// The node's name.
+    pub node: String,
+    /// As of which entry.
+    pub as_of: u64,
+    /// Rows of tables that change their shape.
+    pub rows: u64,
+    /// Those that did not come through.
+    pub failed: u64,
+    /// Some of these.
+    pub samples: Vec<UnconvertedRow>,
+}

@@ -35,7 +35,7 @@ pub use command::{
     CommandOutcome, CommandReply, QueryOutcome, QueryReply, SEQUENCE_HEADER, SESSION_HEADER, SessionOpened,
 };
 pub use consumer::{CommitRequest, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved};
-pub use conversion::{ConversionRecord, ConversionRequest, ConversionSteered, UnconvertedRow};
+pub use conversion::{ConversionRecord, ConversionRequest, ConversionSteered, UnconvertedRow, VerifiedRecord};
 pub use dry_run::{Check, DryRun, Forecast, StepAhead, Verdict};
 pub use error::{ErrorInfo, ErrorList};
 pub use event::{EventRecord, EventsParameters};

@@ -27,6 +27,7 @@ const ON_TRAP: Safeguards = Safeguards {
     refusals_max: None,
     allow_breaking: None,
     rehearse: None,
+    verify_data: false,
 };
 
 #[test]
@@ -54,6 +55,7 @@ fn a_plan_is_refused_for_the_first_thing_that_its_preview_refuses() {
         refusals_max: None,
         allow_breaking: None,
         rehearse: None,
+        verify_data: false,
     };
     let good = plan_of(Run::manifest(2, 1, &[]), false);
     for (plan, safeguards, refused) in [
@@ -151,6 +153,7 @@ fn the_steps_say_what_happens_and_what_would_undo_it() {
         refusals_max: None,
         allow_breaking: None,
         rehearse: None,
+        verify_data: false,
     };
     let reshaping = plan_of(Run::manifest(2, 2, &[1]), false);
     let upgrade = ahead(&run, &reshaping, guarded);

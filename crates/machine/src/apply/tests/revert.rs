@@ -8,6 +8,7 @@ const ON_TRAP: Safeguards = Safeguards {
     refusals_max: None,
     allow_breaking: None,
     rehearse: None,
+    verify_data: false,
 };
 
 fn after_refusals(max: u64) -> Safeguards {
@@ -24,6 +25,7 @@ fn within(milliseconds: u64) -> Safeguards {
         refusals_max: None,
         allow_breaking: None,
         rehearse: None,
+        verify_data: false,
     }
 }
 

@@ -63,6 +63,9 @@ pub struct UpgradeArguments {
     /// Let it drop commands that clients may still send, and say why: they are refused from the switch on
     #[arg(long, value_name = "REASON")]
     pub allow_breaking: Option<String>,
+    /// Bring every stored row into the new shape and back first, on nodes that do not lead, and switch only if all come through
+    #[arg(long)]
+    pub verify_data: bool,
     /// Whether it is rehearsed.
     #[command(flatten)]
     pub rehearsal: RehearsalFlags,
@@ -139,6 +142,7 @@ impl UpgradeArguments {
             refusals_max: self.refusals_max,
             allow_breaking: self.allow_breaking,
             rehearse: self.rehearsal.into_request(),
+            verify_data: self.verify_data,
         };
         if self.dry_run {
             return dry_run::run(&admin, &package, &options, &self.cluster, &environment).await;
