@@ -178,7 +178,7 @@ fn there_and_back<'a>(
         true => Ok(Bytes::copy_from_slice(document)),
         false => context.convert(reader.version, table, key, document, shapes),
     };
-    let mut all = || {
+    let mut all = || -> Result<(Bytes, Bytes), Misuse> {
         let before = convert(now, &row.document, (row.shape, old))?;
         let up = convert(to_come, &row.document, (row.shape, new))?;
         let down = convert(now, &up, (new, old))?;

@@ -196,7 +196,7 @@ impl<'a> CommandContext<'a> {
     }
 
     /// Brings a document from one shape to another, as `reader` will have it.
-    pub(super) fn convert(
+    pub(crate) fn convert(
         &mut self,
         reader: &'a ApplicationVersion,
         table: &str,
