@@ -104,9 +104,8 @@ async fn switched(admin: &Admin, change: u64, environment: &Environment) -> anyh
     change.switch_index.context("the change has no switch")
 }
 
-/// Plans the change to the next version, and waits until its rehearsal has seen enough; gives the change's id and what was
-/// found.
-async fn rehearse(admin: &Admin, environment: &Environment) -> anyhow::Result<(u64, Rehearsed)> {
+/// Plans the change to the next version with a rehearsal; gives the change's id.
+async fn plan_rehearsed(admin: &Admin) -> anyhow::Result<u64> {
     let options = PlanOptions {
         rehearse: Some(RehearsalRequest {
             commands: Some(REHEARSED),
@@ -118,19 +117,29 @@ async fn rehearse(admin: &Admin, environment: &Environment) -> anyhow::Result<(u
         }),
         ..PlanOptions::default()
     };
-    let id = ledger::ledger_2()?.plan(admin, &options).await?;
+    ledger::ledger_2()?.plan(admin, &options).await
+}
+
+/// Waits until the rehearsal of a change has seen enough; gives what was found.
+async fn rehearsed(admin: &Admin, change: u64, environment: &Environment) -> anyhow::Result<Rehearsed> {
     let has_passed = |change: &ChangeRecord| change.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.passed);
-    let change = Watch::new(Shown::Nothing, environment)
-        .give_up_when_stuck()
-        .until(admin, id, has_passed)
-        .await?;
+    let change = follow(admin, change, environment, has_passed).await?;
     let found = change.rehearsal.context("the change has no rehearsal")?;
-    let rehearsed = Rehearsed {
+    Ok(Rehearsed {
         commands: found.commands,
         expected: found.expected,
         differed: found.differed,
-    };
-    Ok((id, rehearsed))
+    })
+}
+
+async fn follow(
+    admin: &Admin,
+    change: u64,
+    environment: &Environment,
+    done: impl Fn(&ChangeRecord) -> bool,
+) -> anyhow::Result<ChangeRecord> {
+    let watch = Watch::new(Shown::Nothing, environment).give_up_when_stuck();
+    watch.until(admin, change, done).await
 }
 
 /// Waits until every row has the shape of the version in force; gives how many had not.
@@ -203,8 +212,11 @@ async fn timeline(
     output::progress("rehearsing ledger 2 on them: a new shape of every account, and a fee");
     let admin = admin_at(&cluster.addresses(), environment)?;
     timeline.mark_rehearsal_asked(clock.now(), load.counts());
-    let (change, rehearsed) = rehearse(&admin, environment).await?;
-    timeline.rehearsed = rehearsed;
+    let change = plan_rehearsed(&admin).await?;
+    let is_ready = |change: &ChangeRecord| change.stage != Stage::Preparing;
+    follow(&admin, change, environment, is_ready).await?;
+    timeline.mark_rehearsal_begun(clock.now(), load.counts());
+    timeline.rehearsed = rehearsed(&admin, change, environment).await?;
     timeline.mark_rehearsal_over(clock.now(), load.counts());
 
     output::progress("switching to it while they run");

@@ -23,6 +23,7 @@ struct Mark {
 pub struct Timeline {
     start: Mark,
     rehearsal_asked: Mark,
+    rehearsal_begun: Mark,
     rehearsal_over: Mark,
     switch_asked: Mark,
     switch_over: Mark,
@@ -61,6 +62,7 @@ impl Timeline {
         Timeline {
             start: mark,
             rehearsal_asked: mark,
+            rehearsal_begun: mark,
             rehearsal_over: mark,
             switch_asked: mark,
             switch_over: mark,
@@ -86,6 +88,11 @@ impl Timeline {
     /// The change is about to be asked for, and its rehearsal with it.
     pub fn mark_rehearsal_asked(&mut self, at: Moment, counts: Counts) {
         self.rehearsal_asked = Mark { at, counts };
+    }
+
+    /// Every node has compiled the new version.
+    pub fn mark_rehearsal_begun(&mut self, at: Moment, counts: Counts) {
+        self.rehearsal_begun = Mark { at, counts };
     }
 
     /// The rehearsal has seen enough.
@@ -207,7 +214,7 @@ impl Timeline {
             commands: self.rehearsed.commands,
             expected: self.rehearsed.expected,
             differed: self.rehearsed.differed,
-            per_second: pace(from, to),
+            per_second: pace(self.rehearsal_begun, to),
             per_second_before: pace(self.start, from),
             gap_ms: gap_ms(seen.longest_gap(from.window(to))),
             failed: to.counts.failed - from.counts.failed,
