@@ -228,11 +228,16 @@ impl Report {
             vec![
                 "rehearsal".into(),
                 format!(
-                    "ledger 2 tried on {} commands first, on nodes that do not lead: {} came out otherwise as expected, {} in \
-                     another way; {} acknowledged a second meanwhile, {} before",
+                    "ledger 2 tried on {} commands before it answered any: {} as expected, {} otherwise",
                     grouped(self.rehearsal.commands),
                     grouped(self.rehearsal.expected),
                     grouped(self.rehearsal.differed),
+                ),
+            ],
+            vec![
+                "acknowledged meanwhile".into(),
+                format!(
+                    "{} a second; {} before",
                     grouped(self.rehearsal.per_second),
                     grouped(self.rehearsal.per_second_before),
                 ),
