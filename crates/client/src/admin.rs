@@ -302,7 +302,7 @@ impl Admin {
         self.step(id, "confirm", reason).await
     }
 
-    /// Lets a change switch whatever its rehearsal found.
+    /// Says that what a change's rehearsal found is as it should be.
     ///
     /// # Errors
     /// As [`Http::send`].

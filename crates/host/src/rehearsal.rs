@@ -2,7 +2,7 @@
 
 mod compare;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use machine::codec::{Codec, put_bytes};
 use machine::{
@@ -20,13 +20,13 @@ pub struct RehearsalHost {
     node: NodeId,
     applications: Host,
     converter: Host,
-    open: Option<Open>,
+    /// By change: applications are rehearsed side by side.
+    open: BTreeMap<ChangeId, Open>,
     reports: Vec<Rehearsed>,
 }
 
 /// The window in which this node rehearses.
 struct Open {
-    change: ChangeId,
     window: Index,
     plan: RehearsalPlan,
     findings: Findings,
@@ -42,7 +42,7 @@ impl RehearsalHost {
             node,
             applications: registry.host(),
             converter: registry.host(),
-            open: None,
+            open: BTreeMap::new(),
             reports: Vec::new(),
         }
     }
@@ -55,12 +55,12 @@ impl RehearsalHost {
     /// Whether commands are tried now.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| !open.has_gap)
+        self.open.values().any(|open| !open.has_gap)
     }
 
     /// Leaves the rest of the window to others.
     pub fn pass_by(&mut self) {
-        if let Some(open) = &mut self.open {
+        for open in self.open.values_mut() {
             open.has_gap = true;
         }
     }
@@ -68,25 +68,31 @@ impl RehearsalHost {
 
 impl Rehearser for RehearsalHost {
     fn open(&mut self, change: ChangeId, index: Index, nodes: &BTreeSet<NodeId>, plan: &RehearsalPlan) {
-        let closed = self.open.take().filter(|open| open.change == change && !open.has_gap);
+        let closed = self.open.remove(&change).filter(|open| !open.has_gap);
         self.reports.extend(closed.map(|open| Rehearsed {
             node: self.node,
             change,
             window: open.window,
             findings: open.findings,
         }));
-        self.open = nodes.contains(&self.node).then(|| Open {
-            change,
-            window: index,
-            plan: plan.clone(),
-            findings: Findings::default(),
-            has_gap: false,
-        });
+        // Changes that have ended leave their last window behind.
+        while self.open.len() >= limits::APPLICATIONS_MAX {
+            self.open.pop_first();
+        }
+        if nodes.contains(&self.node) {
+            let open = Open {
+                window: index,
+                plan: plan.clone(),
+                findings: Findings::default(),
+                has_gap: false,
+            };
+            self.open.insert(change, open);
+        }
     }
 
     fn wants(&mut self, change: ChangeId, window: Index, index: Index, place: usize) -> bool {
-        self.open.as_ref().is_some_and(|open| {
-            (open.change, open.window) == (change, window)
+        self.open.get(&change).is_some_and(|open| {
+            open.window == window
                 && !open.has_gap
                 // By count and place alone, so that all nodes of the window try the same.
                 && open.findings.commands < limits::REHEARSED_IN_WINDOW_MAX
@@ -99,7 +105,7 @@ impl Rehearser for RehearsalHost {
     }
 
     fn tried(&mut self, trial: Trial<'_>) {
-        let Some(open) = &mut self.open else {
+        let Some(open) = self.open.get_mut(&trial.change) else {
             return;
         };
         let findings = &mut open.findings;
@@ -125,9 +131,11 @@ impl Rehearser for RehearsalHost {
         }
     }
 
-    fn failed(&mut self, error: &StateError) {
-        warn!(%error, "a command could not be rehearsed; this node says nothing of the window");
-        self.pass_by();
+    fn failed(&mut self, change: ChangeId, error: &StateError) {
+        warn!(%change, %error, "a command could not be rehearsed; this node says nothing of the window");
+        if let Some(open) = self.open.get_mut(&change) {
+            open.has_gap = true;
+        }
     }
 
     fn end_entry(&mut self) {
@@ -199,6 +207,7 @@ mod tests {
 
     fn trial(place: usize, new: &str) -> Trial<'static> {
         Trial {
+            change: ChangeId(5),
             index: Index(9),
             place,
             command: "put",
@@ -251,7 +260,7 @@ mod tests {
     fn a_window_with_a_gap_is_not_spoken_of() {
         let mut host = rehearsing(1);
         host.tried(trial(0, "2"));
-        host.failed(&StateError("the disk is gone".into()));
+        host.failed(ChangeId(5), &StateError("the disk is gone".into()));
         assert!(!host.wants(ChangeId(5), Index(7), Index(9), 1));
         assert!(next_window(&mut host).is_empty());
     }

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::{Catalog, Decision, Index, Shape, TimeMs, Version, apply::refused, limits, record};
+use crate::apply::refused;
+use crate::manifest::TableSpec;
+use crate::{ApplicationVersion, Catalog, Decision, Index, Shape, TimeMs, Version, limits, record};
 
 /// The conversions of an application, by table.
 pub type Conversions = BTreeMap<String, Conversion>;
@@ -58,6 +60,16 @@ pub struct Unconverted {
     pub why: String,
 }
 record!(Unconverted { key, why });
+
+impl Unconverted {
+    /// With a reason that is cut to what is kept of it: it may be the application's own words.
+    pub(crate) fn new(key: Bytes, mut why: String) -> Unconverted {
+        let most = limits::SAMPLE_BYTES_MAX.min(why.len());
+        let end = (0..=most).rev().find(|end| why.is_char_boundary(*end));
+        why.truncate(end.unwrap_or(0));
+        Unconverted { key, why }
+    }
+}
 
 /// Brings the next rows of a table into the newest shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,28 +129,36 @@ impl Conversion {
     pub(crate) fn note_failure(&mut self, key: Bytes, why: String) {
         self.failed += 1;
         if self.samples.len() < limits::CONVERSION_SAMPLES_MAX {
-            self.samples.push(Unconverted { key, why });
+            self.samples.push(Unconverted::new(key, why));
         }
     }
 }
 
 /// Begins the conversion of each table whose rows may lie in another shape than the version has that is here to stay.
+/// `from` is the version before it; none: it was installed, anew perhaps.
 pub(crate) fn begin(catalog: &mut Catalog, time: TimeMs, name: &str, from: Option<Version>) {
     let Some(application) = catalog.applications.get(name) else {
         return;
     };
-    let version = |number: Option<Version>| application.versions.get(&number?).map(|version| &version.manifest);
-    let (Some(before), Some(now)) = (version(from), version(application.in_force)) else {
+    let in_force = application
+        .in_force
+        .and_then(|number| application.versions.get(&number));
+    let Some(now) = in_force.map(|version| &version.manifest) else {
         return;
     };
     let earlier = catalog.conversions.get(name);
     let mut begun = Conversions::new();
     for table in &now.tables {
+        let is_other = |version: &ApplicationVersion| {
+            let before = version.manifest.table(&table.name);
+            before.is_some_and(|before| before.shape != table.shape)
+        };
+        let was_other = match from {
+            Some(from) => application.versions.get(&from).is_some_and(is_other),
+            None => application.in_force_so_far().any(is_other),
+        };
         let known = earlier.and_then(|conversions| conversions.get(&table.name));
-        let was_other = before
-            .table(&table.name)
-            .is_some_and(|before| before.shape != table.shape);
-        let is_whole = known.is_none_or(|known| known.done.is_some() && known.failed == 0);
+        let is_whole = known.is_none_or(|known| known.done.is_some() && known.failed == 0 && known.to == table.shape);
         match known {
             Some(known) if !was_other && is_whole => drop(begun.insert(table.name.clone(), known.clone())),
             None if !was_other => {}
@@ -152,14 +172,20 @@ pub(crate) fn begin(catalog: &mut Catalog, time: TimeMs, name: &str, from: Optio
 }
 
 /// A version was taken back: what it wrote lies in its shape, so that the tables that it reshaped are looked at anew.
-pub(crate) fn begin_again(catalog: &mut Catalog, time: TimeMs, name: &str) {
-    for conversion in catalog
-        .conversions
-        .get_mut(name)
-        .into_iter()
-        .flat_map(BTreeMap::values_mut)
-    {
-        *conversion = Conversion::begin(conversion.to, time, Some(conversion));
+pub(crate) fn begin_again(catalog: &mut Catalog, time: TimeMs, name: &str, reverted: Version) {
+    let Some(application) = catalog.applications.get(name) else {
+        return;
+    };
+    let version = |number: Version| application.versions.get(&number).map(|version| &version.manifest);
+    let Some((gone, now)) = version(reverted).zip(application.in_force.and_then(version)) else {
+        return;
+    };
+    let was_other = |table: &&TableSpec| gone.table(&table.name).is_some_and(|gone| gone.shape != table.shape);
+    let tables: Vec<TableSpec> = now.tables.iter().filter(was_other).cloned().collect();
+    for table in tables {
+        let conversions = catalog.conversions.entry(name.to_owned()).or_default();
+        let anew = Conversion::begin(table.shape, time, conversions.get(&table.name));
+        conversions.insert(table.name, anew);
     }
 }
 

@@ -37,7 +37,9 @@ pub const REHEARSED_IN_WINDOW_MAX: u64 = 10_000;
 /// Windows of a rehearsal that wait for a node to say what it found; past it the oldest never counts.
 pub const REHEARSAL_WINDOWS_MAX: usize = 8;
 /// Milliseconds of log time after which a node that has not said what it found of its rows is passed by.
-pub const VERIFICATION_MS_MAX: u64 = 10 * 60 * 1000;
+pub const VERIFICATION_MS_MAX: u64 = 60 * 60 * 1000;
+/// Milliseconds of log time for which a window of a rehearsal waits for its nodes to say what they found.
+pub const REHEARSAL_SILENCE_MS: u64 = 30 * 1000;
 /// Commands that came out otherwise and are kept as samples.
 pub const REHEARSAL_SAMPLES_MAX: usize = 16;
 /// Bytes of what a sample says.
@@ -45,8 +47,8 @@ pub const SAMPLE_BYTES_MAX: usize = 1024;
 /// Rows that one entry deletes of an application that is purged: few enough that nobody waits for it.
 pub const PURGE_ROWS_MAX: usize = 1000;
 /// Rows of a table that one entry looks at to bring them into the newest shape.
-pub const CONVERT_ROWS_MAX: usize = 1000;
-/// Bytes of such rows, about.
+pub const CONVERT_ROWS_MAX: usize = 256;
+/// Bytes of such rows, about, and of what they are converted to.
 pub const CONVERT_BYTES_MAX: usize = 256 << 10;
 /// Rows a second that are brought into the newest shape, unless an operator says otherwise.
 pub const CONVERSION_RATE_DEFAULT: u64 = 10_000;

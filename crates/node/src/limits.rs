@@ -71,6 +71,8 @@ pub const REHEARSAL_WINDOW: Duration = Duration::from_secs(1);
 /// Entries that may wait for the applier before it leaves the rest of a window to other nodes: one that falls behind would be
 /// a slow successor.
 pub const REHEARSAL_BEHIND: usize = 1_000;
+/// How long a node waits before it looks at its rows again, where that failed.
+pub const VERIFICATION_RETRY: Duration = Duration::from_secs(5);
 /// How far apart batches of converted rows are, at the pace that was asked for.
 pub const CONVERSION_STEP: Duration = Duration::from_millis(20);
 /// The time between two batches, in times of what the first of them took.

@@ -195,10 +195,18 @@ fn lossy(record: &ChangeRecord, rows: &VerifiedRecord) -> Stopped {
 /// Whether more came out otherwise than may, so that it waits for a person.
 fn rehearsed_badly(record: &ChangeRecord, rehearsal: &RehearsalRecord) -> Option<Stopped> {
     let max = rehearsal.asked.differences_max.unwrap_or(0);
-    if rehearsal.passed || rehearsal.differed <= max {
+    let id = record.id;
+    if rehearsal.unlike {
+        let what = format!(
+            "change {id} cannot switch: two nodes came to different ends on the same commands, so version {} is not deterministic",
+            record.to
+        );
+        let remedy = format!("Give it up: seachange change abort {id}");
+        return Some(Stopped::failed(what, remedy).coded("change_stuck"));
+    }
+    if rehearsal.approved || rehearsal.differed <= max {
         return None;
     }
-    let id = record.id;
     let what = format!(
         "change {id} waits, because {} of {} commands came out otherwise in its rehearsal{}",
         rehearsal.differed,

@@ -119,7 +119,7 @@ pub(super) async fn plan(State(api): State<Arc<Api>>, request: Request) -> Resul
 
 /// Take a step of a change
 ///
-/// `approve` lets it switch whatever its rehearsal found, `abort` gives it up before its switch, `revert` takes it back after that, `confirm` lets it stay beyond its deadline,
+/// `approve` says that what its rehearsal found is as it should be, `abort` gives it up before its switch, `revert` takes it back after that, `confirm` lets it stay beyond its deadline,
 /// `finalize` gives up the way back.
 #[utoipa::path(
     post, path = "/v1/changes/{change}/{step}", tag = "changes", operation_id = "step_change",

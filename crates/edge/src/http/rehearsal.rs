@@ -44,6 +44,7 @@ pub(super) fn record(catalog: &Catalog, id: ChangeId) -> Option<RehearsalRecord>
         expected: found.expected,
         trapped: found.trapped,
         nodes: nodes.map(|node| catalog.node_name(*node)).collect(),
+        unlike: rehearsal.unlike.is_some(),
         approved: rehearsal.approved,
         passed: rehearsal.has_passed(plan),
         samples: samples.collect(),

@@ -276,6 +276,7 @@ mod tests {
 
     fn check_trial(real: End, new: End, lossy: Vec<Lossy>, expected: &[&str]) -> String {
         let trial = Trial {
+            change: machine::ChangeId(5),
             index: Index(1),
             place: 0,
             command: "put",

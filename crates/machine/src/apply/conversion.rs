@@ -20,6 +20,10 @@ struct Found {
 struct Converted {
     rows: Vec<(Bytes, Row)>,
     failed: Vec<(Bytes, Failure)>,
+    /// So many of them were looked at before what they came to was enough for one entry.
+    looked: u64,
+    /// The last of these.
+    last: Option<Bytes>,
 }
 
 impl Machine {
@@ -40,17 +44,11 @@ impl Machine {
                 format!("these rows of {name} are not what is to be converted next: something came in between");
             return Ok(refused("no_conversion", reason));
         };
-        // As for a command: rows in any shape ever written may be met.
-        let versions = catalog.applications.get(name).into_iter();
-        for version in versions.flat_map(|application| application.in_force_so_far()) {
-            let ready = world.applications.ready(&version.manifest, &version.code);
-            ready.map_err(Stop::from)?;
-        }
         let found = find(&*world.txn, id, convert)?;
-        let looked = found.rows.len() as u64;
-        let last = found.rows.last().map(|(key, _)| key.clone());
+        let all = found.rows.len();
         let converted = self.converted(&tables, index, convert, found.rows, world)?;
-        let count = converted.rows.len() as u64;
+        let (looked, count) = (converted.looked, converted.rows.len() as u64);
+        let more = found.more || looked < all as u64;
         for (key, row) in converted.rows {
             self.position.digest.add(id, &key, &row);
             if let Some(before) = world.txn.replace(id, &key, Some(row))? {
@@ -60,10 +58,10 @@ impl Machine {
         let time = self.position.time;
         let known = self.catalog_mut().conversions.get_mut(name);
         if let Some(conversion) = known.and_then(|conversions| conversions.get_mut(&convert.table)) {
-            conversion.reached = last.unwrap_or_else(|| convert.after.clone());
+            conversion.reached = converted.last.unwrap_or_else(|| convert.after.clone());
             conversion.looked += looked;
             conversion.converted += count;
-            conversion.done = (!found.more).then_some(time);
+            conversion.done = (!more).then_some(time);
             for (key, failure) in converted.failed {
                 conversion.note_failure(key, failure.detail);
             }
@@ -72,6 +70,16 @@ impl Machine {
             self.position.digest.chain(&said);
         }
         Ok(Decision::Done { index })
+    }
+
+    /// Whether the code is here for rows in any shape ever written. Asked before anything of the entry is applied.
+    pub(super) fn require_code_for_rows(&self, name: &str, world: &mut World<'_>) -> Result<(), Stop> {
+        let versions = self.catalog.applications.get(name).into_iter();
+        for version in versions.flat_map(|application| application.in_force_so_far()) {
+            let ready = world.applications.ready(&version.manifest, &version.code);
+            ready.map_err(Stop::from)?;
+        }
+        Ok(())
     }
 
     /// Those of the rows that had another shape, in the newest.
@@ -86,10 +94,20 @@ impl Machine {
         let time = self.position.time;
         let mut context = CommandContext::writing(tables, &*world.txn, world.converter, time, index, (index.0, 0));
         let mut converted = Converted::default();
-        for (key, row) in rows.into_iter().filter(|(_, row)| row.shape != convert.to) {
+        let mut bytes = 0;
+        for (key, row) in rows {
+            if bytes >= limits::CONVERT_BYTES_MAX {
+                break;
+            }
+            converted.looked += 1;
+            converted.last = Some(key.clone());
+            if row.shape == convert.to {
+                continue;
+            }
             let shapes = (row.shape, convert.to);
             match context.convert(tables.version, &convert.table, &key, &row.document, shapes) {
                 Ok(document) => {
+                    bytes += document.len();
                     let row = Row {
                         shape: convert.to,
                         document,

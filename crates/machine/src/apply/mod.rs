@@ -37,6 +37,9 @@ impl Machine {
             Err(error) => Err(error),
         };
         let entry = entry.map_err(|error| Stop::Park(undecodable(index, &error)))?;
+        if let Body::ConvertRows(convert) = &entry.body {
+            self.require_code_for_rows(&convert.application, world)?;
+        }
         self.advance_time(entry.time);
         self.take_back_overdue(index);
         let decision = self.apply_control(index, entry.body, world)?;

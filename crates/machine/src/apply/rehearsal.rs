@@ -61,6 +61,7 @@ impl Machine {
         let end = outcome.and_then(|outcome| seen_from_before(&mut context, tables.version, outcome));
         match end {
             Ok((new, lossy)) => rehearser.tried(Trial {
+                change: id,
                 index,
                 place,
                 command: request.command,
@@ -68,7 +69,7 @@ impl Machine {
                 new,
                 lossy,
             }),
-            Err(error) => rehearser.failed(&error),
+            Err(error) => rehearser.failed(id, &error),
         }
     }
 

@@ -66,7 +66,7 @@ fn plan_with(
 /// Plans a change that looks after itself, or says why not.
 pub(crate) fn plan_guarded(catalog: &mut Catalog, index: Index, time: TimeMs, planned: PlanGuarded) -> Decision {
     let PlanGuarded { plan, safeguards } = planned;
-    if let Err(refusal) = preconditions::check_safeguards(&plan, &safeguards) {
+    if let Err(refusal) = preconditions::check_safeguards(catalog, &plan, &safeguards) {
         return refusal;
     }
     let decision = plan_with(catalog, index, time, plan, &safeguards);
@@ -295,13 +295,30 @@ fn confirm(catalog: &mut Catalog, id: ChangeId) -> Result<String, Decision> {
 }
 
 fn approve(catalog: &mut Catalog, id: ChangeId) -> Result<String, Decision> {
-    let guarded = catalog.guarded.get(&id);
-    if !guarded.is_some_and(|guarded| guarded.safeguards.rehearse.is_some() || guarded.safeguards.verify_data) {
-        let reason = format!("change {id} has no rehearsal to approve of: it switches as soon as every voter is ready");
+    let plan = catalog.rehearsal_plan(id).cloned();
+    let rehearsal = catalog.rehearsals.entry(id).or_default();
+    if let Some(window) = rehearsal.unlike {
+        let reason = format!(
+            "{}: abort the change, and mend the version",
+            super::rehearsal::unlike(window)
+        );
         return Err(refused("step_refused", reason));
     }
-    catalog.rehearsals.entry(id).or_default().approved = true;
-    Ok("approved: it switches whatever its rehearsal found".to_owned())
+    let mut approved = Vec::new();
+    if plan.is_some_and(|plan| rehearsal.waits_for_approval(&plan)) {
+        rehearsal.approved = true;
+        approved.push("what comes out otherwise in its rehearsal");
+    }
+    if rehearsal.data.has_failed() && !rehearsal.data.approved {
+        rehearsal.data.approved = true;
+        approved.push("rows that do not come through");
+    }
+    if approved.is_empty() {
+        let reason =
+            format!("nothing of change {id} waits to be approved of: `change show {id}` says what it waits for");
+        return Err(refused("step_refused", reason));
+    }
+    Ok(format!("approved: {}", approved.join(", and ")))
 }
 
 /// Takes a change back that must not stay: `from` answers from that command on. `why` is for people.
@@ -350,6 +367,7 @@ fn finalize(catalog: &mut Catalog, time: TimeMs, id: ChangeId) -> Result<String,
 fn revert(catalog: &mut Catalog, index: Index, time: TimeMs, id: ChangeId) -> Result<String, Decision> {
     let change = end(catalog, id, Stage::Reverted)?;
     let (name, tables, from) = (change.application.clone(), change.tables_before.clone(), change.from);
+    let reverted = change.to;
     let Some((application, from)) = catalog.applications.get_mut(&name).zip(from) else {
         return Err(refused(
             "step_refused",
@@ -357,10 +375,14 @@ fn revert(catalog: &mut Catalog, index: Index, time: TimeMs, id: ChangeId) -> Re
         ));
     };
     application.in_force = Some(from);
-    application.tables = tables;
+    let gone = std::mem::replace(&mut application.tables, tables);
+    if let Some(change) = catalog.changes.get_mut(&id) {
+        // Tables that only the version has that is taken back are known by this alone, until the application is purged.
+        change.tables_before.extend(gone);
+    }
     application.reversible = None;
     application.history.push((index, from));
-    conversion::begin_again(catalog, time, &name);
+    conversion::begin_again(catalog, time, &name, reverted);
     Ok(format!(
         "reverted: version {from} answers from entry {} on",
         index.next()

@@ -72,7 +72,11 @@ pub(super) fn check(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safe
 }
 
 /// What a change is to look after must go together with what else was asked.
-pub(super) fn check_safeguards(plan: &PlanApplication, safeguards: &Safeguards) -> Result<(), Decision> {
+pub(super) fn check_safeguards(
+    catalog: &Catalog,
+    plan: &PlanApplication,
+    safeguards: &Safeguards,
+) -> Result<(), Decision> {
     if plan.finalize && safeguards.may_go_back() {
         let reason =
             "a change that is finalized as it switches cannot be taken back by itself: leave out one of the two";
@@ -91,6 +95,10 @@ pub(super) fn check_safeguards(plan: &PlanApplication, safeguards: &Safeguards) 
             "a change that breaks clients says why, in 1 to {} bytes",
             limits::REASON_BYTES_MAX
         );
+        return Err(refused("plan_contradicts_itself", reason));
+    }
+    if in_force(catalog, plan).is_none() && (safeguards.rehearse.is_some() || safeguards.verify_data) {
+        let reason = "an installation has no commands to be rehearsed on and no rows to be looked at: leave that out";
         return Err(refused("plan_contradicts_itself", reason));
     }
     if let Some(rehearse) = &safeguards.rehearse {

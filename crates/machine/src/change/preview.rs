@@ -61,7 +61,7 @@ pub fn preview(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguard
             verdict(precondition.name, precondition.holds, checked)
         })
         .collect();
-    let contradictions = check_safeguards(plan, safeguards);
+    let contradictions = check_safeguards(catalog, plan, safeguards);
     checks.push(verdict(
         "safeguards",
         "nothing that was asked for contradicts another",

@@ -78,6 +78,11 @@ pub(crate) fn open_window(catalog: &mut Catalog, index: Index, time: TimeMs, ope
         return refused("no_rehearsal", reason);
     }
     close(rehearsal, time);
+    // Who has not said what it found by now will not, and may be asked again.
+    let is_recent = |closed: TimeMs| time.0.saturating_sub(closed.0) < limits::REHEARSAL_SILENCE_MS;
+    rehearsal
+        .windows
+        .retain(|_, window| window.closed.is_none_or(is_recent));
     rehearsal.since.get_or_insert(time);
     rehearsal.open = Some(index);
     let window = Window {
@@ -179,7 +184,7 @@ pub(super) fn blockers(catalog: &Catalog, id: ChangeId) -> Vec<String> {
         blockers.push(format!("{}: mend the version, and abort the change", unlike(window)));
     }
     let found = &rehearsal.found;
-    if found.differed > plan.differences_max {
+    if rehearsal.waits_for_approval(plan) {
         blockers.push(format!(
             "{}: abort the change and mend the version; or say so where that is how it should be, `change approve {id}`",
             counted(found)
@@ -213,7 +218,7 @@ fn under_way(catalog: &Catalog, rehearsal: &Rehearsal, plan: &RehearsalPlan) -> 
     format!("rehearsed so far: {}, {on}", seen.join(" and "))
 }
 
-fn unlike(window: Index) -> String {
+pub(super) fn unlike(window: Index) -> String {
     format!(
         "two nodes came to different ends on the same commands, from entry {window} on: the version is not deterministic"
     )

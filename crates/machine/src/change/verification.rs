@@ -60,8 +60,9 @@ pub(crate) fn assign(catalog: &mut Catalog, index: Index, time: TimeMs, assign: 
         );
     }
     let data = &mut catalog.rehearsals.entry(id).or_default().data;
-    data.found.retain(|node, _| assign.nodes.contains(node));
-    data.nodes = assign.nodes;
+    // Those that have said something count, whoever is asked in the place of the others.
+    data.nodes.retain(|node| data.found.contains_key(node));
+    data.nodes.extend(assign.nodes);
     data.since = time;
     Decision::Done { index }
 }
@@ -76,12 +77,17 @@ pub(crate) fn verified(catalog: &mut Catalog, index: Index, time: TimeMs, said: 
     }
     let (id, name) = (said.change, catalog.node_name(said.node));
     let data = catalog.rehearsals.get_mut(&id).map(|rehearsal| &mut rehearsal.data);
-    let Some(data) = data.filter(|data| data.nodes.contains(&said.node)) else {
-        return refused(
-            "no_rehearsal",
-            format!("{name} was not asked to look at rows for change {id}"),
-        );
+    let Some(data) = data.filter(|data| !data.nodes.is_empty()) else {
+        let reason = format!("nobody was asked to look at rows for change {id}");
+        return refused("no_rehearsal", reason);
     };
+    if data.nodes.insert(said.node) {
+        // It was asked once, and others since: it stands for one of those.
+        let instead = data.waiting().find(|node| *node != said.node);
+        if let Some(node) = instead {
+            data.nodes.remove(&node);
+        }
+    }
     if data.found.contains_key(&said.node) {
         return Decision::Done { index };
     }
@@ -107,7 +113,7 @@ pub(super) fn blockers(catalog: &Catalog, id: ChangeId) -> Vec<(Option<NodeId>, 
     let nothing = Rehearsal::default();
     let rehearsal = catalog.rehearsals.get(&id).unwrap_or(&nothing);
     let data = &rehearsal.data;
-    if !is_asked_for(catalog, id) || rehearsal.approved || data.has_passed() {
+    if !is_asked_for(catalog, id) || data.has_passed() {
         return Vec::new();
     }
     if data.nodes.is_empty() {
@@ -119,7 +125,8 @@ pub(super) fn blockers(catalog: &Catalog, id: ChangeId) -> Vec<(Option<NodeId>, 
         let what = format!("{name} brings every stored row into the new shape and back, and has not come to the end");
         (Some(node), what)
     });
-    let failed = data.found.iter().filter(|(_, rows)| rows.failed > 0).map(|(node, rows)| {
+    let failed = data.found.iter().filter(|(_, rows)| rows.failed > 0 && !data.approved);
+    let failed = failed.map(|(node, rows)| {
         let name = catalog.node_name(*node);
         let what = format!(
             "{name} has brought {}: mend the version or the rows, and abort the change; or take it as it is, `change approve {id}`",

@@ -18,13 +18,15 @@ pub trait Rehearser {
     /// A command was tried.
     fn tried(&mut self, trial: Trial<'_>);
     /// A command could not be tried, through no fault of the new version's: of this window this node has nothing to say.
-    fn failed(&mut self, error: &StateError);
+    fn failed(&mut self, change: ChangeId, error: &StateError);
     /// Instances go at the end of each entry.
     fn end_entry(&mut self);
 }
 
 /// A command under the version in force and under the new one, from the same state.
 pub struct Trial<'a> {
+    /// The change whose new version was tried.
+    pub change: ChangeId,
     /// The entry.
     pub index: Index,
     /// The command's place in it.

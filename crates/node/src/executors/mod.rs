@@ -80,6 +80,8 @@ impl Hands {
         self.environment.spawn("changes", changes::run(self.clone()));
         self.environment.spawn("conversions", conversions::run(self.clone()));
         self.environment.spawn("verification", verification::run(self.clone()));
+        self.environment
+            .spawn("verification lead", verification::lead(self.clone()));
         self.environment.spawn("rehearsals", rehearsals::run(self.clone()));
         self.environment.spawn("members", members::run(self.clone()));
         self.environment

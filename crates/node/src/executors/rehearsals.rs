@@ -1,24 +1,36 @@
 //! Rehearsals: each node says in the log what it found, and the leader opens one window after the other.
 
+use std::collections::BTreeMap;
+
 use environment::Moment;
-use machine::{Body, ChangeId, Decision, Index, Rehearsed, change};
+use machine::{Body, Catalog, ChangeId, Decision, Index, OpenWindow, Rehearsed, change};
 use tracing::{debug, info};
 
 use super::Hands;
 use crate::limits::REHEARSAL_WINDOW;
 
+/// The windows that were open when this node last looked, and since when it knows them.
+type OpenSince = BTreeMap<ChangeId, (Index, Moment)>;
+
 pub async fn run(hands: Hands) {
     let mut seen = Index::default();
     let mut unsaid = Vec::new();
-    // The window that was open when this node last looked, and since when it knows it.
-    let mut open: Option<(ChangeId, Index, Moment)> = None;
+    let mut open = OpenSince::new();
     while hands.news(&mut seen).await {
         unsaid.extend(hands.published.take_rehearsed());
         say(&hands, &mut unsaid).await;
-        open = match hands.group.is_leader() {
-            true => open_next(&hands, open).await,
-            false => None,
-        };
+        if !hands.group.is_leader() {
+            open.clear();
+            continue;
+        }
+        let catalog = hands.published.catalog();
+        let running = catalog.changes.iter().filter(|(_, change)| !change.stage.is_final());
+        let next = running.filter_map(|(id, _)| change::next_window(&catalog, *id, hands.node));
+        let next: Vec<OpenWindow> = next.collect();
+        open.retain(|change, _| next.iter().any(|next| next.change == *change));
+        for next in next {
+            open_if_due(&hands, &catalog, next, &mut open).await;
+        }
     }
 }
 
@@ -45,31 +57,24 @@ async fn say(hands: &Hands, unsaid: &mut Vec<Rehearsed>) {
 }
 
 /// Opens the next window of the change that is rehearsed, once the last one has been open for long enough.
-async fn open_next(hands: &Hands, open: Option<(ChangeId, Index, Moment)>) -> Option<(ChangeId, Index, Moment)> {
-    let catalog = hands.published.catalog();
-    let now = hands.environment.clock.now();
-    let running = catalog.changes.iter().filter(|(_, change)| !change.stage.is_final());
-    let mut next = running.filter_map(|(id, _)| change::next_window(&catalog, *id, hands.node));
-    let next = next.next()?;
-    let key = (next.change, next.after);
-    let since = open
-        .filter(|(change, window, _)| (*change, *window) == key)
-        .map_or(now, |(.., since)| since);
-    let is_long = now >= since + REHEARSAL_WINDOW;
-    // Nothing is open yet; or this node rehearses, since it did not lead when the window was opened, and clients wait for it.
+/// Opens a window once the one before it has been open for long enough.
+async fn open_if_due(hands: &Hands, catalog: &Catalog, next: OpenWindow, open: &mut OpenSince) {
+    let (change, now) = (next.change, hands.environment.clock.now());
+    let known = open.get(&change).filter(|(window, _)| *window == next.after);
+    let since = known.map_or(now, |(_, since)| *since);
+    open.insert(change, (next.after, since));
+    // This node rehearses, since it did not lead when the window was opened, and clients wait for it.
     let rehearses_here = || {
-        let window = catalog.rehearsals.get(&next.change)?.windows.get(&next.after)?;
+        let window = catalog.rehearsals.get(&change)?.windows.get(&next.after)?;
         Some(window.nodes.contains(&hands.node) && !next.nodes.contains(&hands.node))
     };
-    if next.after == Index::default() || is_long || rehearses_here().unwrap_or(false) {
-        let change = next.change;
-        match hands.cluster.propose(Body::OpenWindow(next)).await {
-            Ok(Decision::Refused { reason, .. }) => {
-                info!(%change, reason, "no window of a rehearsal was due after all")
-            }
-            Ok(_) => debug!(%change, "opened a window of a rehearsal"),
-            Err(error) => debug!(%change, %error, "could not open a window; whoever leads tries again"),
-        }
+    let is_first = next.after == Index::default();
+    if !is_first && now < since + REHEARSAL_WINDOW && !rehearses_here().unwrap_or(false) {
+        return;
     }
-    Some((key.0, key.1, since))
+    match hands.cluster.propose(Body::OpenWindow(next)).await {
+        Ok(Decision::Refused { reason, .. }) => info!(%change, reason, "no window of a rehearsal was due after all"),
+        Ok(_) => debug!(%change, "opened a window of a rehearsal"),
+        Err(error) => debug!(%change, %error, "could not open a window; whoever leads tries again"),
+    }
 }

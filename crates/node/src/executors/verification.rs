@@ -5,34 +5,48 @@ use machine::{Body, Catalog, ChangeId, Decision, Index, Stage, TimeMs, Verified,
 use tracing::{debug, info, warn};
 
 use super::Hands;
+use crate::limits::VERIFICATION_RETRY;
 
+/// Looks at this node's rows.
 pub async fn run(hands: Hands) {
     let mut seen = Index::default();
     let mut found: Option<(ChangeId, VerifiedRows)> = None;
     while hands.news(&mut seen).await {
         let catalog = hands.published.catalog();
-        if hands.group.is_leader() {
-            assign(&hands, &catalog).await;
-        }
         let Some(id) = asked(&hands, &catalog) else {
-            found = None;
             continue;
         };
-        if found.as_ref().is_none_or(|(known, _)| *known != id) {
-            match verify(&hands, &catalog, id).await {
-                Ok(rows) => found = Some((id, rows)),
+        let rows = match found.take().filter(|(known, _)| *known == id) {
+            Some((_, rows)) => rows,
+            None => match verify(&hands, &catalog, id).await {
+                Ok(rows) => rows,
                 Err(error) => {
                     warn!(change = %id, error, "the stored rows could not be looked at; trying again");
+                    hands.environment.sleep(VERIFICATION_RETRY).await;
                     continue;
                 }
-            }
+            },
+        };
+        // Also if others were asked meanwhile, since it took so long.
+        let (node, said) = (hands.node, rows.clone());
+        let body = Body::Verified(Verified {
+            node,
+            change: id,
+            rows: said,
+        });
+        if let Err(error) = hands.leader.propose(&*hands.cluster, body).await {
+            debug!(change = %id, %error, "what was found of the rows could not be reported; trying again");
         }
-        if let Some((change, rows)) = found.clone() {
-            let node = hands.node;
-            let body = Body::Verified(Verified { node, change, rows });
-            if let Err(error) = hands.leader.propose(&*hands.cluster, body).await {
-                debug!(%change, %error, "what was found of the rows could not be reported; trying again");
-            }
+        found = Some((id, rows));
+    }
+}
+
+/// Names the nodes that are to look, where this one leads.
+pub async fn lead(hands: Hands) {
+    let mut seen = Index::default();
+    while hands.news(&mut seen).await {
+        if hands.group.is_leader() {
+            assign(&hands, &hands.published.catalog()).await;
         }
     }
 }

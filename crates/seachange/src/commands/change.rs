@@ -18,7 +18,7 @@ pub enum Command {
     /// Follow one change until it has ended
     #[command(after_help = "Example:\n  seachange change watch 15")]
     Watch(ShowArguments),
-    /// Let a change switch whatever its rehearsal found
+    /// Say that what a change's rehearsal found is as it should be
     #[command(after_help = "Example:\n  seachange change approve 15 --reason 'the new rounding'")]
     Approve(StepArguments),
     /// Go back to the version before, with everything that was written since

@@ -41,7 +41,10 @@ pub struct RehearsalRecord {
     pub trapped: u64,
     /// The nodes that rehearse now, by name.
     pub nodes: Vec<String>,
-    /// Whether an operator has said that it may switch whatever was found.
+    /// Whether two nodes came to different ends on the same commands: the version is not deterministic.
+    #[serde(default)]
+    pub unlike: bool,
+    /// Whether an operator has said that what comes out otherwise is as it should be.
     pub approved: bool,
     /// Whether it stands in the way of the switch no more.
     pub passed: bool,

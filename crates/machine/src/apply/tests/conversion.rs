@@ -185,3 +185,55 @@ fn it_is_paused_and_paced_by_entries_and_begins_anew_where_a_version_wrote_behin
     assert_eq!(run.stored("k0"), "2/behind in shape 2");
     assert!(steer(&mut Run::new(), None, None).contains("nothing to steer"));
 }
+
+#[test]
+fn what_a_version_wrote_that_was_taken_back_and_what_lies_there_at_a_new_installation_are_converted_too() {
+    let mut run = Run::new();
+    run.switched(1, 1, &[]);
+    run.outcome("put", "a one");
+    let change = run.switched(2, 2, &[1]);
+    run.outcome("put", "b two");
+    assert_eq!(run.shapes(), [1, 2]);
+    assert_eq!(run.step(change, Step::Revert), "done");
+    while run.batch(10).is_some() {}
+    assert_eq!(run.shapes(), [1, 1]);
+    assert_eq!(run.stored("b"), "two in shape 1");
+
+    run.control(Body::RemoveApplication(RemoveApplication {
+        application: "notes".into(),
+        reason: String::new(),
+    }));
+    assert_eq!(run.batch(10), None);
+    run.switched(5, 2, &[1]);
+    while run.batch(10).is_some() {}
+    assert_eq!(run.shapes(), [2, 2]);
+    assert_eq!(run.machine.digest().rows, run.summed());
+}
+
+#[test]
+fn what_rows_come_to_bounds_an_entry_as_well_as_what_they_are() {
+    let mut run = Run::finalized(3);
+    let batch = next_batch(run.machine.catalog(), "notes", 100).unwrap();
+    let bytes = Entry {
+        time: TimeMs(run.time),
+        body: Body::ConvertRows(batch),
+    }
+    .to_bytes();
+    let index = run.machine.applied().next();
+    let mut converter = Notes {
+        grown_bytes: Some(crate::limits::CONVERT_BYTES_MAX / 2),
+        ..Notes::default()
+    };
+    let mut world = World {
+        txn: &mut run.rows,
+        applications: &mut run.notes,
+        converter: &mut converter,
+        rehearser: None,
+        level_max: crate::LEVEL_MAX,
+    };
+    run.machine.apply(index, &bytes, &mut world).unwrap();
+    assert_eq!(
+        (run.conversion().looked, run.conversion().done, run.shapes()),
+        (2, None, vec![2, 2, 1])
+    );
+}

@@ -51,7 +51,7 @@ impl Rehearser for Understudy {
             .push(format!("{} | {} | {lossy} lossy", show(&trial.real), show(&trial.new)));
     }
 
-    fn failed(&mut self, error: &StateError) {
+    fn failed(&mut self, _: ChangeId, error: &StateError) {
         self.failed.push(error.0.clone());
     }
 
@@ -394,6 +394,7 @@ fn differences_wait_for_a_person_and_two_minds_for_another_version() {
         change::next_window(stage.run.machine.catalog(), change, NodeId(1)),
         None
     );
+    assert_eq!(stage.run.step(change, Step::Approve), "step_refused");
     assert_eq!(stage.run.step(change, Step::Switch), "change_blocked");
 }
 
@@ -425,6 +426,14 @@ fn a_node_that_falls_silent_is_not_asked_again_as_long_as_there_are_others() {
         stage.rehearsal(change).windows.len(),
         crate::limits::REHEARSAL_WINDOWS_MAX
     );
+    // What was not said for long is not waited for, and whoever did not say it is asked again.
+    stage.run.time += crate::limits::REHEARSAL_SILENCE_MS - 2;
+    open = stage.open(change, open).unwrap();
+    assert!(stage.rehearsal(change).windows.len() > 2);
+    stage.run.time += crate::limits::REHEARSAL_SILENCE_MS;
+    stage.open(change, open).unwrap();
+    assert_eq!(stage.rehearsal(change).windows.len(), 2);
+    assert_eq!(next(&stage, 1), Some(vec![2, 3]));
 }
 
 #[test]
@@ -462,7 +471,11 @@ fn what_no_rehearsal_can_be_is_refused_and_so_are_findings_that_no_node_would_se
         });
     }));
     let (mut stage, change) = Theatre::set();
-    assert_eq!(stage.run.step(change, Step::Approve), "done");
+    assert_eq!(
+        stage.run.step(change, Step::Approve),
+        "step_refused",
+        "nothing was found yet"
+    );
     let window = stage.open(change, Index(0)).unwrap();
     let sample = |bytes: usize| Sample {
         index: Index(1),

@@ -96,3 +96,28 @@ fn what_is_purged_goes_a_bounded_piece_at_a_time_and_leaves_the_digest_of_an_emp
     assert_eq!(run.outcome("put", "k0 v"), "applied ");
     assert_eq!(run.machine.streams()["notes.log"].0, end.0 + 1);
 }
+
+#[test]
+fn a_table_that_only_a_version_had_that_was_taken_back_is_purged_too() {
+    let mut run = Run::new();
+    run.switched(1, 1, &[]);
+    let mut manifest = Run::manifest(2, 1, &[]);
+    manifest.tables.push(TableSpec {
+        name: "extra".into(),
+        shape: Shape(1),
+        converts: vec![],
+    });
+    let Decision::Planned(change) = run.plan_manifest(manifest) else {
+        panic!("not planned");
+    };
+    run.ready(1, change);
+    run.ready(2, change);
+    assert_eq!(run.step(change, Step::Switch), "done");
+    run.notes.act = Some(|context| context.put("extra", b"k", b"v"));
+    run.outcome("put", "");
+    assert_eq!(run.step(change, Step::Revert), "done");
+    assert_eq!(run.rows_left(), 1);
+    run.remove("notes", "");
+    assert_eq!(code(run.purge()), "taken");
+    assert_eq!(run.rows_left(), 0);
+}
