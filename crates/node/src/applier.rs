@@ -265,7 +265,10 @@ impl Applier {
             Err(Stop::Park(reason)) => Some(reason.clone()),
             Ok(()) | Err(Stop::Halt(_) | Stop::Fault(_)) => None,
         };
-        self.published.keep_rehearsed(self.rehearsal.take_reports());
+        let rehearsed = self.rehearsal.take_reports();
+        if !rehearsed.is_empty() {
+            self.published.keep_rehearsed(rehearsed);
+        }
         let machine = &guard.machine;
         let facts = Facts {
             applied: machine.applied(),

@@ -157,7 +157,11 @@ fn stuck(record: &ChangeRecord) -> Option<Stopped> {
     {
         return before_switch.then_some(stuck);
     }
-    if let Some(rows) = record.verified.iter().find(|rows| rows.failed > 0 && before_switch) {
+    if let Some(rows) = record
+        .verified
+        .iter()
+        .find(|rows| rows.failed > 0 && !rows.approved && before_switch)
+    {
         return Some(lossy(record, rows));
     }
     let node = record.readiness.iter().find(|node| before_switch && !node.ready)?;

@@ -78,9 +78,10 @@ pub(super) async fn show(
 /// Installs an application, or brings in its next version. Its module must have been sent before
 /// (`PUT /v1/modules/{module}`). The cluster makes itself ready and switches by itself; until it is finalized, the change
 /// can be taken back. Rehearsed (`rehearse`), it is first tried on the real commands, on nodes that do not lead, and switches
-/// only where it does well; with `verify_data` every stored row is brought into the new shape and back first. It goes back by itself at the first command on which the new version traps and the old one does
-/// not (`revert_on_trap`), with one command too many that the new version refuses and the old one would apply
-/// (`refusals_max`), and where nobody confirms it in time (`confirm_within_ms`). A version that drops commands which
+/// only where it does well; with `verify_data` every stored row is brought into the new shape and back first. It goes back by
+/// itself at the first command on which the new version traps and the old one does not (`revert_on_trap`), with one command
+/// too many that the new version refuses and the old one would apply (`refusals_max`), and where nobody confirms it in time
+/// (`confirm_within_ms`). A version that drops commands which
 /// clients may still send is refused, unless it says why it may (`allow_breaking`).
 #[utoipa::path(
     post, path = "/v1/changes", tag = "changes", operation_id = "plan_change",
@@ -119,8 +120,8 @@ pub(super) async fn plan(State(api): State<Arc<Api>>, request: Request) -> Resul
 
 /// Take a step of a change
 ///
-/// `approve` says that what its rehearsal found is as it should be, `abort` gives it up before its switch, `revert` takes it back after that, `confirm` lets it stay beyond its deadline,
-/// `finalize` gives up the way back.
+/// `approve` says that what its rehearsal found is as it should be, `abort` gives it up before its switch, `revert` takes it
+/// back after that, `confirm` lets it stay beyond its deadline, `finalize` gives up the way back.
 #[utoipa::path(
     post, path = "/v1/changes/{change}/{step}", tag = "changes", operation_id = "step_change",
     params(

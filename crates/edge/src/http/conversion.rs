@@ -62,13 +62,15 @@ pub(super) fn records(catalog: &Catalog, application: &str) -> Vec<ConversionRec
 
 /// What nodes found of the stored rows for a change.
 pub(super) fn verified(catalog: &Catalog, change: ChangeId) -> Vec<VerifiedRecord> {
-    let found = catalog.rehearsals.get(&change).into_iter();
-    let found = found.flat_map(|rehearsal| &rehearsal.data.found);
-    let records = found.map(|(node, rows)| VerifiedRecord {
+    let Some(data) = catalog.rehearsals.get(&change).map(|rehearsal| &rehearsal.data) else {
+        return Vec::new();
+    };
+    let records = data.found.iter().map(|(node, rows)| VerifiedRecord {
         node: catalog.node_name(*node),
         as_of: rows.as_of.0,
         rows: rows.rows,
         failed: rows.failed,
+        approved: data.approved,
         samples: rows.samples.iter().map(sample).collect(),
     });
     records.collect()

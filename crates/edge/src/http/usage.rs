@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use client::wire::{Check, CommandUsage, ConsistencyParameter, UsageList, Verdict};
-use machine::{Catalog, Consistency, Index, PlanApplication, Read, ReadValue, Usage};
+use machine::{Consistency, Index, PlanApplication, Read, ReadValue, Usage, change};
 
 use super::extract::{UrlPath, UrlQuery};
 use super::problems::{READ, problems};
@@ -49,14 +49,15 @@ async fn read(api: &Api, application: &str, fresh: Consistency) -> Result<(Index
 
 /// Says of each command that a plan drops whether anybody sends it.
 pub(super) async fn of_dropped(api: &Api, plan: &PlanApplication, now_ms: u64) -> Result<Vec<Check>, Refusal> {
-    let name = &plan.manifest.application;
-    if api.cluster.catalog().in_force(name).is_none() {
+    let catalog = api.cluster.catalog();
+    let dropped = change::dropped(&catalog, plan);
+    if dropped.is_empty() {
         return Ok(Vec::new());
     }
-    let (_, used) = read(api, name, Consistency::Linearizable).await?;
+    let (_, used) = read(api, &plan.manifest.application, Consistency::Linearizable).await?;
     let dropped = used
         .into_iter()
-        .filter(|used| !is_taken(&api.cluster.catalog(), plan, used));
+        .filter(|used| dropped.contains(&(used.command.as_str(), used.version)));
     let checks = dropped.map(|used| Check {
         name: "usage".to_owned(),
         verdict: Verdict::Warning,
@@ -69,16 +70,6 @@ pub(super) async fn of_dropped(api: &Api, plan: &PlanApplication, now_ms: u64) -
         ),
     });
     Ok(checks.collect())
-}
-
-/// Whether the plan's version takes what is taken now.
-fn is_taken(catalog: &Catalog, plan: &PlanApplication, used: &Usage) -> bool {
-    let takes = |manifest: &machine::Manifest| {
-        let command = manifest.command(&used.command);
-        command.is_some_and(|command| command.versions.contains(&used.version))
-    };
-    let now = catalog.in_force(&used.application);
-    takes(&plan.manifest) || !now.is_some_and(|version| takes(&version.manifest))
 }
 
 fn record(used: Usage) -> CommandUsage {

@@ -41,7 +41,7 @@ impl Machine {
             Body::ChangeStep(step) => change::take_step(self.catalog_mut(), index, time, &step),
             Body::RegisterNode(node) => self.register_node(node),
             Body::Tick => Decision::Done { index },
-            Body::RaiseLevel(level) => self.raise_level(index, level, world.level_max)?,
+            Body::RaiseLevel(level) => self.raise_level(index, level),
             Body::CommitConsumer(commit) => self.commit_consumer(index, &commit),
             Body::RemoveConsumer(remove) => self.remove_consumer(index, &remove),
             Body::TrimStreams(trim) => self.trim_streams(index, trim),
@@ -74,19 +74,14 @@ impl Machine {
         Decision::Done { index }
     }
 
-    fn raise_level(&mut self, index: Index, level: Level, level_max: Level) -> Result<Decision, Stop> {
-        if level > level_max {
-            return Err(Stop::Park(format!(
-                "entry {index} switches on level {level}, and this binary knows levels up to {level_max}: run a newer binary"
-            )));
-        }
+    fn raise_level(&mut self, index: Index, level: Level) -> Decision {
         let catalog = &self.catalog;
         if level.0 != catalog.level.0 + 1 {
             let reason = format!(
                 "the level is {}: it is raised one by one, and never lowered",
                 catalog.level
             );
-            return Ok(refused("level_out_of_order", reason));
+            return refused("level_out_of_order", reason);
         }
         let members = catalog.voters.union(&catalog.learners);
         let behind = members
@@ -97,10 +92,10 @@ impl Machine {
                 "node {} knows levels up to {}: give it a newer binary first",
                 node.name, node.level_max
             );
-            return Ok(refused("level_unknown_to_member", reason));
+            return refused("level_unknown_to_member", reason);
         }
         self.catalog_mut().level = level;
-        Ok(Decision::Done { index })
+        Decision::Done { index }
     }
 
     fn register_node(&mut self, register: RegisterNode) -> Decision {

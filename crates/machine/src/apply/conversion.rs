@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::requests::replace_row;
 use super::{CommandContext, Tables, refused};
 use crate::codec::Codec;
 use crate::machine::{Machine, Stop, World};
@@ -50,10 +51,7 @@ impl Machine {
         let (looked, count) = (converted.looked, converted.rows.len() as u64);
         let more = found.more || looked < all as u64;
         for (key, row) in converted.rows {
-            self.position.digest.add(id, &key, &row);
-            if let Some(before) = world.txn.replace(id, &key, Some(row))? {
-                self.position.digest.remove(id, &key, &before);
-            }
+            replace_row(&mut self.position.digest, world.txn, id, &key, Some(row))?;
         }
         let time = self.position.time;
         let known = self.catalog_mut().conversions.get_mut(name);
@@ -70,16 +68,6 @@ impl Machine {
             self.position.digest.chain(&said);
         }
         Ok(Decision::Done { index })
-    }
-
-    /// Whether the code is here for rows in any shape ever written. Asked before anything of the entry is applied.
-    pub(super) fn require_code_for_rows(&self, name: &str, world: &mut World<'_>) -> Result<(), Stop> {
-        let versions = self.catalog.applications.get(name).into_iter();
-        for version in versions.flat_map(|application| application.in_force_so_far()) {
-            let ready = world.applications.ready(&version.manifest, &version.code);
-            ready.map_err(Stop::from)?;
-        }
-        Ok(())
     }
 
     /// Those of the rows that had another shape, in the newest.

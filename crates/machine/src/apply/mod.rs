@@ -37,9 +37,7 @@ impl Machine {
             Err(error) => Err(error),
         };
         let entry = entry.map_err(|error| Stop::Park(undecodable(index, &error)))?;
-        if let Body::ConvertRows(convert) = &entry.body {
-            self.require_code_for_rows(&convert.application, world)?;
-        }
+        self.require(index, &entry.body, world)?;
         self.advance_time(entry.time);
         self.take_back_overdue(index);
         let decision = self.apply_control(index, entry.body, world)?;
@@ -50,6 +48,23 @@ impl Machine {
         self.position.digest.chain(&self.trail);
         self.position.applied = index;
         Ok(Output::Decision(decision))
+    }
+
+    /// What a control entry cannot be applied without is looked for before anything of it is.
+    fn require(&self, index: Index, body: &Body, world: &mut World<'_>) -> Result<(), Stop> {
+        if let Body::ConvertRows(convert) = body {
+            self.require_code_of(&convert.application, world)?;
+        }
+        if let Body::RaiseLevel(level) = body
+            && self.catalog.level != Level(0)
+            && *level > world.level_max
+        {
+            return Err(Stop::Park(format!(
+                "entry {index} switches on level {level}, and this binary knows levels up to {}: run a newer binary",
+                world.level_max
+            )));
+        }
+        Ok(())
     }
 
     pub(crate) fn advance_time(&mut self, stamp: crate::TimeMs) {

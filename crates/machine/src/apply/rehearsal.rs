@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::requests::{Played, takes, trap_failure};
+use super::requests::{Played, ended, takes};
 use super::{CommandContext, Effects, Tables};
 use crate::entry::RequestView;
 use crate::machine::{Machine, Stop, World};
 use crate::{
-    ApplicationVersion, Call, CallOutcome, Catalog, Change, ChangeId, End, Failure, Index, Lossy, Manifest, Misuse,
-    Outcome, StateError, TableId, Trial,
+    ApplicationVersion, Call, Catalog, Change, ChangeId, End, Failure, Index, Lossy, Manifest, Misuse, Outcome,
+    StateError, TableId, Trial,
 };
 
 /// Tables that only the new version has get their ids when it takes over. Until then they are these and those below, which
@@ -55,7 +55,7 @@ impl Machine {
                     payload: request.payload,
                 };
                 let outcome = applications.call(manifest, &to_come.version.code, call, &mut context);
-                outcome.map_err(|error| StateError(error.to_string())).and_then(ended)
+                outcome.map_err(Stop::from).and_then(ended).map_err(why)
             }
         };
         let end = outcome.and_then(|outcome| seen_from_before(&mut context, tables.version, outcome));
@@ -87,6 +87,12 @@ impl Machine {
     }
 }
 
+/// What would stop the node in apply only ends this trial.
+fn why(stop: Stop) -> StateError {
+    let (Stop::Park(reason) | Stop::Halt(reason) | Stop::Fault(reason)) = stop;
+    StateError(reason)
+}
+
 /// The window of that application's change that is open.
 fn open_window<'c>(catalog: &'c Catalog, application: &str) -> Option<(ChangeId, &'c Change, Index)> {
     let (id, change) = catalog.running_change(application)?;
@@ -103,17 +109,6 @@ fn ids_to_come(catalog: &Catalog, change: &Change, tables: &Tables<'_>) -> BTree
         (table.name.clone(), known.unwrap_or(TableId(NOT_YET.0 - place)))
     });
     ids.collect()
-}
-
-fn ended(outcome: CallOutcome) -> Result<Outcome, StateError> {
-    match outcome {
-        CallOutcome::Done(reply) => Ok(Outcome::Applied(reply)),
-        CallOutcome::Refused(reply) => Ok(Outcome::Refused(reply)),
-        CallOutcome::Trapped(trap) => match trap_failure(trap) {
-            Ok(failure) => Ok(Outcome::Failed(failure)),
-            Err(Stop::Park(reason) | Stop::Halt(reason) | Stop::Fault(reason)) => Err(StateError(reason)),
-        },
-    }
 }
 
 /// What the new version did, in the shapes of the one before; and the documents that change on the way there and back.

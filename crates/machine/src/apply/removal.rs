@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::refused;
+use super::requests::replace_row;
 use crate::codec::Codec;
 use crate::machine::{Machine, Stop, World};
 use crate::{Decision, Index, Offset, PurgeApplication, RemoveApplication, Removed, TableId, limits};
@@ -82,9 +83,7 @@ impl Machine {
             keys.len() < count
         })?;
         for key in &keys {
-            if let Some(row) = world.txn.replace(table, key, None)? {
-                self.position.digest.remove(table, key, &row);
-            }
+            replace_row(&mut self.position.digest, world.txn, table, key, None)?;
         }
         Ok(keys.len())
     }

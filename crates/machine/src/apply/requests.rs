@@ -6,7 +6,7 @@ use crate::machine::{Machine, Output, Stop, World};
 use crate::sessions::Known;
 use crate::{
     Call, CallError, CallOutcome, EventView, Failure, FailureCode, Index, Manifest, Misuse, Offset, Outcome, Reply,
-    StateTxn, TimeMs, Trap,
+    Row, StateDigest, StateError, StateTxn, TableId, TimeMs, Trap,
 };
 
 use super::{CommandContext, Effects, Tables};
@@ -53,7 +53,9 @@ impl Machine {
         }
         world.applications.end_entry();
         world.converter.end_entry();
-        if let Some(rehearser) = world.rehearser.as_deref_mut() {
+        if self.rehearsing
+            && let Some(rehearser) = world.rehearser.as_deref_mut()
+        {
             rehearser.end_entry();
         }
         self.position.digest.chain(&self.trail);
@@ -69,16 +71,21 @@ impl Machine {
                 continue;
             }
             seen = request.application;
-            let Some(application) = self.catalog.applications.get(seen) else {
-                continue;
-            };
-            // Rows in any shape ever written may be met, so the code of each version that wrote must be here.
-            for version in application.in_force_so_far() {
-                world
-                    .applications
-                    .ready(&version.manifest, &version.code)
-                    .map_err(Stop::from)?;
-            }
+            self.require_code_of(seen, world)?;
+        }
+        Ok(())
+    }
+
+    /// Rows in any shape ever written may be met, so the code of each version that wrote must be here.
+    pub(super) fn require_code_of(&self, application: &str, world: &mut World<'_>) -> Result<(), Stop> {
+        let Some(application) = self.catalog.applications.get(application) else {
+            return Ok(());
+        };
+        for version in application.in_force_so_far() {
+            world
+                .applications
+                .ready(&version.manifest, &version.code)
+                .map_err(Stop::from)?;
         }
         Ok(())
     }
@@ -164,11 +171,7 @@ impl Machine {
             .applications
             .call(manifest, &tables.version.code, call, &mut context)?;
         let mut effects = context.into_effects();
-        let outcome = match outcome {
-            CallOutcome::Done(reply) => Outcome::Applied(reply),
-            CallOutcome::Refused(reply) => Outcome::Refused(reply),
-            CallOutcome::Trapped(trap) => Outcome::Failed(trap_failure(trap)?),
-        };
+        let outcome = ended(outcome)?;
         if keep == Keep::Effects {
             if self.rehearsing {
                 let played = Played {
@@ -189,15 +192,9 @@ impl Machine {
     /// those of the manifest.
     fn take_effects(&mut self, effects: &mut Effects, streams: &[String], txn: &mut dyn StateTxn) -> Result<(), Stop> {
         let digest = &mut self.position.digest;
-        effects.writes.take(|table, key, row| {
-            if let Some(new) = &row {
-                digest.add(table, key, new);
-            }
-            if let Some(old) = txn.replace(table, key, row)? {
-                digest.remove(table, key, &old);
-            }
-            Ok(())
-        })?;
+        effects
+            .writes
+            .take(|table, key, row| replace_row(digest, txn, table, key, row))?;
         for (place, (key, value)) in effects.events.iter() {
             let stream = &streams[place];
             crate::codec::put_bytes(stream.as_bytes(), &mut self.trail);
@@ -218,6 +215,32 @@ impl Machine {
         }
         Ok(())
     }
+}
+
+/// Puts a row in the place of what lies there, in the state and in the digest; none: takes it away.
+pub(super) fn replace_row(
+    digest: &mut StateDigest,
+    txn: &mut dyn StateTxn,
+    table: TableId,
+    key: &[u8],
+    row: Option<Row>,
+) -> Result<(), StateError> {
+    if let Some(new) = &row {
+        digest.add(table, key, new);
+    }
+    if let Some(old) = txn.replace(table, key, row)? {
+        digest.remove(table, key, &old);
+    }
+    Ok(())
+}
+
+/// How a command ended, from how its call did.
+pub(super) fn ended(outcome: CallOutcome) -> Result<Outcome, Stop> {
+    Ok(match outcome {
+        CallOutcome::Done(reply) => Outcome::Applied(reply),
+        CallOutcome::Refused(reply) => Outcome::Refused(reply),
+        CallOutcome::Trapped(trap) => Outcome::Failed(trap_failure(trap)?),
+    })
 }
 
 /// Whether the version takes a command, and that version of its payload.

@@ -10,6 +10,7 @@ mod verification;
 pub(crate) use application::{
     force, node_ready, overdue, plan_application, plan_guarded, revert_by_itself, settle_readiness, take_step,
 };
+pub use preconditions::dropped;
 pub use preview::{Check, Preview, StepAhead, Verdict, preview};
 pub use rehearsal::next_window;
 pub(crate) use rehearsal::{open_window, rehearsed};

@@ -221,6 +221,15 @@ fn check_commands(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safegu
 
 /// Commands, each with a version of its payload, that the version in force takes and the planned one does not.
 pub(super) fn dropped_commands(catalog: &Catalog, plan: &PlanApplication) -> Vec<String> {
+    let dropped = dropped(catalog, plan).into_iter();
+    dropped
+        .map(|(name, version)| format!("{name} (payload version {version})"))
+        .collect()
+}
+
+/// The same, by name and version.
+#[must_use]
+pub fn dropped<'c>(catalog: &'c Catalog, plan: &PlanApplication) -> Vec<(&'c str, u16)> {
     let Some(in_force) = in_force(catalog, plan) else {
         return Vec::new();
     };
@@ -233,7 +242,6 @@ pub(super) fn dropped_commands(catalog: &Catalog, plan: &PlanApplication) -> Vec
         .iter()
         .flat_map(|command| command.versions.iter().map(|version| (command.name.as_str(), *version)))
         .filter(|(name, version)| !taken(name, *version))
-        .map(|(name, version)| format!("{name} (payload version {version})"))
         .collect()
 }
 

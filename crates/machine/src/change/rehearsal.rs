@@ -25,15 +25,20 @@ pub fn next_window(catalog: &Catalog, id: ChangeId, leader: NodeId) -> Option<Op
     Some(OpenWindow {
         change: id,
         after: rehearsal.open.unwrap_or_default(),
-        nodes: choose(catalog, change, rehearsal, leader),
+        nodes: choose(catalog, change, leader, |node| is_silent(rehearsal, node)),
     })
 }
 
-/// Those who rehearse next: not one that has not said what it found, as long as there are others.
-fn choose(catalog: &Catalog, change: &Change, rehearsal: &Rehearsal, leader: NodeId) -> BTreeSet<NodeId> {
+/// Those who are asked next: not one that is `passed_by`, and the leader only where there is nobody else.
+pub(super) fn choose(
+    catalog: &Catalog,
+    change: &Change,
+    leader: NodeId,
+    passed_by: impl Fn(NodeId) -> bool,
+) -> BTreeSet<NodeId> {
     let members = catalog.voters.iter().chain(&catalog.learners).copied();
     let others = members.filter(|node| *node != leader && is_ready(change, *node));
-    let chosen: BTreeSet<NodeId> = others.filter(|node| !is_silent(rehearsal, *node)).take(NODES).collect();
+    let chosen: BTreeSet<NodeId> = others.filter(|node| !passed_by(*node)).take(NODES).collect();
     match chosen.is_empty() {
         true => BTreeSet::from([leader]),
         false => chosen,

@@ -2,15 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::rehearsal::is_ready;
+use super::rehearsal::{choose, is_ready};
 use crate::apply::refused;
 use crate::{
     AssignVerification, Catalog, ChangeEvent, ChangeId, Decision, Index, NodeId, Rehearsal, Stage, TimeMs, Verified,
     VerifiedRows, limits,
 };
-
-/// So many nodes look, where there are as many beside the leader.
-const NODES: usize = 2;
 
 /// Who is to look at the rows, if nobody was asked yet, or one that was has not said anything for long.
 #[must_use]
@@ -28,12 +25,7 @@ pub fn next_verification(catalog: &Catalog, id: ChangeId, leader: NodeId, now: T
     if !data.nodes.is_empty() && late.is_empty() {
         return None;
     }
-    let members = catalog.voters.iter().chain(&catalog.learners).copied();
-    let others = members.filter(|node| *node != leader && is_ready(change, *node) && !late.contains(node));
-    let mut nodes: BTreeSet<NodeId> = others.take(NODES).collect();
-    if nodes.is_empty() {
-        nodes.insert(leader);
-    }
+    let nodes = choose(catalog, change, leader, |node| late.contains(&node));
     Some(AssignVerification { change: id, nodes })
 }
 

@@ -56,7 +56,6 @@ async fn say(hands: &Hands, unsaid: &mut Vec<Rehearsed>) {
     }
 }
 
-/// Opens the next window of the change that is rehearsed, once the last one has been open for long enough.
 /// Opens a window once the one before it has been open for long enough.
 async fn open_if_due(hands: &Hands, catalog: &Catalog, next: OpenWindow, open: &mut OpenSince) {
     let (change, now) = (next.change, hands.environment.clock.now());

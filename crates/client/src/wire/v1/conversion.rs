@@ -72,6 +72,9 @@ pub struct VerifiedRecord {
     pub rows: u64,
     /// Those that did not come through.
     pub failed: u64,
+    /// Whether an operator has said that this is as it should be.
+    #[serde(default)]
+    pub approved: bool,
     /// Some of these.
     pub samples: Vec<UnconvertedRow>,
 }

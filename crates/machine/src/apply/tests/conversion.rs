@@ -32,6 +32,17 @@ impl Run {
         rows.map(|(_, row)| row.shape.0).collect()
     }
 
+    /// Rows in shape 1, as if they had lain there.
+    pub(super) fn put_rows(&mut self, count: usize, document: &[u8]) {
+        let id = self.machine.catalog().applications["notes"].tables["notes"];
+        for row in 0..count {
+            let row_key = format!("{row:05}");
+            let document = Bytes::copy_from_slice(document);
+            let shape = Shape(1);
+            self.rows.put(id, row_key.as_bytes(), Row { shape, document });
+        }
+    }
+
     /// Sums up the rows anew: what the running digest must be.
     fn summed(&self) -> u128 {
         let mut digest = StateDigest::default();
@@ -95,35 +106,14 @@ fn a_batch_that_is_not_the_next_one_does_nothing() {
 #[test]
 fn one_entry_looks_at_so_many_rows_and_bytes_whatever_it_asks_for() {
     let mut run = Run::finalized(0);
-    let id = run.machine.catalog().applications["notes"].tables["notes"];
-    for row in 0..crate::limits::CONVERT_ROWS_MAX + 1 {
-        let document = Bytes::from_static(b"x");
-        run.rows.put(
-            id,
-            format!("{row:05}").as_bytes(),
-            Row {
-                shape: Shape(1),
-                document,
-            },
-        );
-    }
+    run.put_rows(crate::limits::CONVERT_ROWS_MAX + 1, b"x");
     run.batch(u64::MAX);
     assert_eq!(run.conversion().looked, crate::limits::CONVERT_ROWS_MAX as u64);
     run.batch(u64::MAX);
     assert_eq!(run.conversion().done, Some(run.machine.time()));
 
     let mut run = Run::finalized(0);
-    for row in 0..9 {
-        let document = Bytes::from(vec![b'x'; crate::limits::CONVERT_BYTES_MAX / 4]);
-        run.rows.put(
-            id,
-            &[b'a' + row],
-            Row {
-                shape: Shape(1),
-                document,
-            },
-        );
-    }
+    run.put_rows(9, &vec![b'x'; crate::limits::CONVERT_BYTES_MAX / 4]);
     run.batch(u64::MAX);
     assert_eq!(run.conversion().looked, 4);
 }

@@ -152,19 +152,18 @@ impl Theatre {
 }
 
 fn planned(run: &mut Run, rehearse: RehearsalPlan) -> ChangeId {
-    let plan = PlanApplication {
-        manifest: Run::manifest(2, 2, &[1]),
-        code: Code::Native,
-        finalize: false,
-    };
+    match plan_rehearsed(run, rehearse) {
+        Decision::Planned(id) => id,
+        other => panic!("not planned: {other:?}"),
+    }
+}
+
+fn plan_rehearsed(run: &mut Run, rehearse: RehearsalPlan) -> Decision {
     let safeguards = Safeguards {
         rehearse: Some(rehearse),
         ..Safeguards::default()
     };
-    match run.control(Body::PlanGuarded(PlanGuarded { plan, safeguards })) {
-        Decision::Planned(id) => id,
-        other => panic!("not planned: {other:?}"),
-    }
+    run.plan_guarded(2, 2, false, safeguards)
 }
 
 fn found(commands: u64, differed: u64, digest: u128) -> Findings {
@@ -443,19 +442,7 @@ fn what_no_rehearsal_can_be_is_refused_and_so_are_findings_that_no_node_would_se
         run.switched(1, 1, &[]);
         let mut rehearse = plan();
         change(&mut rehearse);
-        let plan = PlanApplication {
-            manifest: Run::manifest(2, 2, &[1]),
-            code: Code::Native,
-            finalize: false,
-        };
-        let safeguards = Safeguards {
-            rehearse: Some(rehearse),
-            ..Safeguards::default()
-        };
-        matches!(
-            run.control(Body::PlanGuarded(PlanGuarded { plan, safeguards })),
-            Decision::Refused { .. }
-        )
+        matches!(plan_rehearsed(&mut run, rehearse), Decision::Refused { .. })
     };
     assert!(!refused(|_| {}));
     assert!(refused(|plan| plan.commands = 0));

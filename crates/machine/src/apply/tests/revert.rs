@@ -30,7 +30,13 @@ fn within(milliseconds: u64) -> Safeguards {
 }
 
 impl Run {
-    fn plan_guarded(&mut self, version: u32, shape: u16, finalize: bool, safeguards: Safeguards) -> Decision {
+    pub(super) fn plan_guarded(
+        &mut self,
+        version: u32,
+        shape: u16,
+        finalize: bool,
+        safeguards: Safeguards,
+    ) -> Decision {
         self.control(Body::PlanGuarded(PlanGuarded {
             plan: PlanApplication {
                 manifest: Run::manifest(version, shape, &[1]),

@@ -11,16 +11,11 @@ impl Run {
         run.switched(1, 1, &[]);
         run.outcome("put", "a one");
         run.outcome("put", "b two");
-        let plan = PlanApplication {
-            manifest: Run::manifest(2, 2, &[1]),
-            code: Code::Native,
-            finalize: false,
-        };
         let safeguards = Safeguards {
             verify_data: true,
             ..Safeguards::default()
         };
-        let Decision::Planned(change) = run.control(Body::PlanGuarded(PlanGuarded { plan, safeguards })) else {
+        let Decision::Planned(change) = run.plan_guarded(2, 2, false, safeguards) else {
             panic!("not planned");
         };
         (run, change)
@@ -142,18 +137,7 @@ fn a_node_that_says_nothing_for_long_is_passed_by_and_one_that_stops_says_so() {
         Some(vec![1])
     );
     let asked = Cell::new(0);
-    let id = run.machine.catalog().applications["notes"].tables["notes"];
-    for row in 0..600 {
-        let document = Bytes::from_static(b"x");
-        run.rows.put(
-            id,
-            format!("{row:05}").as_bytes(),
-            Row {
-                shape: Shape(1),
-                document,
-            },
-        );
-    }
+    run.put_rows(600, b"x");
     let stopped = verify_rows(
         run.machine.catalog(),
         change,
