@@ -16,8 +16,8 @@ use crate::repository;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const COMPILER_FILE: &str = "apps/compiler.txt";
-/// Bytes of all kept modules; they are in the repository for ever.
-const KEPT_BYTES_MAX: u64 = 450_000;
+/// Bytes of all kept modules; they are in the repository for ever. Two thirds of them are the interpreter of `transform`.
+const KEPT_BYTES_MAX: u64 = 1_300_000;
 /// A panic in a guest is a trap, so it needs no unwinding; of speed and size, size counts for more here.
 const PROFILE: [&str; 6] = [
     "profile.release.opt-level=\"s\"",
@@ -181,6 +181,11 @@ fn build_package(root: &Path, compiler: &Compiler, package: &str, locked: bool) 
     cargo
         .args(["--package", package, "--target", TARGET, "--target-dir"])
         .arg(&target_dir);
+    // One with a lock file of its own stands outside the workspace.
+    let own = root.join("apps").join(package);
+    if own.join("Cargo.lock").exists() {
+        cargo.arg("--manifest-path").arg(own.join("Cargo.toml"));
+    }
     for setting in PROFILE {
         cargo.args(["--config", setting]);
     }

@@ -8,8 +8,9 @@ use crate::wire::{
     ApplicationInfo, ApplicationList, ApplicationPurged, ApplicationRemoved, ChangeList, ChangeRecord, CommandReply,
     CommitRequest, Consistency, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved, ConversionRequest,
     ConversionSteered, DryRun, ErrorInfo, Health, MemberList, ModuleStored, PlanRequest, Planned, QueryReply,
-    RemovalRequest, RowAnswer, Rows, RowsParameters, SnapshotRecord, Status, StepRequest, StepTaken, StreamList,
-    StreamTrimmed, TRACE_HEADER, TableList, Trace, TraceList, TrimRequest, UsageList, VerifyRecord,
+    RemovalRequest, RowAnswer, Rows, RowsParameters, SkipDecided, SkipRequest, SkippedList, SnapshotRecord, Status,
+    StepRequest, StepTaken, StreamList, StreamTrimmed, TRACE_HEADER, TableList, Trace, TraceList, TrimRequest,
+    UsageList, VerifyRecord,
 };
 use crate::{Error, Options};
 
@@ -142,6 +143,23 @@ impl Admin {
     /// As [`Http::send`].
     pub async fn members(&self) -> Result<MemberList, Error> {
         self.http.get_json("/v1/members").await
+    }
+
+    /// Has every node pass by an entry at which the program fails.
+    ///
+    /// # Errors
+    /// As [`Http::send`]; `skip_refused` where the leader does not stand before it for that reason.
+    pub async fn skip_entry(&self, entry: u64, reason: Option<String>) -> Result<SkipDecided, Error> {
+        let body = SkipRequest { reason };
+        self.http.post_json(&format!("/v1/entries/{entry}/skip"), &body).await
+    }
+
+    /// The entries that were skipped.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn skipped_entries(&self) -> Result<SkippedList, Error> {
+        self.http.get_json("/v1/entries/skipped").await
     }
 
     /// What an error code means, as the node has it.

@@ -180,6 +180,8 @@ pub(crate) fn of_failure_code(code: FailureCode) -> Code {
         FailureCode::Misuse => Code::ApplicationMisuse,
         FailureCode::TooLarge => Code::EffectsTooLarge,
         FailureCode::MigrationFailed => Code::MigrationFailed,
+        FailureCode::EntrySkipped => Code::EntrySkipped,
+        FailureCode::CastFailed => Code::CastFailed,
     }
 }
 
@@ -199,6 +201,8 @@ mod tests {
             FailureCode::Misuse,
             FailureCode::TooLarge,
             FailureCode::MigrationFailed,
+            FailureCode::EntrySkipped,
+            FailureCode::CastFailed,
         ];
         for code in codes {
             assert_eq!(of_failure_code(code).name(), code.name());

@@ -33,6 +33,12 @@ pub fn read_manifest(manifest: client::wire::Manifest) -> machine::Manifest {
     http::read_manifest(manifest)
 }
 
+/// What a manifest of the public API promises beside what stands in the log's; none: nothing.
+#[must_use]
+pub fn read_contract(manifest: &client::wire::Manifest) -> Option<machine::Contract> {
+    http::read_contract(manifest)
+}
+
 #[cfg(test)]
 #[path = "../../../testing/allocations.rs"]
 mod allocations;

@@ -46,6 +46,7 @@ mod rehearsal;
 mod reply;
 #[cfg(test)]
 mod testing;
+pub mod transform;
 mod wasm;
 
 pub use error::{ModuleError, PrepareError};

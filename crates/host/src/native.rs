@@ -34,6 +34,14 @@ impl NativeApplication {
         }
     }
 
+    /// An application `poison` of which every command fails as if the program around it did: for tests of what a node does
+    /// then.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn poison() -> Self {
+        NativeApplication::new("poison", Version(1), Poison).unguarded()
+    }
+
     /// Lets panics of the code through, as if they were faults of the program around it: for tests of what a node does then.
     #[doc(hidden)]
     #[must_use]
@@ -121,6 +129,16 @@ impl NativeApplication {
 impl std::fmt::Debug for NativeApplication {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "NativeApplication({} {})", self.name, self.version)
+    }
+}
+
+/// See [`NativeApplication::poison`].
+struct Poison;
+
+impl sdk::Application for Poison {
+    fn apply(&self, _: &mut sdk::Context<'_>, _: sdk::Command<'_>) -> Result<sdk::Reply, sdk::Refusal> {
+        // Not by `panic!`: the panic hook has nothing to tell.
+        resume_unwind(Box::new("poison"))
     }
 }
 

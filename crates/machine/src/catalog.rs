@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::codec::{Codec, Error, Reader};
 use crate::{
-    ChangeId, ClusterId, Code, Conversions, Digest, Guarded, Index, Level, Manifest, NodeId, Readiness, Rehearsal,
-    RehearsalPlan, TableId, TimeMs, Version, numbered, record,
+    ChangeId, ClusterId, Code, Contract, Conversions, Digest, Guarded, Index, Level, Manifest, NodeId, Readiness,
+    Rehearsal, RehearsalPlan, Skipped, TableId, TimeMs, Version, numbered, record,
 };
 
 /// All of it, as of one index.
@@ -41,6 +41,10 @@ pub struct Catalog {
     pub rehearsals: BTreeMap<ChangeId, Rehearsal>,
     /// Rows that come into the newest shape, or have come, by application.
     pub conversions: BTreeMap<String, Conversions>,
+    /// Entries that were passed by, for ever.
+    pub skipped: BTreeMap<Index, Skipped>,
+    /// What versions promise beside their manifests, by application.
+    pub contracts: BTreeMap<String, BTreeMap<Version, Contract>>,
 }
 
 impl Codec for Catalog {
@@ -60,6 +64,8 @@ impl Codec for Catalog {
             removed,
             rehearsals,
             conversions,
+            skipped,
+            contracts,
         } = self;
         cluster.encode(out);
         level.encode(out);
@@ -77,6 +83,8 @@ impl Codec for Catalog {
             !removed.is_empty(),
             !rehearsals.is_empty(),
             !conversions.is_empty(),
+            !skipped.is_empty(),
+            !contracts.is_empty(),
         ];
         let last = some.iter().rposition(|some| *some).map_or(0, |place| place + 1);
         if last >= 1 {
@@ -90,6 +98,12 @@ impl Codec for Catalog {
         }
         if last >= 4 {
             conversions.encode(out);
+        }
+        if last >= 5 {
+            skipped.encode(out);
+        }
+        if last >= 6 {
+            contracts.encode(out);
         }
     }
 
@@ -109,6 +123,8 @@ impl Codec for Catalog {
             removed: or_nothing(reader)?,
             rehearsals: or_nothing(reader)?,
             conversions: or_nothing(reader)?,
+            skipped: or_nothing(reader)?,
+            contracts: or_nothing(reader)?,
         })
     }
 }

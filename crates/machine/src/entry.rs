@@ -9,9 +9,11 @@ use bytes::Bytes;
 use crate::codec::{Codec, Error, Reader, put_varint};
 use crate::{
     AssignVerification, ChangeId, ClusterId, ConvertRows, Digest, Index, Level, Manifest, MeterNumber, NodeId, Offset,
-    OpenWindow, Rehearsed, Safeguards, Sequence, SessionId, StateDigest, SteerConversion, TimeMs, Verified, limits,
-    record,
+    OpenWindow, Rehearsed, Safeguards, Sequence, SessionId, SkipEntry, StateDigest, SteerConversion, TimeMs, Verified,
+    limits, record,
 };
+
+use crate::skip::SKIP_ENTRY;
 
 pub use packed::{PackedRequests, RequestView, pack};
 
@@ -78,6 +80,8 @@ pub enum Body {
     AssignVerification(AssignVerification),
     /// 24: what one of them found.
     Verified(Verified),
+    /// 25: passes by an entry at which the program fails.
+    SkipEntry(SkipEntry),
 }
 
 /// The first entry of a cluster.
@@ -450,6 +454,7 @@ impl Body {
             Body::SteerConversion(_) => 22,
             Body::AssignVerification(_) => 23,
             Body::Verified(_) => 24,
+            Body::SkipEntry(_) => SKIP_ENTRY,
         }
     }
 }
@@ -481,6 +486,7 @@ impl Codec for Entry {
             Body::SteerConversion(body) => body.encode(out),
             Body::AssignVerification(body) => body.encode(out),
             Body::Verified(body) => body.encode(out),
+            Body::SkipEntry(body) => body.encode(out),
             Body::OpenSession | Body::Tick | Body::MarkDigest => {}
         }
     }
@@ -517,6 +523,7 @@ impl Codec for Entry {
             22 => Body::SteerConversion(Codec::decode(reader)?),
             23 => Body::AssignVerification(Codec::decode(reader)?),
             24 => Body::Verified(Codec::decode(reader)?),
+            SKIP_ENTRY => Body::SkipEntry(Codec::decode(reader)?),
             number => return Err(reader.unknown("entry kind", number)),
         };
         Ok(Entry { time, body })
@@ -689,6 +696,10 @@ pub(crate) mod tests {
                     }],
                 },
             }),
+            Body::SkipEntry(SkipEntry {
+                entry: Index(70),
+                reason: "a panic".into(),
+            }),
         ]
     }
 
@@ -728,6 +739,7 @@ pub(crate) mod tests {
                 allow_breaking: None,
                 rehearse: None,
                 verify_data: false,
+                contract: None,
             },
         }
     }

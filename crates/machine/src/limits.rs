@@ -56,6 +56,8 @@ pub const CONVERSION_RATE_DEFAULT: u64 = 10_000;
 pub const CONVERSION_RATE_MAX: u64 = 1_000_000;
 /// Rows that could not be brought into the newest shape and are kept as samples.
 pub const CONVERSION_SAMPLES_MAX: usize = 16;
+/// Bytes of a version's contract: programs, most of all.
+pub const CONTRACT_BYTES_MAX: usize = 64 << 10;
 /// Commands in one entry.
 pub const ENTRY_COMMANDS_MAX: usize = 4096;
 /// Bytes of one entry.

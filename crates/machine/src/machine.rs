@@ -71,6 +71,8 @@ pub enum Stop {
     /// The program failed at this very entry, through no fault of the application's: as [`Stop::Halt`], and it may well fail
     /// at it again.
     Fault(String),
+    /// This machine has gone another way than the log says: what it holds is void, and must come from another node.
+    Diverged(String),
 }
 
 impl From<StateError> for Stop {
@@ -281,11 +283,16 @@ impl Machine {
     ///
     /// # Errors
     /// The refusal that a plan of this version would get.
-    pub fn force_version(&mut self, manifest: crate::Manifest, code: crate::Code) -> Result<(), Decision> {
+    pub fn force_version(
+        &mut self,
+        manifest: crate::Manifest,
+        contract: crate::Contract,
+        code: crate::Code,
+    ) -> Result<(), Decision> {
         let index = self.position.applied;
         // Nothing stays half done where it is refused.
         let mut catalog = Catalog::clone(&self.catalog);
-        crate::change::force(&mut catalog, index, manifest, code)?;
+        crate::change::force(&mut catalog, index, (manifest, contract), code)?;
         *self.catalog_mut() = catalog;
         self.deadline = self.catalog.deadline();
         Ok(())

@@ -64,7 +64,7 @@ impl Machine {
                     Ok(CallOutcome::Refused(reason)) => Ok(ReadValue::Refused(reason)),
                     Ok(CallOutcome::Trapped(trap)) => Err(match trap_failure(trap) {
                         Ok(failure) => ReadError::Failed(failure),
-                        Err(Stop::Park(reason) | Stop::Halt(reason) | Stop::Fault(reason)) => {
+                        Err(Stop::Park(reason) | Stop::Halt(reason) | Stop::Fault(reason) | Stop::Diverged(reason)) => {
                             ReadError::Unavailable(reason)
                         }
                     }),

@@ -71,6 +71,10 @@ pub enum FailureCode {
     TooLarge,
     /// A document could not be brought into the shape that was asked for.
     MigrationFailed,
+    /// The program failed at the command's entry, and the operators had it passed by.
+    EntrySkipped,
+    /// The program that brings the command into a version that is taken failed on its payload.
+    CastFailed,
 }
 numbered!(FailureCode {
     UnknownApplication = 1,
@@ -82,6 +86,8 @@ numbered!(FailureCode {
     Misuse = 7,
     TooLarge = 8,
     MigrationFailed = 9,
+    EntrySkipped = 10,
+    CastFailed = 11,
 });
 
 impl FailureCode {
@@ -98,6 +104,8 @@ impl FailureCode {
             FailureCode::Misuse => "application_misuse",
             FailureCode::TooLarge => "effects_too_large",
             FailureCode::MigrationFailed => "migration_failed",
+            FailureCode::EntrySkipped => "entry_skipped",
+            FailureCode::CastFailed => "cast_failed",
         }
     }
 }

@@ -2,7 +2,7 @@
 //! too much, or where nobody confirms it.
 
 use crate::codec::{Codec, Error, Reader, put_varint};
-use crate::{Index, RehearsalPlan, TimeMs, record};
+use crate::{Contract, Index, RehearsalPlan, TimeMs, record};
 
 /// What was asked for when the change was planned. Numbered one by one in the log, so that a binary that does not know
 /// one of them stops there instead of leaving it out.
@@ -20,6 +20,8 @@ pub struct Safeguards {
     pub rehearse: Option<RehearsalPlan>,
     /// 6: every stored row is brought into the new shape and back before the switch, and must come through.
     pub verify_data: bool,
+    /// 7: what the version promises to those who do not change with it; kept with the version.
+    pub contract: Option<Contract>,
 }
 
 impl Safeguards {
@@ -45,6 +47,7 @@ impl Codec for Safeguards {
             allow_breaking,
             rehearse,
             verify_data,
+            contract,
         } = self;
         let some = [
             confirm_within_ms.is_some(),
@@ -53,6 +56,7 @@ impl Codec for Safeguards {
             allow_breaking.is_some(),
             rehearse.is_some(),
             *verify_data,
+            contract.is_some(),
         ];
         put_varint(some.into_iter().map(u64::from).sum(), out);
         if let Some(within) = confirm_within_ms {
@@ -77,6 +81,10 @@ impl Codec for Safeguards {
         if *verify_data {
             put_varint(6, out);
         }
+        if let Some(contract) = contract {
+            put_varint(7, out);
+            contract.encode(out);
+        }
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
@@ -89,6 +97,7 @@ impl Codec for Safeguards {
                 4 => safeguards.allow_breaking = Some(Codec::decode(reader)?),
                 5 => safeguards.rehearse = Some(Codec::decode(reader)?),
                 6 => safeguards.verify_data = true,
+                7 => safeguards.contract = Some(Codec::decode(reader)?),
                 number => return Err(reader.unknown("Safeguards", number)),
             }
         }
@@ -147,14 +156,15 @@ mod tests {
                         expected: vec!["rows:accounts/balance".parse().unwrap()],
                     }),
                     verify_data: revert_on_trap,
+                    contract: revert_on_trap.then(Contract::default),
                 };
                 assert_eq!(Safeguards::from_bytes(&safeguards.to_bytes()), Ok(safeguards));
             }
         }
         assert_eq!(Safeguards::default().to_bytes(), [0]);
         assert!(matches!(
-            Safeguards::from_bytes(&[1, 7]),
-            Err(Error::Unknown { number: 7, .. })
+            Safeguards::from_bytes(&[1, 8]),
+            Err(Error::Unknown { number: 8, .. })
         ));
     }
 }

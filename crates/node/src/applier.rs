@@ -169,6 +169,10 @@ impl Applier {
                     self.quarantine.note(index, &reason);
                     return Some(End::Halted(format!("this program failed at entry {index}: {reason}")));
                 }
+                Err(Stop::Diverged(reason)) => {
+                    self.quarantine.condition().diverged(&reason);
+                    return Some(End::Stopped);
+                }
                 Err(Stop::Park(reason)) => {
                     if let Some(end) = self.park(reason, orders, checkpoints).await {
                         return Some(end);
@@ -263,7 +267,7 @@ impl Applier {
         self.streams.trim(guard.machine.stream_starts());
         let parked = match &stopped {
             Err(Stop::Park(reason)) => Some(reason.clone()),
-            Ok(()) | Err(Stop::Halt(_) | Stop::Fault(_)) => None,
+            Ok(()) | Err(Stop::Halt(_) | Stop::Fault(_) | Stop::Diverged(_)) => None,
         };
         let rehearsed = self.rehearsal.take_reports();
         if !rehearsed.is_empty() {
@@ -278,10 +282,12 @@ impl Applier {
             consumers: machine.consumers().clone(),
             comparison: machine.comparison().clone(),
             marked: machine.marked(),
+            failed_at: Some(machine.applied().next())
+                .filter(|next| parked.is_some() && self.quarantine.stands_at(*next)),
             parked,
         };
         drop(guard);
-        if !matches!(stopped, Err(Stop::Halt(_) | Stop::Fault(_))) {
+        if !matches!(stopped, Err(Stop::Halt(_) | Stop::Fault(_) | Stop::Diverged(_))) {
             self.published.publish(facts);
             for (responder, answer) in answers {
                 responder.send(|| answer);
@@ -330,9 +336,14 @@ impl Applier {
             level_max: self.level_max,
         };
         let machine = &mut held.machine;
-        let output = self
-            .quarantine
-            .guard(index, || machine.apply(index, payload, &mut world))?;
+        let output = match self.queue.skip_of(index) {
+            Some((by, skip)) => self
+                .quarantine
+                .skip(index, by, || machine.skip(index, payload, by, &skip))?,
+            None => self
+                .quarantine
+                .guard(index, || machine.apply(index, payload, &mut world))?,
+        };
         self.quarantine.passed(index);
         txn.append_events(held.machine.time(), &mut self.streams)
             .map_err(|error| Stop::Halt(error.to_string()))?;

@@ -187,6 +187,7 @@ fn nodes_own(body: Body) -> Result<Body, String> {
         | Body::ConvertRows(_)
         | Body::AssignVerification(_)
         | Body::SteerConversion(_)
+        | Body::SkipEntry(_)
         | Body::RemoveApplication(_)
         | Body::PurgeApplication(_) => Err("a node may only report and register itself".to_owned()),
     }

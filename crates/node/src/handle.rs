@@ -9,7 +9,7 @@ use environment::channel::{mpsc, oneshot};
 use machine::{
     BatchPage, Body, Catalog, Cluster, ClusterId, Consistency, Consumers, Decision, EventPage, Index, Level,
     MemberStatus, NodeId, Offset, PackedRequests, Pending, Read, ReadAnswer, ReadError, Reply, Request, Scanned,
-    SnapshotListing, Status, StreamStatus, SubmitError, TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX, Term,
+    SkipEntry, SnapshotListing, Status, StreamStatus, SubmitError, TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX, Term,
     limits as log_limits,
 };
 use store::streams::StreamReader;
@@ -117,13 +117,21 @@ impl Handle {
     }
 
     async fn propose_here(&self, body: Body) -> Result<Decision, SubmitError> {
-        if matches!(body, Body::TrimStreams(_)) {
+        if matches!(body, Body::TrimStreams(_) | Body::SkipEntry(_)) {
             self.require_leading()?;
         } else {
             self.require_leader()?;
         }
         if !matches!(body, Body::Genesis(_)) {
             self.require_cluster()?;
+        }
+        if let Body::SkipEntry(skip) = &body
+            && let Err(reason) = self.may_skip(skip)
+        {
+            return Ok(Decision::Refused {
+                code: "skip_refused",
+                reason,
+            });
         }
         let bytes = body_bytes(&body);
         if bytes > log_limits::ENTRY_BYTES_MAX {
@@ -138,6 +146,26 @@ impl Handle {
             .send(Event::Propose(Box::new(body), decision))
             .map_err(|_| stopped())?;
         decided.await.unwrap_or_else(|_| Err(unknown()))
+    }
+
+    /// Nothing is skipped that this node could apply: what the log says of an entry is not to be unsaid.
+    fn may_skip(&self, skip: &SkipEntry) -> Result<(), String> {
+        skip.check_size()?;
+        let facts = self.published.facts();
+        let entry = skip.entry;
+        match facts.failed_at {
+            Some(at) if at == entry => Ok(()),
+            Some(at) => Err(format!(
+                "the leader's program fails at entry {at}, and not at entry {entry}"
+            )),
+            None if facts.applied >= entry => Err(format!(
+                "the leader has applied entry {entry}: give the nodes whose program fails there the leader's binary"
+            )),
+            None => Err(format!(
+                "the leader's program has not failed at entry {entry}: an entry is skipped once it has stopped the leader \
+                 twice, so that it stands before it"
+            )),
+        }
     }
 
     async fn read_here(&self, read: Read, consistency: Consistency) -> Result<ReadAnswer, ReadError> {

@@ -61,11 +61,11 @@ pub const READERS: usize = 2;
 pub const READS_WAITING_MAX: usize = 4096;
 
 /// Milliseconds between a leader's heartbeats.
-pub const HEARTBEAT_MS: u64 = 60;
+pub const HEARTBEAT_MS: u64 = 50;
 /// Milliseconds without one after which a follower seeks votes: from.
-pub const ELECTION_MS_MIN: u64 = 250;
+pub const ELECTION_MS_MIN: u64 = 200;
 /// To.
-pub const ELECTION_MS_MAX: u64 = 500;
+pub const ELECTION_MS_MAX: u64 = 450;
 /// How long the leader leaves a window of a rehearsal open before it opens the next.
 pub const REHEARSAL_WINDOW: Duration = Duration::from_secs(1);
 /// Entries that may wait for the applier before it leaves the rest of a window to other nodes: one that falls behind would be

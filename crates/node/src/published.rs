@@ -26,6 +26,8 @@ pub struct Facts {
     pub marked: Option<(Index, StateDigest)>,
     /// Why nothing is applied, if so.
     pub parked: Option<String>,
+    /// The entry at which the program may not fail again, if that is why nothing is applied.
+    pub failed_at: Option<Index>,
 }
 
 /// What the applier shows.

@@ -17,6 +17,9 @@ const REASON_BYTES_MAX: usize = 1024;
 /// Another binary may do better, and tries.
 const BINARY: &str = env!("CARGO_PKG_VERSION");
 
+/// Noted for an entry that is decided to be skipped: no binary may try it.
+const SKIPPED: u64 = u64::MAX;
+
 /// What is known of the entry at which this node last failed.
 pub struct Quarantine {
     condition: Condition,
@@ -24,15 +27,29 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
-    /// As it was noted in the data directory.
+    /// As it was noted in the data directory of a node that has applied as much as that.
     ///
     /// # Errors
     /// The note cannot be read.
-    pub fn read(condition: &Condition) -> Result<Quarantine, store::format::Error> {
-        Ok(Quarantine {
+    pub fn read(condition: &Condition, applied: Index) -> Result<Quarantine, store::format::Error> {
+        let mut quarantine = Quarantine {
             condition: condition.clone(),
             fault: fault::read(&**condition.disk(), condition.data())?,
-        })
+        };
+        if quarantine.fault.as_ref().is_some_and(|fault| fault.index <= applied) {
+            quarantine.forget();
+        }
+        Ok(quarantine)
+    }
+
+    /// The node's condition.
+    pub fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    /// Whether the program may not try this entry again.
+    pub fn stands_at(&self, index: Index) -> bool {
+        self.fault.as_ref().is_some_and(|fault| is_final(fault, index))
     }
 
     /// Does the work on an entry, unless that has stopped this node too often.
@@ -41,15 +58,29 @@ impl Quarantine {
     /// Those of the work; [`Stop::Fault`] when it panics, [`Stop::Park`] when it is not to be done.
     pub fn guard<T>(&self, index: Index, work: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
         if let Some(fault) = self.fault.as_ref().filter(|fault| is_final(fault, index)) {
-            return Err(Stop::Park(format!(
-                "entry {index} has stopped this node {} times, the last time with: {}. That is a fault of this program and not \
-                 of the application. The node keeps its log and votes, and applies nothing more until it is started with a \
-                 binary of another version than {BINARY}; to let this one try again, stop the node, remove the file \
-                 {FAULT_FILE} from its data directory, and start it",
-                fault.stops, fault.reason
-            )));
+            return Err(Stop::Park(parked(fault, index)));
         }
-        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Stop::Fault(said(&*panic))))
+        catch(work)
+    }
+
+    /// Passes an entry by, and notes it: the decision stands behind the entry, and is not known yet when the entry is met
+    /// again after a restart from an older checkpoint.
+    ///
+    /// # Errors
+    /// Those of the work; [`Stop::Fault`] when it panics; [`Stop::Halt`] when it cannot be noted.
+    pub fn skip<T>(&mut self, index: Index, by: Index, work: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
+        let fault = Fault {
+            index,
+            stops: SKIPPED,
+            binary: BINARY.to_owned(),
+            reason: format!("skipped by the decision in entry {by}"),
+        };
+        if self.fault.as_ref() != Some(&fault) {
+            fault::write(&**self.condition.disk(), self.condition.data(), &fault)
+                .map_err(|error| Stop::Halt(error.to_string()))?;
+        }
+        self.fault = Some(fault);
+        catch(work)
     }
 
     /// Notes, before the node stops, at which entry it failed.
@@ -71,9 +102,13 @@ impl Quarantine {
 
     /// The entry has been applied.
     pub fn passed(&mut self, index: Index) {
-        if self.fault.as_ref().is_none_or(|fault| fault.index > index) {
-            return;
+        let over = |fault: &Fault| fault.index <= index && fault.stops != SKIPPED;
+        if self.fault.as_ref().is_some_and(over) {
+            self.forget();
         }
+    }
+
+    fn forget(&mut self) {
         self.fault = None;
         let note = self.condition.data().join(FAULT_FILE);
         if let Err(error) = self.condition.disk().remove_file(&note) {
@@ -87,7 +122,26 @@ fn is_same(fault: &Fault, index: Index) -> bool {
 }
 
 fn is_final(fault: &Fault, index: Index) -> bool {
-    is_same(fault, index) && fault.stops >= STOPS_MAX
+    let skipped = fault.index == index && fault.stops == SKIPPED;
+    skipped || is_same(fault, index) && fault.stops >= STOPS_MAX
+}
+
+fn parked(fault: &Fault, index: Index) -> String {
+    let Fault { stops, reason, .. } = fault;
+    if *stops == SKIPPED {
+        return format!("entry {index} is {reason}, which this node has yet to be sent again");
+    }
+    format!(
+        "entry {index} has stopped this node {stops} times, the last time with: {reason}. That is a fault of this program and \
+         not of the application. The node keeps its log and votes, and applies nothing more until it is started with a binary \
+         of another version than {BINARY}; to let this one try again, stop the node, remove the file {FAULT_FILE} from its \
+         data directory, and start it; where all nodes stand here and no binary is mended, `seachange entry skip {index}` has \
+         all of them pass the entry by"
+    )
+}
+
+fn catch<T>(work: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Stop::Fault(said(&*panic))))
 }
 
 /// What a panic says.

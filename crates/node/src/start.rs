@@ -213,7 +213,7 @@ async fn start_applying(
         rehearsal: RehearsalHost::new(peers.node(), &config.registry),
         level_max: config.level_max,
         members,
-        quarantine: Quarantine::read(condition).map_err(store_error)?,
+        quarantine: Quarantine::read(condition, held.read().machine.applied()).map_err(store_error)?,
         parked_for: None,
         measures: peers.measures().clone(),
         checkpoint_bytes: checkpoint_bytes(peers.node()),
@@ -325,6 +325,7 @@ fn facts_of(machine: &Machine) -> Facts {
         comparison: machine.comparison().clone(),
         marked: machine.marked(),
         parked: None,
+        failed_at: None,
     }
 }
 

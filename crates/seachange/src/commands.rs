@@ -8,6 +8,7 @@ pub mod completions;
 pub mod consumer;
 pub mod demo;
 pub mod doctor;
+pub mod entry;
 pub mod get;
 pub mod query;
 pub mod rebuild;
@@ -96,6 +97,9 @@ pub enum Command {
     /// Show and steer changes
     #[command(subcommand, after_help = "Example:\n  seachange change list")]
     Change(change::Command),
+    /// See and skip entries at which the program itself fails
+    #[command(subcommand, after_help = "Example:\n  seachange entry skipped")]
+    Entry(entry::Command),
     /// Print what makes a shell complete these commands
     Completions(completions::Arguments),
 }
@@ -126,6 +130,7 @@ impl Arguments {
             Command::Consumer(command) => command.run(environment).await,
             Command::App(command) => command.run(environment).await,
             Command::Change(command) => command.run(environment).await,
+            Command::Entry(command) => command.run(environment).await,
             Command::Completions(arguments) => arguments.run(),
         }
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use client::Admin;
-use client::wire::{CodeSource, Manifest, PlanRequest, RehearsalRequest};
+use client::wire::{Code as ErrorCode, CodeSource, Manifest, PlanRequest, RehearsalRequest, Stage};
 use host::Registry;
-use machine::{Code, Digest};
+use machine::{Code, Digest, TRANSFORM};
+use node::replay::Candidate;
 
 use crate::connection::explain;
 use crate::exit::Stopped;
@@ -65,20 +66,10 @@ impl PlanOptions {
 /// Bytes that a module may have, as the cluster says too; past it the file is not even read.
 const MODULE_BYTES_MAX: u64 = machine::limits::MODULE_BYTES_MAX as u64;
 
-/// A version as a host takes it.
-pub struct Runnable {
-    /// As the log has it.
-    pub manifest: machine::Manifest,
-    /// How the log would name its code.
-    pub code: Code,
-    /// The module's bytes, where it is one.
-    pub module: Option<Vec<u8>>,
-}
-
 impl Package {
     /// For whoever runs it without a cluster.
     #[must_use]
-    pub fn into_runnable(self) -> Runnable {
+    pub fn into_candidate(self) -> Candidate {
         let (code, module) = match self.code {
             PackagedCode::Module(module) => {
                 let meter = Registry::new(Vec::new()).meter();
@@ -87,7 +78,8 @@ impl Package {
             }
             PackagedCode::Native => (Code::Native, None),
         };
-        Runnable {
+        Candidate {
+            contract: edge::read_contract(&self.manifest).unwrap_or_default(),
             manifest: edge::read_manifest(self.manifest),
             code,
             module,
@@ -137,6 +129,9 @@ impl Package {
     /// # Errors
     /// The cluster refused, or gave no answer.
     pub async fn plan(&self, admin: &Admin, options: &PlanOptions) -> anyhow::Result<u64> {
+        if edge::read_contract(&self.manifest).is_some() {
+            install_transform(admin).await?;
+        }
         if let PackagedCode::Module(module) = &self.code {
             admin.upload_module(module.clone()).await.map_err(explain)?;
         }
@@ -172,6 +167,34 @@ impl Package {
             verify_data: *verify_data,
         }
     }
+}
+
+/// Installs the application that runs the programs of manifests, unless it is there.
+async fn install_transform(admin: &Admin) -> anyhow::Result<()> {
+    let known = match admin.app(TRANSFORM).await {
+        Ok(app) => app.in_force.is_some(),
+        Err(error) if error.code() == ErrorCode::UnknownApplication => false,
+        Err(error) => return Err(explain(error).into()),
+    };
+    if known {
+        return Ok(());
+    }
+    let transform = Package::embedded(
+        include_str!("../../../apps/transform/manifest.toml"),
+        host::transform::MODULE,
+    )?;
+    // Boxed: it plans, as whoever asked for it does.
+    let change = Box::pin(transform.plan(admin, &PlanOptions::FINALIZE)).await?;
+    let mut watch = admin.watch_change(change);
+    while let Some(record) = watch.next().await.map_err(explain)? {
+        match record.stage {
+            Stage::Finalized => return Ok(()),
+            Stage::Aborted | Stage::Reverted => break,
+            Stage::Preparing | Stage::Ready | Stage::Switched => {}
+        }
+    }
+    let what = format!("change {change}, which installs application {TRANSFORM}, was given up by somebody");
+    Err(Stopped::failed(what, "It runs the programs of the manifest: try again.").into())
 }
 
 fn read_module(path: &Path) -> anyhow::Result<Vec<u8>> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use environment::channel::Notify;
 use environment::{Disk, Environment};
 use futures::{FutureExt, select_biased};
+use host::NativeApplication;
 use machine::{Cluster, LEVEL_MAX, Level, Status};
 use parking_lot::Mutex;
 use seachange::assemble::{Assembled, Binary};
@@ -351,7 +352,7 @@ async fn process(
         began: Arc::new(began),
     };
     let binary = Binary {
-        native: Vec::new(),
+        native: vec![NativeApplication::poison()],
         level_max,
     };
     let started = select_biased! {

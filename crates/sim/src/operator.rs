@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use client::wire::{CodeSource, ModuleStored, PlanRequest, RehearsalRequest, Stage};
+use client::wire::{CodeSource, Manifest, ModuleStored, PlanRequest, RehearsalRequest, Stage};
 use client::{Admin, Client, Error, Options};
 use environment::Environment;
 use machine::Digest;
@@ -14,10 +14,16 @@ use crate::clients::{ACCOUNTS, BALANCE, account};
 /// For how long the operator tries one thing.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long an operator who looks after all nodes waits for one of them, and between two rounds.
+const ROUND: Duration = Duration::from_secs(1);
+
+const POISON: &str = "application = \"poison\"\nversion = 1\n\n[[commands]]\nname = \"drink\"\n";
+
 /// The operator.
 #[derive(Clone)]
 pub struct Operator {
     environment: Environment,
+    addresses: Vec<String>,
     options: Options,
     admin: Admin,
 }
@@ -80,10 +86,11 @@ impl Operator {
     /// # Errors
     /// The options are refused, which is a mistake of the simulator.
     pub fn new(environment: Environment, addresses: Vec<String>) -> Result<Operator, Error> {
-        let options = Options::new(addresses).named("operator").deadline(PATIENCE);
+        let options = Options::new(addresses.clone()).named("operator").deadline(PATIENCE);
         let admin = Admin::new(environment.clone(), options.clone())?;
         Ok(Operator {
             environment,
+            addresses,
             options,
             admin,
         })
@@ -163,6 +170,47 @@ impl Operator {
             (Err(stored), Err(planned)) => Ok([stored.code().name(), planned.code().name()]),
             (Ok(_), _) => anyhow::bail!("a module was taken under the name of another"),
             (_, Ok(planned)) => anyhow::bail!("change {} was planned without a module", planned.change),
+        }
+    }
+
+    /// Sends a command at which the program fails, to an application that is linked in for that, and waits until it is
+    /// told that the command was skipped.
+    ///
+    /// # Errors
+    /// The cluster refused, or gave no answer.
+    pub async fn poison(&self) -> anyhow::Result<()> {
+        if self.admin.app("poison").await.is_err() {
+            let manifest = Manifest::from_toml(POISON)?;
+            let code = PackagedCode::Native;
+            let change = Package { manifest, code }
+                .plan(&self.admin, &PlanOptions::FINALIZE)
+                .await?;
+            self.until(change, Stage::Finalized).await?;
+        }
+        let client = Client::connect(self.environment.clone(), self.options.clone())?;
+        let answer = client.submit("poison", "drink", 1, "{}").await;
+        anyhow::bail!("it was drunk: {answer:?}")
+    }
+
+    /// Has every entry skipped that a node stands before because the program fails there; does nothing else for ever.
+    ///
+    /// # Errors
+    /// None: what is refused, or gets no answer, is asked again.
+    pub async fn skip_failing(&self) -> anyhow::Result<()> {
+        let options = self.options.clone().deadline(ROUND);
+        let admin = Admin::new(self.environment.clone(), options)?;
+        loop {
+            for address in &self.addresses {
+                let Ok(status) = admin.at(address.clone())?.status().await else {
+                    continue;
+                };
+                if status.parked.is_some_and(|why| why.contains("has stopped this node")) {
+                    let reason = Some("the simulation's operator".to_owned());
+                    let skipped = admin.skip_entry(status.applied + 1, reason).await;
+                    tracing::info!("skip: {skipped:?}");
+                }
+            }
+            self.environment.sleep(ROUND).await;
         }
     }
 

@@ -72,6 +72,8 @@ struct Run {
     began: Nanos,
     /// Nodes whose disk was not sound at some time: they may stop by themselves.
     excused: BTreeSet<Number>,
+    /// Somebody has sent a command at which the program fails.
+    poisoned: bool,
     /// Processes to be started again, and when.
     to_start: Vec<(Nanos, Number)>,
     /// The faults have ended, and every node is to run.
@@ -131,6 +133,7 @@ impl Run {
             watch: Watch::default(),
             began: 0,
             excused: BTreeSet::new(),
+            poisoned: false,
             to_start: Vec::new(),
             resting: false,
             acted: Vec::new(),
@@ -293,10 +296,16 @@ impl Run {
     }
 
     fn check_complaints(&self) -> Result<(), Finding> {
-        match complaints::take().into_iter().next() {
+        let mut complaints = complaints::take().into_iter();
+        match complaints.find(|complaint| !self.is_of_poison(complaint)) {
             Some(complaint) if self.excused.is_empty() => Err(("no complaint without a cause", complaint)),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Whether a node had to say or do that because of a command at which the program fails.
+    fn is_of_poison(&self, reason: &str) -> bool {
+        self.poisoned && reason.contains("this program failed at entry")
     }
 
     fn check_progress(&mut self) -> Result<(), Finding> {
@@ -318,7 +327,8 @@ impl Run {
         let reason = machine.stopped_by_itself();
         // A node that asks to join while nobody can let it in says so and ends, to be started again.
         let asked_in_vain = |reason: &String| reason.starts_with("could not join the cluster");
-        if let Some(reason) = reason.as_ref().filter(|reason| !asked_in_vain(reason))
+        let expected = |reason: &String| asked_in_vain(reason) || self.is_of_poison(reason);
+        if let Some(reason) = reason.as_ref().filter(|reason| !expected(reason))
             && !self.excused.contains(&number)
         {
             return Err(("nodes go on", format!("node {number} stopped by itself: {reason}")));

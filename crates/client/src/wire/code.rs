@@ -103,6 +103,10 @@ codes! {
     EffectsTooLarge = 8, "effects_too_large", 422, No, "The command's effects are too large";
     /// A document could not be brought into the shape that was asked for; nothing was changed.
     MigrationFailed = 9, "migration_failed", 422, No, "A document could not be converted";
+    /// The program failed at the command's entry, and the operators had it passed by; nothing was changed.
+    EntrySkipped = 10, "entry_skipped", 422, No, "The command was passed by";
+    /// The program that brings the command into a version that is taken failed on its payload; nothing was changed.
+    CastFailed = 11, "cast_failed", 422, No, "The command could not be brought into a version that is taken";
 
     /// This node does not lead; nothing was done. Names the leader.
     NotLeader = 100, "not_leader", 421, Elsewhere, "This node does not lead the cluster";
@@ -179,6 +183,8 @@ codes! {
     ManifestInvalid = 303, "manifest_invalid", 422, No, "The manifest is refused";
     /// The change, or the step of it, may not be taken; the detail says why.
     ChangeRefused = 304, "change_refused", 409, No, "The change is refused";
+    /// The entry cannot be skipped; nothing was done.
+    SkipRefused = 305, "skip_refused", 409, No, "The entry is not skipped";
 }
 
 impl Retry {

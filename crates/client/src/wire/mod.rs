@@ -20,7 +20,7 @@ pub use v1::{
     ModuleStored, Named, NodeReadiness, PieceParameters, PlanRequest, Planned, QueryOutcome, QueryReply, RevertedAt,
     Role, Row, RowAnswer, Rows, RowsParameters, SEQUENCE_HEADER, SESSION_HEADER, STREAM_END_HEADER, STREAM_FROM_HEADER,
     STREAM_START_HEADER, SessionOpened, SnapshotFile, SnapshotRecord, Stage, Status, StepRequest, StepTaken,
-    StreamList, StreamRecord, StreamTrimmed, TableList, TableSpec, TrimRequest, VerifyRecord, VersionInfo,
+    StreamList, StreamRecord, StreamTrimmed, TableList, TableSpec, TrimRequest, UpcastSpec, VerifyRecord, VersionInfo,
     VersionSwitch, WatchRecord, Watched,
 };
 pub use v1::{ApplicationPurged, ApplicationRemoved, CommandUsage, RemovalRequest, RemovedAt, UsageList};
@@ -28,4 +28,5 @@ pub use v1::{Check, DryRun, Forecast, StepAhead, Verdict};
 pub use v1::{ConversionRecord, ConversionRequest, ConversionSteered, UnconvertedRow, VerifiedRecord};
 pub use v1::{DifferenceRecord, RehearsalRecord, RehearsalRequest};
 pub use v1::{RECORD_BATCH_MEDIA_TYPE, RecordBatch, heartbeat, whole_bytes};
+pub use v1::{SkipDecided, SkipRequest, SkippedEntry, SkippedList};
 pub use v1::{StageName, TRACE_HEADER, TRACEPARENT_HEADER, Trace, TraceList, TraceStage};

@@ -7,7 +7,7 @@ use axum::extract::State;
 use client::wire;
 use client::wire::{ApplicationInfo, ApplicationList, Code, CodeSource, Named, RemovedAt, VersionInfo, VersionSwitch};
 use machine::manifest::{CommandSpec, TableSpec};
-use machine::{Application, Catalog, Manifest, Shape, Version};
+use machine::{Application, Catalog, Contract, Manifest, Shape, Upcast, Version};
 
 use super::extract::UrlPath;
 use super::problems::{ANY, problems};
@@ -63,7 +63,7 @@ pub(super) fn info(catalog: &Catalog, name: &str, application: &Application) -> 
             .versions
             .values()
             .map(|version| VersionInfo {
-                manifest: show_manifest(&version.manifest),
+                manifest: show_manifest(&version.manifest, catalog.contract(name, version.manifest.version)),
                 code: show_code(&version.code),
             })
             .collect(),
@@ -97,7 +97,18 @@ fn show_code(code: &machine::Code) -> CodeSource {
     }
 }
 
-fn show_manifest(manifest: &Manifest) -> wire::Manifest {
+fn show_manifest(manifest: &Manifest, contract: Option<&Contract>) -> wire::Manifest {
+    let upcasts = |command: &str| {
+        let casts = contract.into_iter().flat_map(|contract| &contract.upcasts);
+        let of_command = casts.filter(|cast| cast.command == command);
+        of_command
+            .map(|cast| wire::UpcastSpec {
+                from: cast.from,
+                to: cast.to,
+                program: cast.program.clone(),
+            })
+            .collect()
+    };
     let named = |names: &[String]| names.iter().map(|name| Named { name: name.clone() }).collect();
     wire::Manifest {
         application: manifest.application.clone(),
@@ -110,6 +121,7 @@ fn show_manifest(manifest: &Manifest) -> wire::Manifest {
             .map(|command| wire::CommandSpec {
                 name: command.name.clone(),
                 versions: command.versions.clone(),
+                upcasts: upcasts(&command.name),
             })
             .collect(),
         queries: named(&manifest.queries),
@@ -124,6 +136,25 @@ pub(super) fn show_table(table: &TableSpec) -> wire::TableSpec {
         shape: table.shape.0,
         converts: table.converts.iter().map(|shape| shape.0).collect(),
     }
+}
+
+/// What a manifest promises beside what stands in the log's; none: nothing.
+pub(crate) fn read_contract(manifest: &wire::Manifest) -> Option<Contract> {
+    let of_command = |command: &wire::CommandSpec| {
+        let name = command.name.clone();
+        command.upcasts.clone().into_iter().map(move |cast| Upcast {
+            command: name.clone(),
+            from: cast.from,
+            to: cast.to,
+            program: cast.program,
+        })
+    };
+    let contract = Contract {
+        // Which version runs the programs is decided where the plan is applied.
+        transform: None,
+        upcasts: manifest.commands.iter().flat_map(of_command).collect(),
+    };
+    (!contract.is_empty()).then_some(contract)
 }
 
 /// A manifest as the log has it. Whether it holds together is the machine's to say.

@@ -228,6 +228,7 @@ pub(super) fn read_plan(
         allow_breaking: plan.allow_breaking,
         rehearse: plan.rehearse.map(rehearsal::read).transpose()?,
         verify_data: plan.verify_data,
+        contract: apps::read_contract(&plan.manifest),
     };
     let plan = PlanApplication {
         manifest: apps::read_manifest(plan.manifest),

@@ -39,7 +39,7 @@ pub(super) async fn look(State(api): State<Arc<Api>>, request: Request) -> Resul
     let index = api.shown(machine::Consistency::Linearizable).await?;
     let preview = change::preview(&api.cluster.catalog(), &plan, &safeguards);
     let Preview { from, checks, steps } = preview;
-    let unasked = usage::of_dropped(&api, &plan, api.now().0).await?;
+    let unasked = usage::of_dropped(&api, (&plan, &safeguards), api.now().0).await?;
     let checks: Vec<Check> = checks
         .into_iter()
         .map(|check| Check {

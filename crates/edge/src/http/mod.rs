@@ -11,6 +11,7 @@ mod conversion;
 mod cursor;
 mod docs;
 mod dry_run;
+mod entries;
 mod errors;
 mod events;
 mod extract;
@@ -56,7 +57,7 @@ use crate::limits::{self, Limits};
 use crate::router::{Routed, Router, Work};
 use crate::stop::Stop;
 
-pub(crate) use apps::read_manifest;
+pub(crate) use apps::{read_contract, read_manifest};
 pub(crate) use openapi::text as openapi_text;
 pub(crate) use routes::routes;
 

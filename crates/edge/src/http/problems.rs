@@ -41,6 +41,8 @@ pub(super) const CALL: &[Code] = &[
     Code::ApplicationMisuse,
     Code::EffectsTooLarge,
     Code::MigrationFailed,
+    Code::EntrySkipped,
+    Code::CastFailed,
 ];
 
 /// `problems!(Name: SET, SET, ...)` makes a type that names those codes in `responses(...)` of an operation. Each is a

@@ -10,8 +10,8 @@ use client::wire::{Code, Consistency, Problem};
 use utoipa::OpenApi;
 
 use super::{
-    Api, apps, batch, changes, commands, consumers, conversion, docs, dry_run, errors, members, modules, observe,
-    openapi, queries, removal, sessions, snapshots, status, streams, tables, usage, watch,
+    Api, apps, batch, changes, commands, consumers, conversion, docs, dry_run, entries, errors, members, modules,
+    observe, openapi, queries, removal, sessions, snapshots, status, streams, tables, usage, watch,
 };
 use crate::codes::Refusal;
 
@@ -57,6 +57,8 @@ routes! {
     get "/v1/consumers" => consumers::list;
     get "/v1/docs" => docs::page;
     get "/v1/docs/{file}" => docs::file;
+    post "/v1/entries/{entry}/skip" => entries::skip;
+    get "/v1/entries/skipped" => entries::skipped;
     get "/v1/errors" => errors::list;
     get "/v1/errors/{code}" => errors::show;
     get "/v1/members" => members::list;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use client::wire::{Check, CommandUsage, ConsistencyParameter, UsageList, Verdict};
-use machine::{Consistency, Index, PlanApplication, Read, ReadValue, Usage, change};
+use machine::{Consistency, Index, PlanApplication, Read, ReadValue, Safeguards, Usage, change};
 
 use super::extract::{UrlPath, UrlQuery};
 use super::problems::{READ, problems};
@@ -48,9 +48,13 @@ async fn read(api: &Api, application: &str, fresh: Consistency) -> Result<(Index
 }
 
 /// Says of each command that a plan drops whether anybody sends it.
-pub(super) async fn of_dropped(api: &Api, plan: &PlanApplication, now_ms: u64) -> Result<Vec<Check>, Refusal> {
+pub(super) async fn of_dropped(
+    api: &Api,
+    (plan, safeguards): (&PlanApplication, &Safeguards),
+    now_ms: u64,
+) -> Result<Vec<Check>, Refusal> {
     let catalog = api.cluster.catalog();
-    let dropped = change::dropped(&catalog, plan);
+    let dropped = change::dropped(&catalog, plan, safeguards);
     if dropped.is_empty() {
         return Ok(Vec::new());
     }

@@ -37,6 +37,7 @@ async fn a_plan_goes_into_the_log_and_is_shown() {
         allow_breaking: None,
         rehearse: None,
         verify_data: false,
+        contract: None,
     };
     assert_eq!(*safeguards, on_trap);
     assert_eq!((planned.manifest.version.0, planned.finalize), (2, false));
@@ -123,6 +124,7 @@ async fn a_plan_says_what_it_does_by_itself() {
         allow_breaking: None,
         rehearse: None,
         verify_data: false,
+        contract: None,
     };
     let cases = [
         (
@@ -173,6 +175,7 @@ async fn a_record_says_what_a_change_does_and_did_by_itself() {
             allow_breaking: None,
             rehearse: None,
             verify_data: false,
+            contract: None,
         },
         deadline: Some(TimeMs(1005)),
         reverted: Some(AutomaticRevert {

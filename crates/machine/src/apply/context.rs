@@ -7,13 +7,17 @@ use bytes::Bytes;
 
 use super::effects::Effects;
 use crate::{
-    Application, ApplicationVersion, Applications, Call, CallOutcome, Catalog, Change, ChangeId, Context, Failure,
-    FailureCode, Index, Misuse, Pair, Row, Shape, StateRead, TableId, TimeMs, Trap, limits,
+    Application, ApplicationVersion, Applications, Call, CallOutcome, Catalog, Change, ChangeId, Context, Contract,
+    Failure, FailureCode, Index, Misuse, Pair, Row, Shape, StateRead, TableId, TimeMs, Trap, limits,
 };
 
 /// The tables of an application as the version in force knows them.
 pub(crate) struct Tables<'a> {
     pub(crate) version: &'a ApplicationVersion,
+    /// What the version promises beside its manifest.
+    pub(crate) contract: Option<&'a Contract>,
+    /// Runs the programs of that.
+    pub(crate) transform: Option<&'a ApplicationVersion>,
     application: &'a Application,
     ids: &'a BTreeMap<String, TableId>,
     /// The version that writes must be convertible back to, while a change can be taken back.
@@ -31,8 +35,11 @@ impl<'a> Tables<'a> {
             .reversible
             .and_then(|change| catalog.changes.get(&change)?.from)
             .and_then(|from| application.versions.get(&from));
+        let contract = catalog.contract(name, version.manifest.version);
         Some(Tables {
             version,
+            contract,
+            transform: contract.and_then(|contract| catalog.transform_of(contract)),
             application,
             ids: &application.tables,
             before,
@@ -44,8 +51,12 @@ impl<'a> Tables<'a> {
     pub(crate) fn before(catalog: &'a Catalog, change: ChangeId) -> Option<Tables<'a>> {
         let change = catalog.changes.get(&change)?;
         let application = catalog.applications.get(&change.application)?;
+        let version = application.versions.get(&change.from?)?;
+        let contract = catalog.contract(&change.application, version.manifest.version);
         Some(Tables {
-            version: application.versions.get(&change.from?)?,
+            version,
+            contract,
+            transform: contract.and_then(|contract| catalog.transform_of(contract)),
             application,
             ids: &change.tables_before,
             before: None,
@@ -62,8 +73,11 @@ impl<'a> Tables<'a> {
         let application = catalog.applications.get(&change.application)?;
         let version = application.versions.get(&change.to)?;
         let from = change.from.filter(|_| !change.finalize);
+        let contract = catalog.contract(&change.application, change.to);
         Some(Tables {
             version,
+            contract,
+            transform: contract.and_then(|contract| catalog.transform_of(contract)),
             application,
             ids,
             before: from.and_then(|from| application.versions.get(&from)),
@@ -479,13 +493,13 @@ fn misuse(code: FailureCode, detail: String) -> Misuse {
 }
 
 /// The context of a conversion: it has none.
-struct NoContext;
+pub(crate) struct NoContext;
 
 impl NoContext {
     fn refuse<T>() -> Result<T, Misuse> {
         Err(misuse(
             FailureCode::Misuse,
-            "migrate is pure: it may ask the host for nothing".to_owned(),
+            "migrate and transform are pure: they may ask the host for nothing".to_owned(),
         ))
     }
 }

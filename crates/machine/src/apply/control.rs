@@ -52,6 +52,7 @@ impl Machine {
             Body::ConvertRows(convert) => self.convert_rows(index, &convert, world)?,
             Body::AssignVerification(assign) => change::assign(self.catalog_mut(), index, time, assign),
             Body::Verified(said) => change::verified(self.catalog_mut(), index, time, said),
+            Body::SkipEntry(skip) => self.skip_decided(index, &skip)?,
             Body::SteerConversion(steer) => crate::conversion::steer(self.catalog_mut(), index, &steer),
             Body::RemoveApplication(remove) => self.remove_application(index, remove),
             Body::PurgeApplication(purge) => self.purge_application(index, &purge, world)?,

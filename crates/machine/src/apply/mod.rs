@@ -12,7 +12,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use context::{CommandContext, Tables};
+pub(crate) use context::{CommandContext, NoContext, Tables};
 pub(crate) use control::refused;
 pub(crate) use effects::Effects;
 pub(crate) use requests::trap_failure;
@@ -119,7 +119,8 @@ impl Body {
             | Body::ConvertRows(_)
             | Body::SteerConversion(_)
             | Body::AssignVerification(_)
-            | Body::Verified(_) => true,
+            | Body::Verified(_)
+            | Body::SkipEntry(_) => true,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::requests::{Played, ended, takes};
+use super::requests::{Played, ended, raise, takes};
 use super::{CommandContext, Effects, Tables};
 use crate::entry::RequestView;
 use crate::machine::{Machine, Stop, World};
@@ -44,15 +44,22 @@ impl Machine {
         let (applications, converter) = rehearser.hosts();
         let seed = (index.0, place as u64);
         let read = &*world.txn;
+        let raised = match takes(&to_come, request) {
+            Ok(upcasts) => raise(&to_come, &upcasts, request, &mut *converter),
+            Err(failure) => Ok(Err(failure)),
+        };
         let mut context = CommandContext::writing(&to_come, read, converter, self.position.time, index, seed);
         let manifest = &to_come.version.manifest;
-        let outcome = match takes(manifest, request) {
-            Err(failure) => Ok(Outcome::Failed(failure)),
-            Ok(()) => {
+        let outcome = match raised {
+            Err(error) => Err(error),
+            Ok(Err(failure)) => Ok(Outcome::Failed(failure)),
+            Ok(Ok(raised)) => {
+                let as_it_is = (request.version, Bytes::copy_from_slice(request.payload));
+                let (version, payload) = raised.unwrap_or(as_it_is);
                 let call = Call::Apply {
                     command: request.command,
-                    version: request.version,
-                    payload: request.payload,
+                    version,
+                    payload: &payload,
                 };
                 let outcome = applications.call(manifest, &to_come.version.code, call, &mut context);
                 outcome.map_err(Stop::from).and_then(ended).map_err(why)
@@ -89,7 +96,7 @@ impl Machine {
 
 /// What would stop the node in apply only ends this trial.
 fn why(stop: Stop) -> StateError {
-    let (Stop::Park(reason) | Stop::Halt(reason) | Stop::Fault(reason)) = stop;
+    let (Stop::Park(reason) | Stop::Halt(reason) | Stop::Fault(reason) | Stop::Diverged(reason)) = stop;
     StateError(reason)
 }
 

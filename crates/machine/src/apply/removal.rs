@@ -6,7 +6,7 @@ use super::refused;
 use super::requests::replace_row;
 use crate::codec::Codec;
 use crate::machine::{Machine, Stop, World};
-use crate::{Decision, Index, Offset, PurgeApplication, RemoveApplication, Removed, TableId, limits};
+use crate::{Decision, Index, Offset, PurgeApplication, RemoveApplication, Removed, TRANSFORM, TableId, limits};
 
 impl Machine {
     /// Takes an application out of service; its data stays.
@@ -25,6 +25,12 @@ impl Machine {
                 running.stage.name()
             );
             return refused("change_running", reason);
+        }
+        if name == TRANSFORM
+            && let Some(needed_by) = self.catalog.needs_transform()
+        {
+            let reason = format!("application {TRANSFORM} runs the programs of {needed_by}: remove that first");
+            return refused("still_needed", reason);
         }
         if reason.len() > limits::REASON_BYTES_MAX {
             let reason = format!("a reason has {} bytes at most", limits::REASON_BYTES_MAX);
@@ -115,6 +121,7 @@ impl Machine {
         catalog.applications.remove(name);
         catalog.removed.remove(name);
         catalog.conversions.remove(name);
+        catalog.contracts.remove(name);
         // What nodes let go of alike is part of what they compare.
         self.position.digest.chain(&name.to_owned().to_bytes());
     }

@@ -1,12 +1,14 @@
 //! Requests: session check, the version in force, the call, its effects.
 
+use bytes::Bytes;
+
 use crate::codec::{Codec, Reader};
 use crate::entry::RequestView;
 use crate::machine::{Machine, Output, Stop, World};
 use crate::sessions::Known;
 use crate::{
-    Call, CallError, CallOutcome, EventView, Failure, FailureCode, Index, Manifest, Misuse, Offset, Outcome, Reply,
-    Row, StateDigest, StateError, StateTxn, TableId, TimeMs, Trap,
+    Applications, Call, CallError, CallOutcome, EventView, Failure, FailureCode, Index, Miscast, Misuse, Offset,
+    Outcome, Reply, Row, StateDigest, StateError, StateTxn, TRANSFORM, TableId, TimeMs, Trap, Upcast,
 };
 
 use super::{CommandContext, Effects, Tables};
@@ -77,14 +79,27 @@ impl Machine {
     }
 
     /// Rows in any shape ever written may be met, so the code of each version that wrote must be here.
-    pub(super) fn require_code_of(&self, application: &str, world: &mut World<'_>) -> Result<(), Stop> {
-        let Some(application) = self.catalog.applications.get(application) else {
+    pub(super) fn require_code_of(&self, name: &str, world: &mut World<'_>) -> Result<(), Stop> {
+        let Some(application) = self.catalog.applications.get(name) else {
             return Ok(());
         };
         for version in application.in_force_so_far() {
             world
                 .applications
                 .ready(&version.manifest, &version.code)
+                .map_err(Stop::from)?;
+        }
+        // What brings commands of before into versions that are taken.
+        let contracts = self
+            .catalog
+            .contracts
+            .get(name)
+            .into_iter()
+            .flat_map(|versions| versions.values());
+        for transform in contracts.filter_map(|contract| self.catalog.transform_of(contract)) {
+            world
+                .applications
+                .ready(&transform.manifest, &transform.code)
                 .map_err(Stop::from)?;
         }
         Ok(())
@@ -129,16 +144,17 @@ impl Machine {
             let detail = catalog.no_application(request.application);
             return Ok(Outcome::Failed(Failure::new(FailureCode::UnknownApplication, detail)));
         };
-        if let Err(failure) = takes(&tables.version.manifest, request) {
-            return Ok(Outcome::Failed(failure));
-        }
+        let upcasts = match takes(&tables, request) {
+            Ok(upcasts) => upcasts,
+            Err(failure) => return Ok(Outcome::Failed(failure)),
+        };
         self.usage.count(
             request.application,
             request.command,
             request.version,
             self.position.time,
         );
-        let outcome = self.call(&tables, index, place, request, world, Keep::Effects)?;
+        let outcome = self.call(&tables, (index, place), request, &upcasts, world, Keep::Effects)?;
         let before = match &outcome {
             Outcome::Failed(_) => self.answer_as_before(index, place, request, world)?,
             Outcome::Refused(_) => self.count_refusal(index, place, request, world)?,
@@ -147,21 +163,32 @@ impl Machine {
         Ok(before.unwrap_or(outcome))
     }
 
-    /// Runs a command that the version of `tables` takes.
+    /// Runs a command that the version of `tables` takes, once `upcasts` have brought it there.
     pub(super) fn call(
         &mut self,
         tables: &Tables<'_>,
-        index: Index,
-        place: usize,
+        (index, place): (Index, usize),
         request: &RequestView<'_>,
+        upcasts: &[&Upcast],
         world: &mut World<'_>,
         keep: Keep,
     ) -> Result<Outcome, Stop> {
         let manifest = &tables.version.manifest;
+        let raised = match upcasts.is_empty() {
+            true => None,
+            false => match raise(tables, upcasts, request, world.converter)? {
+                Ok(raised) => raised,
+                Err(failure) => return Ok(Outcome::Failed(failure)),
+            },
+        };
+        let (version, payload) = match &raised {
+            Some((version, payload)) => (*version, &payload[..]),
+            None => (request.version, request.payload),
+        };
         let call = Call::Apply {
             command: request.command,
-            version: request.version,
-            payload: request.payload,
+            version,
+            payload,
         };
         let seed = (index.0, place as u64);
         let read = &*world.txn;
@@ -243,8 +270,10 @@ pub(super) fn ended(outcome: CallOutcome) -> Result<Outcome, Stop> {
     })
 }
 
-/// Whether the version takes a command, and that version of its payload.
-pub(super) fn takes(manifest: &Manifest, request: &RequestView<'_>) -> Result<(), Failure> {
+/// Whether the version takes a command, and that version of its payload: as it is, or once these programs have brought it
+/// into a version that it takes.
+pub(super) fn takes<'a>(tables: &Tables<'a>, request: &RequestView<'_>) -> Result<Vec<&'a Upcast>, Failure> {
+    let manifest = &tables.version.manifest;
     let Some(command) = manifest.command(request.command) else {
         let names: Vec<&str> = manifest.commands.iter().map(|command| command.name.as_str()).collect();
         let detail = format!(
@@ -256,15 +285,70 @@ pub(super) fn takes(manifest: &Manifest, request: &RequestView<'_>) -> Result<()
         );
         return Err(Failure::new(FailureCode::UnknownCommand, detail));
     };
-    if !command.versions.contains(&request.version) {
+    if command.versions.contains(&request.version) {
+        return Ok(Vec::new());
+    }
+    let upcasts = tables
+        .contract
+        .and_then(|contract| contract.upcasts_of(manifest, request.command, request.version));
+    upcasts.ok_or_else(|| {
         let detail = format!(
             "{} version {} does not take version {} of command {}: it takes {:?}",
             manifest.application, manifest.version, request.version, command.name, command.versions
         );
-        return Err(Failure::new(FailureCode::UnknownCommandVersion, detail));
-    }
-    Ok(())
+        Failure::new(FailureCode::UnknownCommandVersion, detail)
+    })
 }
+
+/// Brings a command's payload into a version that is taken; none where there is nothing to do.
+pub(super) fn raise(
+    tables: &Tables<'_>,
+    upcasts: &[&Upcast],
+    request: &RequestView<'_>,
+    converter: &mut dyn Applications,
+) -> Result<Result<Option<(u16, Bytes)>, Failure>, StateError> {
+    let mut raised: Option<(u16, Bytes)> = None;
+    for upcast in upcasts {
+        let document = raised.as_ref().map_or(request.payload, |(_, payload)| payload);
+        let Upcast {
+            command,
+            from,
+            to,
+            program,
+        } = upcast;
+        let done = match tables.transform {
+            Some(transform) => crate::transform(transform, converter, program, document),
+            None => Err(Miscast::Failed(format!(
+                "there is no application {TRANSFORM} to run it"
+            ))),
+        };
+        match done {
+            Ok(document) => raised = Some((*to, document)),
+            Err(Miscast::State(error)) => return Err(error),
+            Err(Miscast::Failed(why)) => {
+                let detail = format!(
+                    "the upcast of command {command} from version {from} to {to} gave nothing for the payload {}: {why}; its \
+                     program: {program}",
+                    excerpt(document)
+                );
+                return Ok(Err(Failure::new(FailureCode::CastFailed, detail)));
+            }
+        }
+    }
+    Ok(Ok(raised))
+}
+
+/// As much of a document as tells which it is.
+fn excerpt(document: &[u8]) -> String {
+    let text = String::from_utf8_lossy(document);
+    match text.char_indices().nth(EXCERPT_CHARACTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into_owned(),
+    }
+}
+
+/// Of a document that is told of, so many characters are shown.
+const EXCERPT_CHARACTERS: usize = 200;
 
 /// A trap as the client sees it: the same on every node, so never an engine's own words.
 pub(crate) fn trap_failure(trap: Trap) -> Result<Failure, Stop> {

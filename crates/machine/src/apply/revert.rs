@@ -3,7 +3,7 @@
 use crate::codec::Codec;
 use crate::entry::RequestView;
 use crate::machine::{Machine, Stop, World};
-use crate::{AutomaticRevert, Catalog, ChangeId, Guarded, Index, Outcome, Version, change};
+use crate::{AutomaticRevert, Catalog, ChangeId, Guarded, Index, Outcome, Upcast, Version, change};
 
 use super::Tables;
 use super::requests::{Keep, takes};
@@ -33,13 +33,19 @@ impl Machine {
         world: &mut World<'_>,
     ) -> Result<Option<Outcome>, Stop> {
         let catalog = self.catalog.clone();
-        let Some((id, guarded, tables)) = before(&catalog, request) else {
+        let Some(before) = before(&catalog, request) else {
             return Ok(None);
         };
+        let Before {
+            change: id,
+            guarded,
+            tables,
+            upcasts,
+        } = before;
         if !guarded.safeguards.revert_on_trap {
             return Ok(None);
         }
-        let outcome = match self.call(&tables, index, place, request, world, Keep::Effects)? {
+        let outcome = match self.call(&tables, (index, place), request, &upcasts, world, Keep::Effects)? {
             Outcome::Failed(_) | Outcome::SessionExpired => return Ok(None),
             outcome @ (Outcome::Applied(_) | Outcome::Refused(_)) => outcome,
         };
@@ -63,15 +69,21 @@ impl Machine {
         world: &mut World<'_>,
     ) -> Result<Option<Outcome>, Stop> {
         let catalog = self.catalog.clone();
-        let Some((id, guarded, tables)) = before(&catalog, request) else {
+        let Some(before) = before(&catalog, request) else {
             return Ok(None);
         };
+        let Before {
+            change: id,
+            guarded,
+            tables,
+            upcasts,
+        } = before;
         let Some(max) = guarded.safeguards.refusals_max else {
             return Ok(None);
         };
         let is_last = guarded.refusals >= max;
         let keep = if is_last { Keep::Effects } else { Keep::Nothing };
-        let outcome = match self.call(&tables, index, place, request, world, keep)? {
+        let outcome = match self.call(&tables, (index, place), request, &upcasts, world, keep)? {
             Outcome::Failed(_) | Outcome::Refused(_) | Outcome::SessionExpired => return Ok(None),
             outcome @ Outcome::Applied(_) => outcome,
         };
@@ -106,13 +118,26 @@ impl Machine {
     }
 }
 
-/// The change in force with its safeguards, and the version before it, if that takes the command: one that is the new
-/// version's own says nothing for the old one.
-fn before<'c>(catalog: &'c Catalog, request: &RequestView<'_>) -> Option<(ChangeId, &'c Guarded, Tables<'c>)> {
-    let (id, guarded) = catalog.guard_of(request.application)?;
-    let tables = Tables::before(catalog, id)?;
-    takes(&tables.version.manifest, request).ok()?;
-    Some((id, guarded, tables))
+/// The change in force, and the version before it.
+struct Before<'c> {
+    change: ChangeId,
+    guarded: &'c Guarded,
+    tables: Tables<'c>,
+    /// What brings the command into a version that this one takes.
+    upcasts: Vec<&'c Upcast>,
+}
+
+/// None where the version before does not take the command: one that is the new version's own says nothing for the old one.
+fn before<'c>(catalog: &'c Catalog, request: &RequestView<'_>) -> Option<Before<'c>> {
+    let (change, guarded) = catalog.guard_of(request.application)?;
+    let tables = Tables::before(catalog, change)?;
+    let upcasts = takes(&tables, request).ok()?;
+    Some(Before {
+        change,
+        guarded,
+        tables,
+        upcasts,
+    })
 }
 
 fn to(catalog: &Catalog, change: ChangeId) -> Version {

@@ -1,5 +1,6 @@
 //! The machine over rows in memory and an application of a few lines, entry by entry.
 
+mod contract;
 mod conversion;
 mod force;
 mod hostile;
@@ -90,6 +91,9 @@ impl Applications for Notes {
         call: Call<'_>,
         context: &mut dyn Context,
     ) -> Result<CallOutcome, CallError> {
+        if manifest.application == TRANSFORM {
+            return Ok(contract::transformed(&call));
+        }
         let prefix = if manifest.tables[0].shape == Shape(2) { "2/" } else { "" };
         let trapped = |misuse| Ok(CallOutcome::Trapped(Trap::Misuse(misuse)));
         if let (Some(act), Call::Apply { .. }) = (self.act, &call) {
@@ -211,11 +215,15 @@ impl Run {
     }
 
     fn request(&mut self, claim: Option<Claim>, command: &str, text: &str) -> Reply {
+        self.request_in(1, claim, command, text)
+    }
+
+    fn request_in(&mut self, version: u16, claim: Option<Claim>, command: &str, text: &str) -> Reply {
         let request = Request {
             claim,
             application: "notes".into(),
             command: command.into(),
-            version: 1,
+            version,
             payload: Bytes::copy_from_slice(text.as_bytes()),
         };
         match self.entry(Body::Requests(vec![request])) {

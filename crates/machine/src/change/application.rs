@@ -7,8 +7,8 @@ use crate::apply::refused;
 use crate::conversion;
 use crate::{
     Application, ApplicationVersion, AutomaticRevert, Catalog, Change, ChangeEvent, ChangeId, ChangeStep, Code,
-    Decision, Guarded, Index, Manifest, Module, NodeReady, PlanApplication, PlanGuarded, Readiness, Safeguards, Stage,
-    Step, TableId, TimeMs, Version, limits,
+    Contract, Decision, Guarded, Index, Manifest, Module, NodeReady, PlanApplication, PlanGuarded, Readiness,
+    Safeguards, Stage, Step, TRANSFORM, TableId, TimeMs, Version, limits,
 };
 
 /// Plans a change, or says why not.
@@ -26,7 +26,7 @@ fn plan_with(
     if let Err(refusal) = preconditions::check(catalog, &plan, safeguards) {
         return refusal;
     }
-    let dropped = preconditions::dropped_commands(catalog, &plan);
+    let dropped = preconditions::dropped_commands(catalog, &plan, safeguards);
     let PlanApplication {
         manifest,
         code,
@@ -65,12 +65,16 @@ fn plan_with(
 
 /// Plans a change that looks after itself, or says why not.
 pub(crate) fn plan_guarded(catalog: &mut Catalog, index: Index, time: TimeMs, planned: PlanGuarded) -> Decision {
-    let PlanGuarded { plan, safeguards } = planned;
+    let PlanGuarded { plan, mut safeguards } = planned;
     if let Err(refusal) = preconditions::check_safeguards(catalog, &plan, &safeguards) {
         return refusal;
     }
+    let (name, version) = (plan.manifest.application.clone(), plan.manifest.version);
     let decision = plan_with(catalog, index, time, plan, &safeguards);
     if let Decision::Planned(id) = decision {
+        if let Some(contract) = safeguards.contract.take() {
+            keep_contract(catalog, &name, version, contract);
+        }
         let guarded = Guarded {
             safeguards,
             ..Guarded::default()
@@ -78,6 +82,14 @@ pub(crate) fn plan_guarded(catalog: &mut Catalog, index: Index, time: TimeMs, pl
         catalog.guarded.insert(id, guarded);
     }
     decision
+}
+
+/// Keeps what a version promises, with the version of what runs its programs.
+fn keep_contract(catalog: &mut Catalog, name: &str, version: Version, mut contract: Contract) {
+    let transform = catalog.in_force(TRANSFORM).map(|version| version.manifest.version);
+    contract.transform = transform.filter(|_| contract.programs().next().is_some());
+    let versions = catalog.contracts.entry(name.to_owned()).or_default();
+    versions.insert(version, contract);
 }
 
 /// A node's report on what a change needs.
@@ -248,7 +260,12 @@ fn take_over(
 
 /// A version takes over without a change: for a machine that asks what would have been. What runs of the application's
 /// changes ends.
-pub(crate) fn force(catalog: &mut Catalog, index: Index, manifest: Manifest, code: Code) -> Result<(), Decision> {
+pub(crate) fn force(
+    catalog: &mut Catalog,
+    index: Index,
+    (manifest, contract): (Manifest, Contract),
+    code: Code,
+) -> Result<(), Decision> {
     let (name, to) = (manifest.application.clone(), manifest.version);
     match catalog.running_change(&name).map(|(id, change)| (id, change.stage)) {
         Some((id, Stage::Preparing | Stage::Ready)) => drop(abort(catalog, id)?),
@@ -272,10 +289,14 @@ pub(crate) fn force(catalog: &mut Catalog, index: Index, manifest: Manifest, cod
     // Whoever asks what would have been may ask it of a version that breaks clients, too.
     let safeguards = Safeguards {
         allow_breaking: Some("to try it".to_owned()),
+        contract: (!contract.is_empty()).then_some(contract),
         ..Safeguards::default()
     };
     preconditions::check(catalog, &plan, &safeguards)?;
     let PlanApplication { manifest, code, .. } = plan;
+    if let Some(contract) = safeguards.contract {
+        keep_contract(catalog, &name, to, contract);
+    }
     let application = catalog.applications.entry(name).or_insert_with(Application::planned);
     application.versions.insert(to, ApplicationVersion { manifest, code });
     application.reversible = None;
@@ -395,6 +416,9 @@ fn abort(catalog: &mut Catalog, id: ChangeId) -> Result<String, Decision> {
     if let Some(application) = catalog.applications.get_mut(&name) {
         if !application.history.iter().any(|(_, version)| *version == to) {
             application.versions.remove(&to);
+            if let Some(contracts) = catalog.contracts.get_mut(&name) {
+                contracts.remove(&to);
+            }
         }
         if application.versions.is_empty() {
             catalog.applications.remove(&name);

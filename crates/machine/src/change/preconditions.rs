@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::apply::refused;
 use crate::{
-    Catalog, Code, Decision, Expected, Manifest, MeterNumber, PlanApplication, RehearsalPlan, Safeguards, Shape, limits,
+    Catalog, Code, Contract, Decision, Expected, Manifest, MeterNumber, PlanApplication, RehearsalPlan, Safeguards,
+    Shape, TRANSFORM, limits,
 };
 
 /// The newest meter that every binary of level 1 knows.
@@ -21,7 +22,7 @@ pub(super) struct Precondition {
 }
 
 /// In the order in which they are looked at: the first that does not hold is what a plan is refused for, in every release.
-pub(super) const PRECONDITIONS: [Precondition; 8] = [
+pub(super) const PRECONDITIONS: [Precondition; 9] = [
     Precondition {
         name: "manifest",
         holds: "the manifest is in order",
@@ -51,6 +52,11 @@ pub(super) const PRECONDITIONS: [Precondition; 8] = [
         name: "number",
         holds: "no other version in force had its number",
         check: check_number,
+    },
+    Precondition {
+        name: "contract",
+        holds: "its programs are in order, and there is what runs them",
+        check: check_contract,
     },
     Precondition {
         name: "commands",
@@ -201,16 +207,35 @@ fn check_number(catalog: &Catalog, plan: &PlanApplication, _: &Safeguards) -> Re
     Err(refused("version_reused", reason))
 }
 
+/// Programs that contradict the manifest, or that nothing runs.
+fn check_contract(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguards) -> Result<(), Decision> {
+    let Some(contract) = &safeguards.contract else {
+        return Ok(());
+    };
+    if let Err(error) = contract.check(&plan.manifest) {
+        return Err(refused("manifest_invalid", error.to_string()));
+    }
+    if contract.programs().next().is_some() && catalog.in_force(TRANSFORM).is_none() {
+        let reason = format!(
+            "its manifest has programs, and application {TRANSFORM}, which runs them, is not installed: \
+             `seachange app upgrade` installs it by itself"
+        );
+        return Err(refused("transform_missing", reason));
+    }
+    Ok(())
+}
+
 /// Whatever clients may send now, they may still send to the new version: they learn of it only after the switch.
 fn check_commands(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguards) -> Result<(), Decision> {
-    let dropped = dropped_commands(catalog, plan);
+    let dropped = dropped_commands(catalog, plan, safeguards);
     if dropped.is_empty() || safeguards.allow_breaking.is_some() {
         return Ok(());
     }
     let manifest = &plan.manifest;
     let reason = format!(
         "version {} of {} does not take {}, which version {} takes: clients that still send it would be refused from the \
-         switch on; name it under `commands` in the manifest and go on taking it, or allow it to break them and say why",
+         switch on; name it under `commands` in the manifest and go on taking it, give a program under `upcasts` that brings it into \
+         a version that is taken, or allow it to break them and say why",
         manifest.version,
         manifest.application,
         dropped.join(", "),
@@ -220,8 +245,8 @@ fn check_commands(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safegu
 }
 
 /// Commands, each with a version of its payload, that the version in force takes and the planned one does not.
-pub(super) fn dropped_commands(catalog: &Catalog, plan: &PlanApplication) -> Vec<String> {
-    let dropped = dropped(catalog, plan).into_iter();
+pub(super) fn dropped_commands(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguards) -> Vec<String> {
+    let dropped = dropped(catalog, plan, safeguards).into_iter();
     dropped
         .map(|(name, version)| format!("{name} (payload version {version})"))
         .collect()
@@ -229,18 +254,21 @@ pub(super) fn dropped_commands(catalog: &Catalog, plan: &PlanApplication) -> Vec
 
 /// The same, by name and version.
 #[must_use]
-pub fn dropped<'c>(catalog: &'c Catalog, plan: &PlanApplication) -> Vec<(&'c str, u16)> {
+pub fn dropped<'c>(catalog: &'c Catalog, plan: &PlanApplication, safeguards: &Safeguards) -> Vec<(&'c str, u16)> {
     let Some(in_force) = in_force(catalog, plan) else {
         return Vec::new();
     };
-    let taken = |name: &str, version: u16| {
-        let command = plan.manifest.command(name);
-        command.is_some_and(|command| command.versions.contains(&version))
-    };
-    in_force
+    let nothing = Contract::default();
+    let after = safeguards.contract.as_ref().unwrap_or(&nothing);
+    let taken = |name: &str, version: u16| after.upcasts_of(&plan.manifest, name, version).is_some();
+    let as_they_are = in_force
         .commands
         .iter()
-        .flat_map(|command| command.versions.iter().map(|version| (command.name.as_str(), *version)))
+        .flat_map(|command| command.versions.iter().map(|version| (command.name.as_str(), *version)));
+    let before = catalog.contract(&in_force.application, in_force.version);
+    let raised = before.into_iter().flat_map(|before| &before.upcasts);
+    as_they_are
+        .chain(raised.map(|upcast| (upcast.command.as_str(), upcast.from)))
         .filter(|(name, version)| !taken(name, *version))
         .collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::preconditions::{PRECONDITIONS, check_safeguards, dropped_commands, in_force};
-use crate::{Catalog, Decision, Manifest, PlanApplication, RehearsalPlan, Safeguards, Version};
+use crate::{Catalog, Decision, Manifest, PlanApplication, RehearsalPlan, Safeguards, Upcast, Version};
 
 /// What a plan would come to, as things stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub fn preview(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguard
         contradictions,
     ));
     let before = in_force(catalog, plan);
-    let dropped = dropped_commands(catalog, plan);
+    let dropped = dropped_commands(catalog, plan, safeguards);
     if let Some(why) = safeguards.allow_breaking.as_ref().filter(|_| !dropped.is_empty()) {
         let what = format!(
             "clients that still send {} are refused from the switch on, which is allowed: {why}",
@@ -78,6 +78,7 @@ pub fn preview(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguard
     }
     if let Some(before) = before {
         warn(before, plan, safeguards, &mut checks);
+        tell_upcasts(before, safeguards, &mut checks);
     }
     if catalog.voters.is_empty() {
         let what = "the cluster has no voters yet: nothing would switch before it has".to_owned();
@@ -93,7 +94,7 @@ pub fn preview(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguard
 fn verdict(name: &'static str, holds: &str, checked: Result<(), Decision>) -> Check {
     let (verdict, what) = match checked {
         Err(Decision::Refused {
-            code: "module_incomplete",
+            code: "module_incomplete" | "transform_missing",
             reason,
         }) => (Verdict::Pending, reason),
         Err(Decision::Refused { reason, .. }) => (Verdict::Refused, reason),
@@ -147,6 +148,23 @@ fn warn(before: &Manifest, plan: &PlanApplication, safeguards: &Safeguards, chec
         let what = format!("a command on which only version {new} traps fails, and the change stays");
         checks.push(warning("way_back", what));
     }
+}
+
+/// Commands that come through by a program.
+fn tell_upcasts(before: &Manifest, safeguards: &Safeguards, checks: &mut Vec<Check>) {
+    let upcasts = safeguards.contract.iter().flat_map(|contract| &contract.upcasts);
+    let sent_now = |cast: &&Upcast| {
+        let command = before.command(&cast.command);
+        command.is_some_and(|command| command.versions.contains(&cast.from))
+    };
+    checks.extend(upcasts.filter(sent_now).map(|cast| Check {
+        name: "upcast",
+        verdict: Verdict::Met,
+        what: format!(
+            "clients that still send version {} of command {} are served: a program makes version {} of it",
+            cast.from, cast.command, cast.to
+        ),
+    }));
 }
 
 fn names<'m, T>(all: &'m [T], name: impl Fn(&'m T) -> &'m String) -> BTreeSet<&'m str> {

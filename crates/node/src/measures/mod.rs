@@ -103,7 +103,7 @@ pub struct ApplyMeasures {
 }
 
 /// Every kind of failure of a command.
-pub const FAILURES: [FailureCode; 9] = [
+pub const FAILURES: [FailureCode; 11] = [
     FailureCode::UnknownApplication,
     FailureCode::UnknownCommand,
     FailureCode::UnknownCommandVersion,
@@ -113,6 +113,8 @@ pub const FAILURES: [FailureCode; 9] = [
     FailureCode::Misuse,
     FailureCode::TooLarge,
     FailureCode::MigrationFailed,
+    FailureCode::EntrySkipped,
+    FailureCode::CastFailed,
 ];
 
 impl Measures {

@@ -3,12 +3,12 @@
 //! The Raft crate must never wait for the applier, and a parked applier may take nothing for hours. So the queue keeps a
 //! bounded number of entries; of those past it, it keeps only how far they go, and they are read from the log again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use environment::channel::Notify;
-use machine::{Index, Term};
+use machine::{Index, SkipEntry, Term};
 use openraft::EntryPayload;
 use openraft::storage::ApplyResponder;
 use parking_lot::Mutex;
@@ -82,6 +82,14 @@ impl Committed {
         codec::from_record(record).map(|entry| Committed::of(entry, None))
     }
 
+    /// The decision that it holds, if it is one to skip an entry before it.
+    pub fn skip(&self) -> Option<SkipEntry> {
+        match &self.what {
+            What::Machine(payload) => machine::skip_in(payload).filter(|skip| skip.entry < self.index),
+            What::Blank | What::Members(_) => None,
+        }
+    }
+
     fn bytes(&self) -> usize {
         match &self.what {
             What::Machine(payload) => payload.len(),
@@ -115,6 +123,10 @@ pub struct Queue(Arc<Shared>);
 
 struct Shared {
     waiting: Mutex<Waiting>,
+    /// Entries before which the applier may still stand, and that are decided to be skipped, each with where it is decided.
+    skips: Mutex<BTreeMap<Index, (Index, SkipEntry)>>,
+    /// Whether there ever were any: asked for each entry.
+    skips_known: AtomicBool,
     arrived: Notify,
     closed: AtomicBool,
     measures: Arc<Measures>,
@@ -125,6 +137,8 @@ impl Queue {
     pub fn new(measures: Arc<Measures>) -> Queue {
         Queue(Arc::new(Shared {
             waiting: Mutex::default(),
+            skips: Mutex::default(),
+            skips_known: AtomicBool::new(false),
             arrived: Notify::new(),
             closed: AtomicBool::new(false),
             measures,
@@ -141,9 +155,22 @@ impl Queue {
     pub fn push(&self, entry: Entry, responder: Option<ApplyResponder<Types>>) -> bool {
         let committed = Committed::of(entry, responder);
         self.0.measures.committed(committed.index);
+        if let Some(skip) = committed.skip() {
+            // The first one holds: a later one finds it done.
+            self.0.skips.lock().entry(skip.entry).or_insert((committed.index, skip));
+            self.0.skips_known.store(true, Ordering::Release);
+        }
         self.0.waiting.lock().push(committed);
         self.0.arrived.notify_one();
         !self.0.closed.load(Ordering::Acquire)
+    }
+
+    /// The decision to skip an entry, and where it stands, if it is known to be committed.
+    pub fn skip_of(&self, entry: Index) -> Option<(Index, SkipEntry)> {
+        match self.0.skips_known.load(Ordering::Acquire) {
+            true => self.0.skips.lock().get(&entry).cloned(),
+            false => None,
+        }
     }
 
     /// The applier takes no more.

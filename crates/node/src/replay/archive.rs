@@ -13,10 +13,12 @@ use store::log::{Identity, Log, LogOptions};
 use store::snapshot::{Header, Reader, Snapshots};
 use store::state::{Backend, MemoryBackend, State};
 
+use super::player::Skips;
 use super::untouched::Untouched;
 use super::{Error, Proof, Replay};
 use crate::condition::Condition;
-use crate::limits::{REPLAY_COPY_BYTES, REPLAY_LOAD_ROWS};
+use crate::limits::{APPEND_BYTES_MAX, REPLAY_COPY_BYTES, REPLAY_LOAD_ROWS};
+use crate::raft::Committed;
 use crate::repair::OpenBackend;
 
 /// How the node's own checkpoint is read. The store beneath writes where it is opened, so that happens on a copy.
@@ -158,10 +160,31 @@ impl Archive {
         let last = to.unwrap_or(committed);
         let witnesses = (self.snapshots.clone(), self.standing.clone());
         let mut replay = Replay::over(self.log.clone(), registry, state, last, witnesses)?;
+        replay.player.skip(self.skips(start, committed)?);
         if start > Index(0) {
             replay.prove_start()?;
         }
         Ok(replay)
+    }
+
+    /// What is passed by: decided behind the entry, perhaps behind the last one to be replayed.
+    fn skips(&self, start: Index, committed: Index) -> Result<Skips, Error> {
+        let mut skips = Skips::new();
+        let mut next = start.next();
+        while next <= committed {
+            let records = self.log.read(next, committed.next(), APPEND_BYTES_MAX)?;
+            let Some(last) = records.last().map(|record| record.index) else {
+                break;
+            };
+            next = last.next();
+            for record in records {
+                let committed = Committed::read(record).map_err(Error::unreadable)?;
+                if let Some(skip) = committed.skip() {
+                    skips.entry(skip.entry).or_insert((committed.index, skip));
+                }
+            }
+        }
+        Ok(skips)
     }
 
     fn load(&self, start: Index) -> Result<Arc<dyn Backend>, Error> {

@@ -4,6 +4,7 @@
 //! would have made of the same commands. It writes nothing where it reads.
 
 mod archive;
+mod candidate;
 mod error;
 mod player;
 mod proof;
@@ -15,6 +16,7 @@ mod untouched;
 mod what_if;
 
 pub use archive::{Archive, Checkpointed};
+pub use candidate::Candidate;
 pub use error::Error;
 pub use proof::{Proof, Witness};
 pub use recording::{RecordedEntry, Recording, Trial, Tried};

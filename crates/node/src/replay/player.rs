@@ -1,15 +1,16 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use host::{Host, Registry};
+use host::{Host, Registry, transform};
 use machine::{
-    Applications, Code, Decision, Event, Index, LEVEL_MAX, Machine, Manifest, Output, Read, ReadError, ReadValue,
-    StateError, Stop, World,
+    Applications, Code, Contract, Decision, Event, Index, LEVEL_MAX, Machine, Output, Read, ReadError, ReadValue,
+    SkipEntry, StateError, Stop, TRANSFORM, World,
 };
 use store::EntryTxn;
 use store::state::{Backend, MemoryBackend, State, Write};
 
-use super::Error;
+use super::{Candidate, Error};
 use crate::limits::REPLAY_LOAD_ROWS;
 
 /// A machine over rows in memory, with all that it needs to apply entries.
@@ -19,7 +20,11 @@ pub(super) struct Player {
     pub state: State,
     applications: Host,
     converter: Host,
+    skips: Arc<Skips>,
 }
+
+/// Entries that are passed by, each with the decision and where it stands.
+pub(super) type Skips = BTreeMap<Index, (Index, SkipEntry)>;
 
 /// An entry's output, and its events with their streams.
 pub(super) type Played = (Output, Vec<(String, Event)>);
@@ -39,6 +44,7 @@ impl Player {
             state,
             applications: registry.host(),
             converter: registry.host(),
+            skips: Arc::default(),
         }
     }
 
@@ -63,7 +69,14 @@ impl Player {
         }
         backend.write(batch)?;
         let state = State::open(Arc::new(backend), Default::default());
-        Ok(Player::over(&self.registry, state)?)
+        let mut fork = Player::over(&self.registry, state)?;
+        fork.skips = self.skips.clone();
+        Ok(fork)
+    }
+
+    /// Passes by what the log says is to be passed by.
+    pub fn skip(&mut self, skips: Skips) {
+        self.skips = Arc::new(skips);
     }
 
     /// Applies an entry; makes code ready first where the machine waits for it.
@@ -71,13 +84,13 @@ impl Player {
         let stopped = |reason: String| Error::Stopped { index, reason };
         match self.apply_once(index, payload) {
             Ok(played) => Ok(played),
-            Err(Stop::Halt(reason) | Stop::Fault(reason)) => Err(stopped(reason)),
+            Err(Stop::Halt(reason) | Stop::Fault(reason) | Stop::Diverged(reason)) => Err(stopped(reason)),
             Err(Stop::Park(_)) => {
                 let unprepared = self.prepare()?;
                 self.apply_once(index, payload).map_err(|stop| match stop {
                     Stop::Park(reason) if unprepared.is_empty() => stopped(reason),
                     Stop::Park(reason) => stopped(format!("{reason} ({})", unprepared.join("; "))),
-                    Stop::Halt(reason) | Stop::Fault(reason) => stopped(reason),
+                    Stop::Halt(reason) | Stop::Fault(reason) | Stop::Diverged(reason) => stopped(reason),
                 })
             }
         }
@@ -92,7 +105,10 @@ impl Player {
             rehearser: None,
             level_max: LEVEL_MAX,
         };
-        let output = self.machine.apply(index, payload, &mut world)?;
+        let output = match self.skips.get(&index) {
+            Some((by, skip)) => self.machine.skip(index, payload, *by, skip)?,
+            None => self.machine.apply(index, payload, &mut world)?,
+        };
         Ok((output, txn.into_events().collect()))
     }
 
@@ -118,14 +134,31 @@ impl Player {
     }
 
     /// Lets a version answer from the next entry on.
-    pub fn force(&mut self, manifest: &Manifest, code: &Code, module: Option<&[u8]>) -> Result<(), Error> {
+    pub fn force(&mut self, candidate: &Candidate) -> Result<(), Error> {
+        let has_programs = candidate.contract.programs().next().is_some();
+        if has_programs && self.machine.catalog().in_force(TRANSFORM).is_none() {
+            self.force(&Candidate {
+                manifest: transform::manifest(),
+                contract: Contract::default(),
+                code: transform::code(),
+                module: Some(transform::MODULE.to_vec()),
+            })?;
+        }
+        let Candidate {
+            manifest,
+            contract,
+            code,
+            module,
+        } = candidate;
         let index = self.machine.applied();
         let refused = |reason: String| Error::Refused { index, reason };
-        let ready = self.registry.prepare(manifest, code, module);
+        let ready = self.registry.prepare(manifest, code, module.as_deref());
         ready.map_err(|error| refused(error.to_string()))?;
         // Those that wrote the rows that are here convert them no longer, and must be ready all the same.
         self.prepare()?;
-        let forced = self.machine.force_version(manifest.clone(), code.clone());
+        let forced = self
+            .machine
+            .force_version(manifest.clone(), contract.clone(), code.clone());
         forced.map_err(|decision| match decision {
             Decision::Refused { reason, .. } => refused(reason),
             other => refused(format!("{other:?}")),

@@ -9,7 +9,7 @@ use environment::Disk;
 use host::Registry;
 use machine::codec::{Codec, Error as CodecError};
 use machine::{
-    Application, Body, Catalog, Code, Entry, Index, LEVEL_MAX, Machine, Manifest, Outcome, Output, Request,
+    Application, Body, Catalog, Entry, FailureCode, Index, LEVEL_MAX, Machine, Manifest, Outcome, Output, Request,
     RequestView, Row, Shape, StateRead, TableId, TimeMs, Version, record,
 };
 use store::format::{self, Format, RECORDING};
@@ -18,7 +18,7 @@ use store::state::{Backend, MemoryBackend, State, Write};
 use super::player::Player;
 use super::tables::{TableCompared, compare_tables};
 use super::what_if::{differing_events, emitted};
-use super::{EmittedEvent, Error, EventsDiffer, OutcomesDiffer, Replay, Step};
+use super::{Candidate, EmittedEvent, Error, EventsDiffer, OutcomesDiffer, Replay, Step};
 use crate::limits::{RECORDING_BYTES_MAX, REPLAY_LOAD_ROWS};
 
 /// Commands of one application, what they were given over, and what came of them. It holds payloads and documents.
@@ -123,8 +123,7 @@ impl Recording {
             events: Vec::new(),
         };
         for (request, reply) in requests.iter().zip(&step.replies) {
-            // A repeat was not run here, and one whose session was gone never was.
-            let ran = reply.index == step.index && reply.outcome != Outcome::SessionExpired;
+            let ran = reply.index == step.index && !never_ran(&reply.outcome);
             let request = match ran && request.application == self.application {
                 // Sessions are no part of it.
                 true => Request {
@@ -233,6 +232,15 @@ fn check_size(bytes: usize) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether no version had a say: the session was gone, or the entry was skipped. A repeat has the index of another entry.
+fn never_ran(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::SessionExpired => true,
+        Outcome::Failed(failure) => failure.code == FailureCode::EntrySkipped,
+        Outcome::Applied(_) | Outcome::Refused(_) => false,
+    }
+}
+
 /// Holds the place of a command that is no part of a recording: its place seeds the random numbers of those behind it.
 fn nothing() -> Request {
     Request {
@@ -292,13 +300,8 @@ impl<'a> Trial<'a> {
     ///
     /// # Errors
     /// [`Error::Refused`]: it is of another application, does not read the rows, or cannot run.
-    pub fn begin(
-        recording: &'a Recording,
-        registry: &Registry,
-        manifest: &Manifest,
-        code: &Code,
-        module: Option<&[u8]>,
-    ) -> Result<Trial<'a>, Error> {
+    pub fn begin(recording: &'a Recording, registry: &Registry, candidate: &Candidate) -> Result<Trial<'a>, Error> {
+        let manifest = &candidate.manifest;
         let refused = |reason: String| Error::Refused {
             index: recording.start,
             reason,
@@ -326,7 +329,7 @@ impl<'a> Trial<'a> {
         };
         let machine = Machine::of(catalog, recording.start, recording.time);
         let mut player = Player::of(registry, machine, state_of(&recording.rows)?);
-        player.force(manifest, code, module)?;
+        player.force(candidate)?;
         Ok(Trial {
             recording,
             player,

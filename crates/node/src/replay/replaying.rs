@@ -5,15 +5,15 @@ use bytes::Bytes;
 use host::Registry;
 use machine::codec::Codec;
 use machine::{
-    Body, Catalog, Code, Entry, Event, Index, Manifest, Outcome, Output, Read, ReadError, ReadValue, Reply,
-    RequestView, Standing, StateDigest, TimeMs, Version,
+    Body, Catalog, Entry, Event, Index, Outcome, Output, Read, ReadError, ReadValue, Reply, RequestView, Standing,
+    StateDigest, TimeMs, Version,
 };
 use store::log::{Log, Record};
 use store::snapshot::Header;
 use store::state::State;
 
 use super::player::Player;
-use super::{Error, Proof, RuleChange, Witness, rules};
+use super::{Candidate, Error, Proof, RuleChange, Witness, rules};
 use crate::checkpoint::members_of;
 use crate::limits::APPEND_BYTES_MAX;
 use crate::raft::{Committed, What};
@@ -246,6 +246,7 @@ impl Replay {
             | Body::ConvertRows(_)
             | Body::AssignVerification(_)
             | Body::Verified(_)
+            | Body::SkipEntry(_)
             | Body::SteerConversion(_)
             | Body::Rehearsed(_)
             | Body::ReportDigest(_) => return None,
@@ -338,8 +339,9 @@ impl Replay {
     }
 
     /// Lets a version answer from here on, whatever the log says of its application's changes.
-    pub(super) fn force(&mut self, manifest: &Manifest, code: &Code, module: Option<&[u8]>) -> Result<(), Error> {
-        self.player.force(manifest, code, module)?;
+    pub(super) fn force(&mut self, candidate: &Candidate) -> Result<(), Error> {
+        self.player.force(candidate)?;
+        let manifest = &candidate.manifest;
         self.pinned = Some(manifest.application.clone());
         self.awaited.insert(manifest.application.clone(), manifest.version);
         Ok(())

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use machine::{Code, Event, Index, Manifest, Outcome, RequestView, record};
+use machine::{Event, Index, Outcome, RequestView, record};
 
 use super::tables::{TableCompared, compare_tables};
-use super::{Error, Replay, Step};
+use super::{Candidate, Error, Replay, Step};
 
 /// The two machines.
 pub struct WhatIf {
@@ -73,13 +73,13 @@ impl WhatIf {
     ///
     /// # Errors
     /// See [`Error`]; [`Error::Refused`] where a plan of that version would be.
-    pub fn begin(mut real: Replay, manifest: &Manifest, code: &Code, module: Option<&[u8]>) -> Result<WhatIf, Error> {
+    pub fn begin(mut real: Replay, candidate: &Candidate) -> Result<WhatIf, Error> {
         let mut other = real.fork()?;
-        other.force(manifest, code, module)?;
+        other.force(candidate)?;
         Ok(WhatIf {
             real,
             other,
-            application: manifest.application.clone(),
+            application: candidate.manifest.application.clone(),
         })
     }
 

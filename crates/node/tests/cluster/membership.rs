@@ -52,6 +52,7 @@ async fn a_node_comes_back_with_what_it_had_and_what_it_missed() {
     drop(a.cluster);
     assert_eq!(world.add(&[&b, &c], 2).await, "3");
     // It comes back at another address, which the others learn from it.
+    world.moves("a");
     let a = world.start("a", &[1], None).await;
     world.agree(&[&a, &b, &c]).await;
     assert_eq!(total(&a, Consistency::Linearizable).await.1, "3");
@@ -76,6 +77,7 @@ async fn a_node_that_comes_back_elsewhere_completes_the_majority() {
     stop(c).await;
     assert_eq!(world.add(&[&a, &b], 1).await, "2");
     stop(b).await;
+    world.moves("c");
     let c = world.start("c", &[1], None).await;
     assert_ne!(c.peer, left);
     assert_eq!(world.add(&[&a, &c], 1).await, "3");

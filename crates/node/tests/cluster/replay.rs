@@ -10,7 +10,8 @@ use machine::{
     Stage, Version,
 };
 use node::replay::{
-    Archive, Checkpointed, Compared, Error, Proof, Recording, Replay, RuleChange, Step, Trial, WhatIf, Witness,
+    Archive, Candidate, Checkpointed, Compared, Error, Proof, Recording, Replay, RuleChange, Step, Trial, WhatIf,
+    Witness,
 };
 use store::state::{Backend, FjallBackend, FjallOptions};
 
@@ -30,7 +31,7 @@ fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-fn open(world: &World, name: &str) -> Result<Archive, Error> {
+pub fn open(world: &World, name: &str) -> Result<Archive, Error> {
     let scratch = tempfile::tempdir().expect("a directory");
     let backend = |directory: &Path| {
         let backend = FjallBackend::open(directory, FjallOptions::default())?;
@@ -43,7 +44,7 @@ fn open(world: &World, name: &str) -> Result<Archive, Error> {
     Archive::open(&world.environment, &world.data(name), Some(&checkpoint))
 }
 
-fn run(mut replay: Replay) -> (Replay, Vec<Step>) {
+pub fn run(mut replay: Replay) -> (Replay, Vec<Step>) {
     let mut steps = Vec::new();
     while let Some(step) = replay.step().expect("it can be applied") {
         steps.push(step);
@@ -51,7 +52,7 @@ fn run(mut replay: Replay) -> (Replay, Vec<Step>) {
     (replay, steps)
 }
 
-fn proofs(steps: &[Step]) -> Vec<Proof> {
+pub fn proofs(steps: &[Step]) -> Vec<Proof> {
     steps.iter().flat_map(|step| step.proofs.clone()).collect()
 }
 
@@ -243,14 +244,14 @@ async fn what_another_version_would_have_made_of_the_same_commands() {
         }
     };
     assert_eq!(total(&mut real), "3");
-    let old = WhatIf::begin(real, &manifest(1), &Code::Native, None).err();
+    let old = WhatIf::begin(real, &Candidate::native(manifest(1))).err();
     assert!(
         matches!(&old, Some(Error::Refused { reason, .. }) if reason.contains("higher number")),
         "{old:?}"
     );
 
     let (real, _) = run(archive.replay(&registry, None, Some(third)).expect("up to there"));
-    let mut both = WhatIf::begin(real, &manifest(3), &Code::Native, None).expect("it can be tried");
+    let mut both = WhatIf::begin(real, &Candidate::native(manifest(3))).expect("it can be tried");
     both.go_on_to(archive.committed());
     let mut compared: Vec<Compared> = Vec::new();
     while let Some(one) = both.step().expect("it can be applied") {
@@ -275,8 +276,7 @@ async fn what_another_version_would_have_made_of_the_same_commands() {
 
 fn trial(recording: &Recording, version: u32) -> (usize, usize, u64) {
     let registry = registry(&[1, 2, 3]);
-    let mut trial =
-        Trial::begin(recording, &registry, &manifest(version), &Code::Native, None).expect("it can be tried");
+    let mut trial = Trial::begin(recording, &registry, &Candidate::native(manifest(version))).expect("it can be tried");
     let (mut commands, mut outcomes) = (0, 0);
     while let Some(tried) = trial.step().expect("it runs") {
         commands += tried.commands;
@@ -326,11 +326,11 @@ async fn a_recording_is_held_against_any_version_without_the_node() {
         application: "other".into(),
         ..manifest(1)
     };
-    let refused = Trial::begin(&short, &registry, &other, &Code::Native, None).err();
+    let refused = Trial::begin(&short, &registry, &Candidate::native(other)).err();
     assert!(matches!(refused, Some(Error::Refused { .. })), "{refused:?}");
     let mut reshaped = manifest(2);
     reshaped.tables[0].shape = Shape(2);
-    let refused = Trial::begin(&short, &registry, &reshaped, &Code::Native, None).err();
+    let refused = Trial::begin(&short, &registry, &Candidate::native(reshaped)).err();
     assert!(
         matches!(&refused, Some(Error::Refused { reason, .. }) if reason.contains("shape 1")),
         "{refused:?}"
@@ -374,6 +374,7 @@ async fn a_change_that_went_back_by_itself_is_found_at_its_entry() {
             allow_breaking: None,
             rehearse: None,
             verify_data: false,
+            contract: None,
         },
     });
     let change = match world.propose(&[&a], guarded).await {

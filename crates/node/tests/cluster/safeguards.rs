@@ -18,6 +18,7 @@ async fn planned(world: &World, members: &[&Member], confirm_within_ms: u64) -> 
             allow_breaking: None,
             rehearse: None,
             verify_data: false,
+            contract: None,
         },
     });
     match world.propose(members, body).await {

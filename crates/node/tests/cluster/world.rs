@@ -1,8 +1,9 @@
 //! Nodes in one process, and what tests ask of them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -61,6 +62,8 @@ pub struct World {
     pub environment: Environment,
     pub directory: TempDir,
     pub upkeep: UpkeepOptions,
+    /// Where each node listened last.
+    addresses: Mutex<BTreeMap<String, String>>,
 }
 
 /// Long enough for a machine that does much else; nothing waits for all of it.
@@ -75,6 +78,7 @@ impl World {
             environment: real::environment(),
             directory: tempfile::tempdir().expect("a directory"),
             upkeep: UpkeepOptions::default(),
+            addresses: Mutex::default(),
         }
     }
 
@@ -99,9 +103,9 @@ impl World {
     }
 
     /// A node whose program itself fails when it is to add 666.
-    pub async fn start_poisoned(&self, name: &str) -> Member {
+    pub async fn start_poisoned(&self, name: &str, join: Option<&str>) -> Member {
         let poisoned = NativeApplication::new("adder", Version(1), Poisoned).unguarded();
-        let started = self.try_start_with(name, Registry::new(vec![poisoned]), None).await;
+        let started = self.try_start_with(name, Registry::new(vec![poisoned]), join).await;
         started.expect("the node starts")
     }
 
@@ -114,6 +118,24 @@ impl World {
         self.try_start_over(name, registry(&[1]), None, times).await
     }
 
+    /// The process before may not have let go of the port yet.
+    async fn listen(&self, address: &str) -> Box<dyn environment::Listener> {
+        let bound = timeout(&self.environment, PATIENCE, async {
+            loop {
+                if let Ok(listener) = self.environment.network.bind(address).await {
+                    return listener;
+                }
+                self.environment.sleep(Duration::from_millis(10)).await;
+            }
+        });
+        bound.await.expect("a port")
+    }
+
+    /// A node comes back elsewhere.
+    pub fn moves(&self, name: &str) {
+        self.addresses.lock().unwrap().remove(name);
+    }
+
     async fn try_start_over(
         &self,
         name: &str,
@@ -121,8 +143,11 @@ impl World {
         join: Option<&str>,
         damaged: u32,
     ) -> Result<Member, StartError> {
-        let listener = self.environment.network.bind("127.0.0.1:0").await.expect("a port");
+        // Where it was before, as a real one would be: nodes that all stand before an entry are told of no new address.
+        let before = self.addresses.lock().unwrap().get(name).cloned();
+        let listener = self.listen(before.as_deref().unwrap_or("127.0.0.1:0")).await;
         let peer = listener.local_addr().to_string();
+        self.addresses.lock().unwrap().insert(name.to_owned(), peer.clone());
         let config = Config {
             name: name.to_owned(),
             data: self.data(name),

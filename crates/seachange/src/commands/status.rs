@@ -3,12 +3,13 @@
 mod text;
 mod view;
 
+use client::Admin;
 use environment::Environment;
 
 use crate::connection::ClusterFlags;
 use crate::exit::Stopped;
 use crate::output;
-use view::View;
+use view::{MemberView, View};
 
 /// Flags of `status`.
 #[derive(Debug, clap::Args)]
@@ -44,4 +45,18 @@ impl Arguments {
         }
         Ok(())
     }
+}
+
+/// A member that says it has applied an entry, if there is one.
+///
+/// # Errors
+/// No answer from any node.
+pub(super) async fn member_past(
+    admin: &Admin,
+    environment: &Environment,
+    entry: u64,
+) -> anyhow::Result<Option<MemberView>> {
+    let members = View::gather(admin, environment).await?.members.into_iter();
+    let past = |member: &MemberView| member.applied.is_some_and(|applied| applied >= entry);
+    Ok(members.into_iter().find(past))
 }

@@ -7,6 +7,7 @@ mod bad_packages;
 mod binary;
 mod command_line;
 mod consumers;
+mod contract;
 mod demo;
 mod flights;
 mod killed;

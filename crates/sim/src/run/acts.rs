@@ -85,6 +85,8 @@ impl Run {
                 let (operator, before) = (self.operator.clone(), self.consumed.lock().committed);
                 self.operate(async move { Ok(operator.admin().trim_stream(TRANSFERS, before).await.map(drop)?) })
             }
+            Act::Poison => self.poison(),
+            Act::Skip => self.skip_failing(),
             Act::Revert(name) => self.decide(name, Step::Revert),
             Act::Finalize(name) => self.decide(name, Step::Finalize),
             Act::Abort(name) => self.decide(name, Step::Abort),
@@ -136,6 +138,17 @@ impl Run {
     fn upgrade(&self, name: &str, version: u32, options: PlanOptions) -> Option<()> {
         let (operator, name) = (self.operator.clone(), name.to_owned());
         self.operate(async move { operator.upgrade(&name, version, &options).await.map(drop) })
+    }
+
+    fn poison(&mut self) -> Option<()> {
+        self.poisoned = true;
+        let operator = self.operator.clone();
+        self.operate(async move { operator.poison().await })
+    }
+
+    fn skip_failing(&self) -> Option<()> {
+        let operator = self.operator.clone();
+        self.operate(async move { operator.skip_failing().await })
     }
 
     fn replaced(&self, application: &str, version: u32) -> Option<()> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use environment::Environment;
-use host::Registry;
+use host::{NativeApplication, Registry};
 use machine::{Catalog, Index, LEVEL_MAX, StateDigest};
 use node::replay::Archive;
 
@@ -66,7 +66,7 @@ impl Run {
 fn replay(environment: Environment, held: &Held) -> Result<(), String> {
     let failed = |error: node::replay::Error| error.to_string();
     let archive = Archive::open(&environment, &data(), None).map_err(failed)?;
-    let registry = Registry::new(Vec::new());
+    let registry = Registry::new(vec![NativeApplication::poison()]);
     let mut replay = archive.replay(&registry, None, Some(held.applied)).map_err(failed)?;
     while replay.step().map_err(failed)?.is_some() {}
     if (replay.applied(), replay.digest()) != (held.applied, held.digest) {

@@ -96,6 +96,10 @@ pub enum Act {
     Finalize(String),
     /// The operator gives it up.
     Abort(String),
+    /// Somebody sends a command at which the program fails, on every node.
+    Poison,
+    /// From now on the operator skips every entry that nodes stand before because the program fails there.
+    Skip,
     /// The operator lets go of the events that the consumer has read.
     Trim,
     /// The operator asks a node for a snapshot, as a backup does.
@@ -193,6 +197,8 @@ impl fmt::Display for Act {
             Act::Rebuild(who) => write!(out, "rebuild {who}"),
             Act::Binary(who, level) => write!(out, "binary {who} {level}"),
             Act::Raise(level) => write!(out, "raise {level}"),
+            Act::Poison => out.write_str("poison"),
+            Act::Skip => out.write_str("skip"),
             Act::Trim => out.write_str("trim"),
             Act::Join => out.write_str("join"),
             Act::Heal => out.write_str("heal"),

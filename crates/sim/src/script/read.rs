@@ -181,6 +181,8 @@ fn operators_act(words: &[&str]) -> Read<Act> {
         ["abort", name] => Act::Abort(name.to_owned()),
         ["snapshot", node] => Act::Snapshot(who(node)?),
         ["raise", level] => Act::Raise(number(level)?),
+        ["poison"] => Act::Poison,
+        ["skip"] => Act::Skip,
         ["trim"] => Act::Trim,
         ["verify", node] => Act::Verify(who(node)?),
         [..] => return Err("no verb of that name, or it takes other words".to_owned()),

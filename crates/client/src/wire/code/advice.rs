@@ -25,6 +25,12 @@ impl Code {
             Code::MigrationFailed => {
                 "The detail names row and shapes: mend the row, or the application's migrate in a further version."
             }
+            Code::CastFailed => {
+                "The detail names payload and program: send a version that is taken as it is, or mend the program in a further version."
+            }
+            Code::EntrySkipped => {
+                "Look whether it is still wanted, and send it under a new sequence once the nodes run a binary that is mended."
+            }
             Code::NotLeader => {
                 "Send the request to the node that leader_http names, or leave it to any node to pass on."
             }
@@ -83,6 +89,7 @@ impl Code {
             }
             Code::ModuleIncomplete => "Send the module again (PUT /v1/modules/{sha256}): what has arrived is kept.",
             Code::ManifestInvalid => "Mend the manifest: the detail says where it contradicts itself.",
+            Code::SkipRefused => "The detail says why; seachange status shows where each node stands.",
             Code::ChangeRefused => "The detail says what stands against it; GET /v1/changes shows what runs.",
         }
     }

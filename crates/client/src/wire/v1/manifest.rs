@@ -45,6 +45,22 @@ pub struct CommandSpec {
     /// Versions of its payload that are taken.
     #[serde(default = "first")]
     pub versions: Vec<u16>,
+    /// Programs that bring other versions of its payload into these: clients that send those are served.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upcasts: Vec<UpcastSpec>,
+}
+
+/// A program that brings a command's payload from one version into a later one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UpcastSpec {
+    /// The version that clients send.
+    pub from: u16,
+    /// The version that comes out; one that is taken, or from which a further program goes on.
+    pub to: u16,
+    /// How, in jq: the payload goes in, and one document comes out.
+    pub program: String,
 }
 
 /// A table that a version keeps.
@@ -119,7 +135,11 @@ mod tests {
             name = "transfer"
             [[commands]]
             name = "open"
-            versions = [1, 2]
+            versions = [2, 3]
+            [[commands.upcasts]]
+            from = 1
+            to = 2
+            program = '.balance //= 0'
             [[queries]]
             name = "total"
             [[tables]]
@@ -132,7 +152,7 @@ mod tests {
         )
         .unwrap();
         let json = serde_json::to_string(&manifest).unwrap();
-        expect_test::expect![[r#"{"application":"ledger","version":2,"about":"Accounts and transfers","module":"ledger.wasm","commands":[{"name":"transfer","versions":[1]},{"name":"open","versions":[1,2]}],"queries":[{"name":"total"}],"tables":[{"name":"accounts","shape":2,"converts":[1]}],"streams":[{"name":"ledger.transfers"}]}"#]]
+        expect_test::expect![[r#"{"application":"ledger","version":2,"about":"Accounts and transfers","module":"ledger.wasm","commands":[{"name":"transfer","versions":[1]},{"name":"open","versions":[2,3],"upcasts":[{"from":1,"to":2,"program":".balance //= 0"}]}],"queries":[{"name":"total"}],"tables":[{"name":"accounts","shape":2,"converts":[1]}],"streams":[{"name":"ledger.transfers"}]}"#]]
         .assert_eq(&json);
         assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
     }

@@ -3,9 +3,11 @@
 use super::*;
 
 fn force(run: &mut Run, version: u32, shape: u16, converts: &[u16]) -> Result<(), String> {
-    let forced = run
-        .machine
-        .force_version(Run::manifest(version, shape, converts), Code::Native);
+    let forced = run.machine.force_version(
+        Run::manifest(version, shape, converts),
+        Contract::default(),
+        Code::Native,
+    );
     forced.map_err(|refusal| match refusal {
         Decision::Refused { code, .. } => code.to_owned(),
         other => panic!("{other:?}"),

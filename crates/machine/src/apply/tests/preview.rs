@@ -28,6 +28,7 @@ const ON_TRAP: Safeguards = Safeguards {
     allow_breaking: None,
     rehearse: None,
     verify_data: false,
+    contract: None,
 };
 
 #[test]
@@ -56,6 +57,7 @@ fn a_plan_is_refused_for_the_first_thing_that_its_preview_refuses() {
         allow_breaking: None,
         rehearse: None,
         verify_data: false,
+        contract: None,
     };
     let good = plan_of(Run::manifest(2, 1, &[]), false);
     for (plan, safeguards, refused) in [
@@ -154,6 +156,7 @@ fn the_steps_say_what_happens_and_what_would_undo_it() {
         allow_breaking: None,
         rehearse: None,
         verify_data: false,
+        contract: None,
     };
     let reshaping = plan_of(Run::manifest(2, 2, &[1]), false);
     let upgrade = ahead(&run, &reshaping, guarded);

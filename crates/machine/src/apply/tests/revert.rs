@@ -9,6 +9,7 @@ const ON_TRAP: Safeguards = Safeguards {
     allow_breaking: None,
     rehearse: None,
     verify_data: false,
+    contract: None,
 };
 
 fn after_refusals(max: u64) -> Safeguards {
@@ -26,6 +27,7 @@ fn within(milliseconds: u64) -> Safeguards {
         allow_breaking: None,
         rehearse: None,
         verify_data: false,
+        contract: None,
     }
 }
 

@@ -1,9 +1,10 @@
 //! `app install|upgrade --dry-run`: what it would come to, and nothing done.
 
 use client::Admin;
-use client::wire::{Check, DryRun, Forecast, Member, Verdict};
+use client::wire::{Check, DryRun, Forecast, Manifest, Member, Verdict};
 use environment::Environment;
-use host::Registry;
+use host::{Registry, transform};
+use machine::{ApplicationVersion, Miscast};
 
 use crate::connection::{self, ClusterFlags, explain};
 use crate::exit::{Exit, Stopped};
@@ -31,6 +32,15 @@ pub async fn run(
         }
         found.add(try_module(module));
     }
+    for check in &mut found.checks {
+        if check.name == "contract" && check.verdict == Verdict::Pending {
+            check.what = "application transform, which runs its programs, is not installed yet: it is before the plan"
+                .to_owned();
+        }
+    }
+    for check in try_programs(&package.manifest) {
+        found.add(check);
+    }
     let members = admin.members().await.map_err(explain)?.members;
     for check in ask_nodes(&members, environment).await {
         found.add(check);
@@ -56,6 +66,39 @@ fn try_module(module: &[u8]) -> Check {
         name: "module_runs".to_owned(),
         verdict,
         what,
+    }
+}
+
+/// Compiles each program of a manifest. What it makes of a real payload is for a rehearsal to say.
+fn try_programs(manifest: &Manifest) -> Vec<Check> {
+    let contract = edge::read_contract(manifest).unwrap_or_default();
+    let tried = contract.programs().map(|(what, program)| {
+        let (verdict, what) = match compile(program) {
+            Ok(()) => (Verdict::Met, format!("{what} compiles, tried here")),
+            Err(why) => (Verdict::Refused, format!("{what} fails on every payload: {why}")),
+        };
+        Check {
+            name: "program".to_owned(),
+            verdict,
+            what,
+        }
+    });
+    tried.collect()
+}
+
+fn compile(program: &str) -> Result<(), String> {
+    let version = ApplicationVersion {
+        manifest: transform::manifest(),
+        code: transform::code(),
+    };
+    let registry = Registry::new(Vec::new());
+    let prepared = registry.prepare(&version.manifest, &version.code, Some(transform::MODULE));
+    prepared.map_err(|error| error.to_string())?;
+    match machine::transform(&version, &mut registry.host(), program, b"{}") {
+        Err(Miscast::Failed(why)) if why.contains("bad_program") => Err(why),
+        Err(Miscast::State(error)) => Err(error.to_string()),
+        // An empty payload is not what it is for.
+        Ok(_) | Err(Miscast::Failed(_)) => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ use node::replay::{Recording, Trial};
 use crate::commands::replay::{Differences, explain};
 use crate::exit::Stopped;
 use crate::output;
-use crate::package::{Package, Runnable};
+use crate::package::Package;
 
 /// Flags of `app test`.
 #[derive(Debug, clap::Args)]
@@ -38,10 +38,10 @@ impl TestArguments {
     /// # Errors
     /// Something differs; or the recording or the package cannot be used.
     pub fn run(self, environment: &Environment) -> anyhow::Result<()> {
-        let Runnable { manifest, code, module } = Package::read(&self.directory, false)?.into_runnable();
+        let candidate = Package::read(&self.directory, false)?.into_candidate();
         let recording = Recording::read(&*environment.disk, &self.recording).map_err(|error| explain(&error))?;
         let registry = Registry::new(Vec::new());
-        let trial = Trial::begin(&recording, &registry, &manifest, &code, module.as_deref());
+        let trial = Trial::begin(&recording, &registry, &candidate);
         let mut trial = trial.map_err(|error| explain(&error))?;
         if !self.json {
             let (first, last) = recording.versions;
@@ -50,7 +50,7 @@ impl TestArguments {
                 output::grouped(recording.commands() as u64),
                 recording.application,
                 output::grouped(recording.start.0),
-                manifest.version
+                candidate.manifest.version
             ))?;
         }
         let mut found = Differences::new(self.json, self.limit as usize);
@@ -61,7 +61,7 @@ impl TestArguments {
         if found.is_any() {
             let what = format!(
                 "version {} of {} does not do what was recorded",
-                manifest.version, manifest.application
+                candidate.manifest.version, candidate.manifest.application
             );
             let remedy = "Where it is meant to differ, record anew under this version once it is in force.";
             return Err(Stopped::failed(what, remedy).coded("recording_differs").into());

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::show::{Show, outcome, outcome_json};
 use super::{Arguments, Tally, explain};
 use crate::output;
-use crate::package::{Package, Runnable};
+use crate::package::Package;
 
 /// What differs, counted; the first of each kind are printed.
 pub struct Differences {
@@ -31,16 +31,16 @@ pub fn run(
     archive: &Archive,
     show: &Show,
 ) -> anyhow::Result<Tally> {
-    let Runnable { manifest, code, module } = Package::read(package, false)?.into_runnable();
+    let candidate = Package::read(package, false)?.into_candidate();
     let at = replay.applied();
-    let mut both = WhatIf::begin(replay, &manifest, &code, module.as_deref()).map_err(|error| explain(&error))?;
+    let mut both = WhatIf::begin(replay, &candidate).map_err(|error| explain(&error))?;
     let last = arguments.to_index.map_or(archive.committed(), machine::Index);
     both.go_on_to(last);
     if !arguments.json {
         output::line(format!(
             "trying version {} of {} from entry {} to {}, beside what was",
-            manifest.version,
-            manifest.application,
+            candidate.manifest.version,
+            candidate.manifest.application,
             output::grouped(at.next().0),
             output::grouped(last.0)
         ))?;

@@ -31,7 +31,7 @@ pub(super) struct View {
 
 /// One member: what the cluster knows of it, and what it says itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct MemberView {
+pub(in crate::commands) struct MemberView {
     pub node: u64,
     pub name: String,
     pub http_address: String,
