@@ -181,10 +181,10 @@ fn build_package(root: &Path, compiler: &Compiler, package: &str, locked: bool) 
     cargo
         .args(["--package", package, "--target", TARGET, "--target-dir"])
         .arg(&target_dir);
-    // One with a lock file of its own stands outside the workspace.
-    let own = root.join("apps").join(package);
-    if own.join("Cargo.lock").exists() {
-        cargo.arg("--manifest-path").arg(own.join("Cargo.toml"));
+    // One that is nothing without it, so that the workspace is built without what it is made of.
+    let manifest = repository::read(root, &format!("apps/{package}/Cargo.toml"))?;
+    if manifest.contains("\nguest = [") {
+        cargo.args(["--features", "guest"]);
     }
     for setting in PROFILE {
         cargo.args(["--config", setting]);

@@ -4,6 +4,8 @@
 //! It keeps nothing, asks the host for nothing, and provides only those of jq's functions that are the same everywhere: see
 //! [`program`].
 
+#![cfg(feature = "guest")]
+
 mod definitions;
 mod document;
 mod functions;
