@@ -138,6 +138,11 @@ impl Contract {
             return refuse("there is another one from that version".to_owned());
         }
         match self.upcasts_of(manifest, command, *from) {
+            Some(path) if path.len() > limits::UPCASTS_MAX => refuse(format!(
+                "it takes {} programs, one after the other: {} are the most",
+                path.len(),
+                limits::UPCASTS_MAX
+            )),
             Some(_) => Ok(()),
             None => refuse(format!(
                 "it ends at a version that is not taken: {:?} are",
@@ -319,5 +324,14 @@ mod tests {
             .map(|from| (from, from + 1))
             .collect();
         says(&many, "are the most");
+        let long: Vec<(u16, u16)> = (10..=10 + limits::UPCASTS_MAX as u16)
+            .map(|from| (from, from + 1))
+            .collect();
+        let taken = manifest(&[11 + limits::UPCASTS_MAX as u16]);
+        assert!(
+            contract(&long)
+                .check(&taken)
+                .is_err_and(|error| error.0.contains("one after the other"))
+        );
     }
 }

@@ -58,6 +58,8 @@ pub const CONVERSION_RATE_MAX: u64 = 1_000_000;
 pub const CONVERSION_SAMPLES_MAX: usize = 16;
 /// Bytes of a version's contract: programs, most of all.
 pub const CONTRACT_BYTES_MAX: usize = 64 << 10;
+/// Programs that bring one command, one after the other, into a version that is taken.
+pub const UPCASTS_MAX: usize = 8;
 /// Commands in one entry.
 pub const ENTRY_COMMANDS_MAX: usize = 4096;
 /// Bytes of one entry.

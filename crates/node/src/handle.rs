@@ -126,6 +126,11 @@ impl Handle {
             self.require_cluster()?;
         }
         if let Body::SkipEntry(skip) = &body
+            && let Some(skipped) = self.published.catalog().skipped.get(&skip.entry)
+        {
+            return Ok(Decision::Done { index: skipped.by });
+        }
+        if let Body::SkipEntry(skip) = &body
             && let Err(reason) = self.may_skip(skip)
         {
             return Ok(Decision::Refused {

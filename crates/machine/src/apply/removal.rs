@@ -29,7 +29,8 @@ impl Machine {
         if name == TRANSFORM
             && let Some(needed_by) = self.catalog.needs_transform()
         {
-            let reason = format!("application {TRANSFORM} runs the programs of {needed_by}: remove that first");
+            let reason =
+                format!("application {TRANSFORM} runs the programs of {needed_by}: remove and purge that first");
             return refused("still_needed", reason);
         }
         if reason.len() > limits::REASON_BYTES_MAX {

@@ -156,7 +156,7 @@ impl Machine {
         );
         let outcome = self.call(&tables, (index, place), request, &upcasts, world, Keep::Effects)?;
         let before = match &outcome {
-            Outcome::Failed(_) => self.answer_as_before(index, place, request, world)?,
+            Outcome::Failed(failure) => self.answer_as_before((index, place), failure.code, request, world)?,
             Outcome::Refused(_) => self.count_refusal(index, place, request, world)?,
             Outcome::Applied(_) | Outcome::SessionExpired => None,
         };
@@ -327,9 +327,11 @@ pub(super) fn raise(
             Err(Miscast::State(error)) => return Err(error),
             Err(Miscast::Failed(why)) => {
                 let detail = format!(
-                    "the upcast of command {command} from version {from} to {to} gave nothing for the payload {}: {why}; its \
-                     program: {program}",
-                    excerpt(document)
+                    "the upcast of command {command} from version {from} to {to} gave nothing for the payload {}: {}; its \
+                     program: {}",
+                    excerpt(document),
+                    excerpt(why.as_bytes()),
+                    excerpt(program.as_bytes())
                 );
                 return Ok(Err(Failure::new(FailureCode::CastFailed, detail)));
             }

@@ -3,7 +3,7 @@
 use crate::codec::Codec;
 use crate::entry::RequestView;
 use crate::machine::{Machine, Stop, World};
-use crate::{AutomaticRevert, Catalog, ChangeId, Guarded, Index, Outcome, Upcast, Version, change};
+use crate::{AutomaticRevert, Catalog, ChangeId, FailureCode, Guarded, Index, Outcome, Upcast, Version, change};
 
 use super::Tables;
 use super::requests::{Keep, takes};
@@ -23,12 +23,12 @@ impl Machine {
         }
     }
 
-    /// What the version before the change in force makes of a command on which the version in force trapped, if the
+    /// What the version before the change in force makes of a command on which the version in force failed with `code`, if the
     /// change goes back in that case and that version does better; it is in force again then. Else none.
     pub(super) fn answer_as_before(
         &mut self,
-        index: Index,
-        place: usize,
+        (index, place): (Index, usize),
+        code: FailureCode,
         request: &RequestView<'_>,
         world: &mut World<'_>,
     ) -> Result<Option<Outcome>, Stop> {
@@ -47,6 +47,8 @@ impl Machine {
         }
         let outcome = match self.call(&tables, (index, place), request, &upcasts, world, Keep::Effects)? {
             Outcome::Failed(_) | Outcome::SessionExpired => return Ok(None),
+            // A payload that is none for the old version either says nothing against the new one's program.
+            refused @ Outcome::Refused(_) if code == FailureCode::CastFailed => return Ok(Some(refused)),
             outcome @ (Outcome::Applied(_) | Outcome::Refused(_)) => outcome,
         };
         let (old, new) = (tables.version.manifest.version, to(&catalog, id));

@@ -26,6 +26,9 @@ fn plan_with(
     if let Err(refusal) = preconditions::check(catalog, &plan, safeguards) {
         return refusal;
     }
+    if safeguards.contract.is_none() {
+        forget_contract(catalog, &plan.manifest.application, plan.manifest.version);
+    }
     let dropped = preconditions::dropped_commands(catalog, &plan, safeguards);
     let PlanApplication {
         manifest,
@@ -90,6 +93,15 @@ fn keep_contract(catalog: &mut Catalog, name: &str, version: Version, mut contra
     contract.transform = transform.filter(|_| contract.programs().next().is_some());
     let versions = catalog.contracts.entry(name.to_owned()).or_default();
     versions.insert(version, contract);
+}
+
+fn forget_contract(catalog: &mut Catalog, name: &str, version: Version) {
+    if let Some(versions) = catalog.contracts.get_mut(name) {
+        versions.remove(&version);
+        if versions.is_empty() {
+            catalog.contracts.remove(name);
+        }
+    }
 }
 
 /// A node's report on what a change needs.
@@ -413,16 +425,18 @@ fn revert(catalog: &mut Catalog, index: Index, time: TimeMs, id: ChangeId) -> Re
 fn abort(catalog: &mut Catalog, id: ChangeId) -> Result<String, Decision> {
     let change = end(catalog, id, Stage::Aborted)?;
     let (name, to) = (change.application.clone(), change.to);
+    let mut forgotten = false;
     if let Some(application) = catalog.applications.get_mut(&name) {
         if !application.history.iter().any(|(_, version)| *version == to) {
             application.versions.remove(&to);
-            if let Some(contracts) = catalog.contracts.get_mut(&name) {
-                contracts.remove(&to);
-            }
+            forgotten = true;
         }
         if application.versions.is_empty() {
             catalog.applications.remove(&name);
         }
+    }
+    if forgotten {
+        forget_contract(catalog, &name, to);
     }
     Ok("aborted: nothing has changed".to_owned())
 }

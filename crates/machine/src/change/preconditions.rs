@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::apply::refused;
 use crate::{
-    Catalog, Code, Contract, Decision, Expected, Manifest, MeterNumber, PlanApplication, RehearsalPlan, Safeguards,
-    Shape, TRANSFORM, limits,
+    ApplicationVersion, Catalog, Code, Contract, Decision, Expected, Manifest, MeterNumber, PlanApplication,
+    RehearsalPlan, Safeguards, Shape, TRANSFORM, limits,
 };
 
 /// The newest meter that every binary of level 1 knows.
@@ -188,7 +188,7 @@ fn check_newer(catalog: &Catalog, plan: &PlanApplication, _: &Safeguards) -> Res
     Err(refused("version_not_newer", reason))
 }
 
-fn check_number(catalog: &Catalog, plan: &PlanApplication, _: &Safeguards) -> Result<(), Decision> {
+fn check_number(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguards) -> Result<(), Decision> {
     let manifest = &plan.manifest;
     let name = &manifest.application;
     let Some(application) = catalog.applications.get(name) else {
@@ -197,7 +197,13 @@ fn check_number(catalog: &Catalog, plan: &PlanApplication, _: &Safeguards) -> Re
     let kept = application.versions.get(&manifest.version);
     let mut history = application.history.iter();
     let was_in_force = history.any(|(_, version)| *version == manifest.version);
-    if !was_in_force || kept.is_none_or(|kept| kept.code == plan.code && kept.manifest == *manifest) {
+    let nothing = Contract::default();
+    let promised = |contract: Option<&Contract>| contract.unwrap_or(&nothing).upcasts.clone();
+    let before = promised(catalog.contract(name, manifest.version));
+    let same = |kept: &ApplicationVersion| {
+        kept.code == plan.code && kept.manifest == *manifest && before == promised(safeguards.contract.as_ref())
+    };
+    if !was_in_force || kept.is_none_or(same) {
         return Ok(());
     }
     let reason = format!(
@@ -215,10 +221,11 @@ fn check_contract(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safegu
     if let Err(error) = contract.check(&plan.manifest) {
         return Err(refused("manifest_invalid", error.to_string()));
     }
-    if contract.programs().next().is_some() && catalog.in_force(TRANSFORM).is_none() {
+    let runs = |version: &ApplicationVersion| version.manifest.queries.iter().any(|query| query == TRANSFORM);
+    if contract.programs().next().is_some() && !catalog.in_force(TRANSFORM).is_some_and(runs) {
         let reason = format!(
-            "its manifest has programs, and application {TRANSFORM}, which runs them, is not installed: \
-             `seachange app upgrade` installs it by itself"
+            "its manifest has programs, and no application {TRANSFORM} that runs them is installed: `seachange app upgrade` \
+             installs it by itself"
         );
         return Err(refused("transform_missing", reason));
     }

@@ -201,7 +201,7 @@ async fn an_entry_at_which_every_node_fails_is_skipped_by_all_of_them_and_by_rep
     let skipped = &catalog.skipped[&entry];
     assert_eq!((skipped.commands, skipped.reason.as_str()), (Some(1), "it panics"));
 
-    // A repeat gets the same answer, and what is over cannot be skipped again.
+    // A repeat gets the same answer, and what is skipped already is found done.
     let mut repeated = None;
     for member in all {
         if let Ok(reply) = member.cluster.submit(poison(Some(claim))).await {
@@ -212,7 +212,7 @@ async fn an_entry_at_which_every_node_fails_is_skipped_by_all_of_them_and_by_rep
     assert_eq!(repeated.index, entry);
     assert!(skipped_outcome(&repeated.outcome), "{repeated:?}");
     let again = skip(&world, &all, entry).await;
-    assert!(matches!(again, Decision::Refused { .. }), "{again:?}");
+    assert_eq!(again, decided);
 
     let (applied, digest) = (a.cluster.status().applied, a.cluster.status().digest);
     futures::join!(gone(a), gone(b), gone(c));
@@ -262,4 +262,29 @@ async fn a_node_that_applied_what_is_skipped_is_rebuilt_from_one_that_did_not() 
     let c = world.catch_up("c", c, &[&a, &b]).await;
     assert_eq!(total(&c, Consistency::Stale).await.1, "2");
     futures::join!(gone(a), gone(b), gone(c));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_entry_that_fails_soon_behind_a_skipped_one_is_skipped_too() {
+    let world = World::new();
+    let a = world.start_poisoned("a", None).await;
+    let change = world.plan(&[&a], 1).await;
+    world.switched(&a, change).await;
+    assert_eq!(world.add(&[&a], 1).await, "1");
+    submit_poison(&world, &[&a]).await;
+    let a = until_parked(&world, "a", a).await;
+    let first = a.cluster.status().applied.next();
+    skip(&world, &[&a], first).await;
+    submit_poison(&world, &[&a]).await;
+    let a = until_parked(&world, "a", a).await;
+    let second = a.cluster.status().applied.next();
+    assert!(second > first, "{second}");
+    let decided = skip(&world, &[&a], second).await;
+    assert!(matches!(decided, Decision::Done { .. }), "{decided:?}");
+    assert_eq!(world.add(&[&a], 1).await, "2");
+    assert_eq!(a.cluster.catalog().skipped.len(), 2);
+    // Decided again, it is found done.
+    let again = skip(&world, &[&a], first).await;
+    assert!(matches!(again, Decision::Done { index } if index < second), "{again:?}");
+    gone(a).await;
 }

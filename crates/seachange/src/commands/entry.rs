@@ -67,11 +67,18 @@ impl Command {
 async fn skip(arguments: SkipArguments, environment: Environment) -> anyhow::Result<()> {
     let SkipArguments { entry, reason, .. } = arguments;
     let admin = arguments.cluster.admin(&environment)?;
+    let known = admin.skipped_entries().await.map_err(explain)?.entries;
+    let is_decided = known.iter().any(|skipped| skipped.entry == entry);
     if !arguments.even_if_applied
+        && !is_decided
         && let Some(member) = status::member_past(&admin, &environment, entry).await?
     {
+        let has = match member.reachable {
+            true => "has applied",
+            false => "does not answer, and may have applied",
+        };
         let what = format!(
-            "node {} (binary {}) has applied entry {}: its program does not fail there, and commands of it may have been \
+            "node {} (binary {}) {has} entry {}: its program does not fail there then, and commands of it may have been \
              answered",
             member.name,
             member.binary,

@@ -47,7 +47,7 @@ impl Arguments {
     }
 }
 
-/// A member that says it has applied an entry, if there is one.
+/// A member that says it has applied an entry, or a voter that cannot be asked, if there is one.
 ///
 /// # Errors
 /// No answer from any node.
@@ -57,6 +57,6 @@ pub(super) async fn member_past(
     entry: u64,
 ) -> anyhow::Result<Option<MemberView>> {
     let members = View::gather(admin, environment).await?.members.into_iter();
-    let past = |member: &MemberView| member.applied.is_some_and(|applied| applied >= entry);
+    let past = |member: &MemberView| member.applied.map_or(member.voter, |applied| applied >= entry);
     Ok(members.into_iter().find(past))
 }
