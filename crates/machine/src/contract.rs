@@ -11,8 +11,7 @@ use crate::apply::NoContext;
 use crate::codec::Codec;
 use crate::manifest::Error;
 use crate::{
-    ApplicationVersion, Applications, Call, CallOutcome, Catalog, Manifest, Misuse, StateError, Trap, Version, limits,
-    record,
+    ApplicationVersion, Applications, Call, CallOutcome, Catalog, Manifest, Misuse, Stop, Trap, Version, limits, record,
 };
 
 /// Name of the application that runs programs, and of the query by which it is asked.
@@ -157,8 +156,8 @@ impl Contract {
 pub enum Miscast {
     /// It failed on the document, the same on every node; for people.
     Failed(String),
-    /// This node cannot run it.
-    State(StateError),
+    /// It could not be run, for reasons of this node alone.
+    Stop(Stop),
 }
 
 /// Runs one program on one document.
@@ -185,7 +184,9 @@ pub fn transform(
             limits::COMMAND_BYTES_MAX
         ))),
         Ok(CallOutcome::Refused(why)) => Err(Miscast::Failed(text(&why))),
-        Ok(CallOutcome::Trapped(Trap::State(error) | Trap::Misuse(Misuse::State(error)))) => Err(Miscast::State(error)),
+        Ok(CallOutcome::Trapped(Trap::State(error) | Trap::Misuse(Misuse::State(error)))) => {
+            Err(Miscast::Stop(error.into()))
+        }
         Ok(CallOutcome::Trapped(trap)) => Err(Miscast::Failed(
             match trap {
                 Trap::Fuel => "it used up its fuel: it loops, or the document is too large for it",
@@ -194,7 +195,7 @@ pub fn transform(
             }
             .to_owned(),
         )),
-        Err(error) => Err(Miscast::State(StateError(error.to_string()))),
+        Err(error) => Err(Miscast::Stop(error.into())),
     }
 }
 

@@ -72,7 +72,24 @@ pub enum Stop {
     /// at it again.
     Fault(String),
     /// This machine has gone another way than the log says: what it holds is void, and must come from another node.
-    Diverged(String),
+    Diverged {
+        /// The entry that it applied and the log skips.
+        entry: Index,
+        /// The entry that says so.
+        by: Index,
+        /// For people.
+        reason: String,
+    },
+}
+
+impl Stop {
+    /// Why, for people.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        match self {
+            Stop::Park(reason) | Stop::Halt(reason) | Stop::Fault(reason) | Stop::Diverged { reason, .. } => reason,
+        }
+    }
 }
 
 impl From<StateError> for Stop {

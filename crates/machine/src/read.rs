@@ -1,7 +1,7 @@
 //! Reads: one document, a range of them, or an application's own query, as of the machine's applied index.
 
 use crate::apply::{CommandContext, Tables, trap_failure};
-use crate::machine::{Machine, Stop};
+use crate::machine::Machine;
 use crate::{
     Applications, Call, CallError, CallOutcome, Context, Misuse, Read, ReadError, ReadValue, StateRead, limits,
 };
@@ -64,9 +64,7 @@ impl Machine {
                     Ok(CallOutcome::Refused(reason)) => Ok(ReadValue::Refused(reason)),
                     Ok(CallOutcome::Trapped(trap)) => Err(match trap_failure(trap) {
                         Ok(failure) => ReadError::Failed(failure),
-                        Err(Stop::Park(reason) | Stop::Halt(reason) | Stop::Fault(reason) | Stop::Diverged(reason)) => {
-                            ReadError::Unavailable(reason)
-                        }
+                        Err(stop) => ReadError::Unavailable(stop.reason().to_owned()),
                     }),
                     Err(CallError::NotReady(reason) | CallError::Engine(reason)) => Err(ReadError::Unavailable(reason)),
                 }

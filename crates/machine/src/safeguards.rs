@@ -138,6 +138,7 @@ record!(AutomaticRevert { index, place });
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Upcast, Version};
 
     #[test]
     fn safeguards_come_back_and_an_unknown_one_is_an_error() {
@@ -156,7 +157,15 @@ mod tests {
                         expected: vec!["rows:accounts/balance".parse().unwrap()],
                     }),
                     verify_data: revert_on_trap,
-                    contract: revert_on_trap.then(Contract::default),
+                    contract: revert_on_trap.then(|| Contract {
+                        transform: Some(Version(3)),
+                        upcasts: vec![Upcast {
+                            command: "transfer".into(),
+                            from: 1,
+                            to: 2,
+                            program: ".".into(),
+                        }],
+                    }),
                 };
                 assert_eq!(Safeguards::from_bytes(&safeguards.to_bytes()), Ok(safeguards));
             }

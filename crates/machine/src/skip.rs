@@ -5,10 +5,9 @@
 
 use crate::codec::{Codec, Reader};
 use crate::machine::{Machine, Output, Stop};
-use crate::sessions::Known;
 use crate::{
-    Body, Decision, Digest, ENTRY_FORMAT, Entry, Failure, FailureCode, Index, Outcome, Reply, RequestView, TimeMs,
-    limits, record,
+    Body, Decision, Digest, ENTRY_FORMAT, Entry, Failure, FailureCode, Index, Level, Outcome, Reply, RequestView,
+    TimeMs, limits, record,
 };
 
 /// The number of this kind of entry.
@@ -65,8 +64,18 @@ impl Machine {
     /// entry `by`. Each of its commands is answered with a failure of its own, also to a repeat.
     ///
     /// # Errors
-    /// [`Stop::Halt`] where the decision is about another entry.
-    pub fn skip(&mut self, index: Index, payload: &[u8], by: Index, skip: &SkipEntry) -> Result<Output, Stop> {
+    /// [`Stop::Park`] at a level that is not known here, as [`Machine::apply`]; [`Stop::Halt`] where the decision is about another
+    /// entry.
+    pub fn skip(
+        &mut self,
+        index: Index,
+        payload: &[u8],
+        (by, skip): (Index, &SkipEntry),
+        level_max: Level,
+    ) -> Result<Output, Stop> {
+        if let Some(reason) = self.level_unknown(level_max) {
+            return Err(Stop::Park(reason));
+        }
         if skip.entry != index || by <= index {
             return Err(Stop::Halt(format!(
                 "the decision in entry {by} to skip entry {} was taken for one about entry {index}",
@@ -101,8 +110,11 @@ impl Machine {
         let commands = requests.as_ref().map(|(_, requests)| requests.len() as u64);
         let output = match requests {
             Some((_, requests)) => {
-                let replies = requests.iter().map(|request| self.pass_by(index, request, &detail));
-                let replies: Vec<Reply> = replies.collect();
+                let skipped = || Outcome::Failed(Failure::new(FailureCode::EntrySkipped, detail.as_str()));
+                let replies = requests
+                    .iter()
+                    .map(|request| self.once(index, request.claim.as_ref(), |_| Ok(skipped())));
+                let replies: Vec<Reply> = replies.collect::<Result<_, _>>()?;
                 replies.iter().for_each(|reply| reply.encode(&mut self.trail));
                 Output::Replies(replies)
             }
@@ -122,26 +134,6 @@ impl Machine {
         Ok(output)
     }
 
-    fn pass_by(&mut self, index: Index, request: &RequestView<'_>, detail: &str) -> Reply {
-        let skipped = Outcome::Failed(Failure::new(FailureCode::EntrySkipped, detail));
-        let Some(claim) = &request.claim else {
-            return Reply {
-                index,
-                outcome: skipped,
-            };
-        };
-        let outcome = match self.sessions.look_up(claim, self.position.time) {
-            Known::Repeat(reply) => return reply,
-            Known::Expired => Outcome::SessionExpired,
-            Known::New => skipped,
-        };
-        let reply = Reply { index, outcome };
-        if reply.outcome != Outcome::SessionExpired {
-            self.sessions.remember(claim, reply.clone());
-        }
-        reply
-    }
-
     /// The decision in its place in the log, where nothing is left to be done.
     pub(crate) fn skip_decided(&self, index: Index, skip: &SkipEntry) -> Result<Decision, Stop> {
         let entry = skip.entry;
@@ -152,9 +144,11 @@ impl Machine {
         }
         match self.catalog.skipped.contains_key(&entry) {
             true => Ok(Decision::Done { index }),
-            false => Err(Stop::Diverged(format!(
-                "entry {index} decides that entry {entry} is skipped, and this node has applied that"
-            ))),
+            false => Err(Stop::Diverged {
+                entry,
+                by: index,
+                reason: format!("entry {index} decides that entry {entry} is skipped, and this node has applied that"),
+            }),
         }
     }
 }
@@ -176,7 +170,8 @@ impl SkipEntry {
 mod tests {
     use super::*;
     use crate::entry::tests::one_of_each;
-    use crate::{Claim, Request, Sequence, SessionId};
+    use crate::sessions::Known;
+    use crate::{Claim, LEVEL_MAX, Request, Sequence, SessionId};
 
     fn decision(entry: u64) -> SkipEntry {
         SkipEntry {
@@ -229,7 +224,9 @@ mod tests {
     fn each_command_is_answered_with_a_failure_that_a_repeat_gets_too() {
         let mut machine = machine();
         let payload = entry(&[None, Some(1)]);
-        let replies = machine.skip(Index(7), &payload, Index(9), &decision(7)).map(outcomes);
+        let replies = machine
+            .skip(Index(7), &payload, (Index(9), &decision(7)), LEVEL_MAX)
+            .map(outcomes);
         let replies = replies.expect("it is passed by");
         assert!(replies.len() == 2 && replies.iter().all(is_skipped), "{replies:?}");
         assert_eq!((machine.applied(), machine.time()), (Index(7), TimeMs(2000)));
@@ -252,7 +249,7 @@ mod tests {
     fn what_was_skipped_is_part_of_the_digest() {
         let digest = |claims: &[Option<u64>], by: u64| {
             let mut machine = machine();
-            let skipped = machine.skip(Index(7), &entry(claims), Index(by), &decision(7));
+            let skipped = machine.skip(Index(7), &entry(claims), (Index(by), &decision(7)), LEVEL_MAX);
             skipped.expect("it is passed by");
             machine.digest()
         };
@@ -266,7 +263,7 @@ mod tests {
         let requests = entry(&[None]);
         for payload in [&b"\xff\xff"[..], &requests[..requests.len() - 1], &[]] {
             let mut machine = machine();
-            let output = machine.skip(Index(7), payload, Index(9), &decision(7));
+            let output = machine.skip(Index(7), payload, (Index(9), &decision(7)), LEVEL_MAX);
             let refused = matches!(
                 output,
                 Ok(Output::Decision(Decision::Refused {
@@ -282,7 +279,7 @@ mod tests {
     #[test]
     fn in_its_place_the_decision_finds_it_done_or_this_machine_on_another_way() {
         let mut machine = machine();
-        let skipped = machine.skip(Index(7), &entry(&[None]), Index(9), &decision(7));
+        let skipped = machine.skip(Index(7), &entry(&[None]), (Index(9), &decision(7)), LEVEL_MAX);
         skipped.expect("it is passed by");
         let done = Decision::Done { index: Index(9) };
         assert_eq!(machine.skip_decided(Index(9), &decision(7)), Ok(done));
@@ -298,9 +295,28 @@ mod tests {
             "{ahead:?}"
         );
         let applied = machine.skip_decided(Index(9), &decision(6));
-        assert!(matches!(applied, Err(Stop::Diverged(_))), "{applied:?}");
-        let other = machine.skip(Index(8), &entry(&[None]), Index(9), &decision(7));
+        assert!(
+            matches!(
+                applied,
+                Err(Stop::Diverged {
+                    entry: Index(6),
+                    by: Index(9),
+                    ..
+                })
+            ),
+            "{applied:?}"
+        );
+        let other = machine.skip(Index(8), &entry(&[None]), (Index(9), &decision(7)), LEVEL_MAX);
         assert!(matches!(other, Err(Stop::Halt(_))), "{other:?}");
+    }
+
+    #[test]
+    fn at_a_level_that_is_not_known_here_nothing_is_passed_by() {
+        let mut machine = machine();
+        machine.catalog_mut().level = Level(2);
+        let parked = machine.skip(Index(7), &entry(&[None]), (Index(9), &decision(7)), Level(1));
+        assert!(matches!(parked, Err(Stop::Park(_))), "{parked:?}");
+        assert_eq!(machine.applied(), Index(6));
     }
 
     #[test]

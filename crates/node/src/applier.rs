@@ -169,9 +169,15 @@ impl Applier {
                     self.quarantine.note(index, &reason);
                     return Some(End::Halted(format!("this program failed at entry {index}: {reason}")));
                 }
-                Err(Stop::Diverged(reason)) => {
-                    self.quarantine.condition().diverged(&reason);
-                    return Some(End::Stopped);
+                Err(Stop::Diverged { entry, by, reason }) => {
+                    return Some(match self.quarantine.note_skip(entry, by) {
+                        // Noted first: once it is rebuilt it may meet the entry again, and must not try it.
+                        Ok(()) => {
+                            self.quarantine.condition().diverged(&reason);
+                            End::Stopped
+                        }
+                        Err(error) => End::Halted(format!("{reason}; and that could not be noted: {error}")),
+                    });
                 }
                 Err(Stop::Park(reason)) => {
                     if let Some(end) = self.park(reason, orders, checkpoints).await {
@@ -267,7 +273,7 @@ impl Applier {
         self.streams.trim(guard.machine.stream_starts());
         let parked = match &stopped {
             Err(Stop::Park(reason)) => Some(reason.clone()),
-            Ok(()) | Err(Stop::Halt(_) | Stop::Fault(_) | Stop::Diverged(_)) => None,
+            Ok(()) | Err(Stop::Halt(_) | Stop::Fault(_) | Stop::Diverged { .. }) => None,
         };
         let rehearsed = self.rehearsal.take_reports();
         if !rehearsed.is_empty() {
@@ -287,7 +293,7 @@ impl Applier {
             parked,
         };
         drop(guard);
-        if !matches!(stopped, Err(Stop::Halt(_) | Stop::Fault(_) | Stop::Diverged(_))) {
+        if !matches!(stopped, Err(Stop::Halt(_) | Stop::Fault(_) | Stop::Diverged { .. })) {
             self.published.publish(facts);
             for (responder, answer) in answers {
                 responder.send(|| answer);
@@ -339,7 +345,7 @@ impl Applier {
         let output = match self.queue.skip_of(index) {
             Some((by, skip)) => self
                 .quarantine
-                .skip(index, by, || machine.skip(index, payload, by, &skip))?,
+                .skip(index, by, || machine.skip(index, payload, (by, &skip), self.level_max))?,
             None => self
                 .quarantine
                 .guard(index, || machine.apply(index, payload, &mut world))?,

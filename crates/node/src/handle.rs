@@ -126,17 +126,9 @@ impl Handle {
             self.require_cluster()?;
         }
         if let Body::SkipEntry(skip) = &body
-            && let Some(skipped) = self.published.catalog().skipped.get(&skip.entry)
+            && let Some(decided) = self.decided_here(skip)
         {
-            return Ok(Decision::Done { index: skipped.by });
-        }
-        if let Body::SkipEntry(skip) = &body
-            && let Err(reason) = self.may_skip(skip)
-        {
-            return Ok(Decision::Refused {
-                code: "skip_refused",
-                reason,
-            });
+            return Ok(decided);
         }
         let bytes = body_bytes(&body);
         if bytes > log_limits::ENTRY_BYTES_MAX {
@@ -151,6 +143,17 @@ impl Handle {
             .send(Event::Propose(Box::new(body), decision))
             .map_err(|_| stopped())?;
         decided.await.unwrap_or_else(|_| Err(unknown()))
+    }
+
+    /// What needs no entry: the decision was taken before, or cannot be.
+    fn decided_here(&self, skip: &SkipEntry) -> Option<Decision> {
+        if let Some(skipped) = self.published.catalog().skipped.get(&skip.entry) {
+            return Some(Decision::Done { index: skipped.by });
+        }
+        self.may_skip(skip).err().map(|reason| Decision::Refused {
+            code: "skip_refused",
+            reason,
+        })
     }
 
     /// Nothing is skipped that this node could apply: what the log says of an entry is not to be unsaid.

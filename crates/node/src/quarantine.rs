@@ -63,28 +63,37 @@ impl Quarantine {
         catch(work)
     }
 
-    /// Passes an entry by, and notes it: the decision stands behind the entry, and is not known yet when the entry is met
-    /// again after a restart from an older checkpoint.
+    /// Passes an entry by, and notes it first.
     ///
     /// # Errors
     /// Those of the work; [`Stop::Fault`] when it panics; [`Stop::Halt`] when it cannot be noted.
     pub fn skip<T>(&mut self, index: Index, by: Index, work: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
+        self.note_skip(index, by)
+            .map_err(|error| Stop::Halt(error.to_string()))?;
+        catch(work)
+    }
+
+    /// Notes that entry `by` decides to skip an entry: the decision stands behind it, and need not be known yet when the entry
+    /// is met again after a restart from an older checkpoint.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn note_skip(&mut self, index: Index, by: Index) -> Result<(), store::format::Error> {
+        // What is known of a later entry is counted on: that one could never be skipped otherwise.
+        if self.fault.as_ref().is_some_and(|noted| noted.index > index) {
+            return Ok(());
+        }
         let fault = Fault {
             index,
             stops: SKIPPED,
             binary: BINARY.to_owned(),
             reason: format!("skipped by the decision in entry {by}"),
         };
-        // What is known of a later entry is counted on: that one could never be skipped otherwise.
-        if self.fault.as_ref().is_some_and(|noted| noted.index > index) {
-            return catch(work);
-        }
         if self.fault.as_ref() != Some(&fault) {
-            fault::write(&**self.condition.disk(), self.condition.data(), &fault)
-                .map_err(|error| Stop::Halt(error.to_string()))?;
+            fault::write(&**self.condition.disk(), self.condition.data(), &fault)?;
+            self.fault = Some(fault);
         }
-        self.fault = Some(fault);
-        catch(work)
+        Ok(())
     }
 
     /// Notes, before the node stops, at which entry it failed.

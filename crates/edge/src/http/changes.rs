@@ -21,7 +21,7 @@ use super::body::{self, Media};
 use super::extract::UrlPath;
 use super::feed::{Feed, Form};
 use super::problems::{ANY, WRITE, problems};
-use super::{Api, apps, conversion, decided, parse, rehearsal};
+use super::{Api, apps, conversion, decided, parse, parse_or_nothing, rehearsal};
 use crate::codes::{self, Refusal};
 use crate::limits::{DOCUMENT_BODY_BYTES_MAX, FOLLOW_PAUSE};
 use crate::router::Routed;
@@ -151,10 +151,7 @@ pub(super) async fn step(
     };
     body::check_media(request.headers(), Media::Json)?;
     let request = api.take(request, DOCUMENT_BODY_BYTES_MAX, "a step").await?;
-    let asked: StepRequest = match request.body.is_empty() {
-        true => StepRequest::default(),
-        false => parse(&request.body, "a step, {\"reason\"} or nothing")?,
-    };
+    let asked: StepRequest = parse_or_nothing(&request.body, "a step, {\"reason\"} or nothing")?;
     let body = Body::ChangeStep(ChangeStep {
         change: ChangeId(id),
         step,

@@ -11,7 +11,7 @@ use machine::{Body, Decision, Index, SkipEntry, Skipped};
 use super::body::{self, Media};
 use super::extract::UrlPath;
 use super::problems::{ANY, WRITE, problems};
-use super::{Api, decided, parse};
+use super::{Api, decided, parse_or_nothing};
 use crate::codes::{self, Refusal};
 use crate::limits::DOCUMENT_BODY_BYTES_MAX;
 use crate::router::Routed;
@@ -36,10 +36,7 @@ pub(super) async fn skip(
 ) -> Result<Response, Refusal> {
     body::check_media(request.headers(), Media::Json)?;
     let request = api.take(request, DOCUMENT_BODY_BYTES_MAX, "a decision").await?;
-    let asked: SkipRequest = match request.body.is_empty() {
-        true => SkipRequest::default(),
-        false => parse(&request.body, "a decision to skip an entry, {\"reason\"} or nothing")?,
-    };
+    let asked: SkipRequest = parse_or_nothing(&request.body, "a decision to skip an entry, {\"reason\"} or nothing")?;
     let body = Body::SkipEntry(SkipEntry {
         entry: Index(entry),
         reason: asked.reason.unwrap_or_default(),

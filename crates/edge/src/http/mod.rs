@@ -208,3 +208,11 @@ fn parse<T: serde::de::DeserializeOwned>(body: &Bytes, what: &str) -> Result<T, 
     serde_json::from_slice(body)
         .map_err(|error| Refusal::malformed(format!("the body is not {what}: {error}; nothing was done")))
 }
+
+/// The same, where the body may be left out.
+fn parse_or_nothing<T: serde::de::DeserializeOwned + Default>(body: &Bytes, what: &str) -> Result<T, Refusal> {
+    match body.is_empty() {
+        true => Ok(T::default()),
+        false => parse(body, what),
+    }
+}

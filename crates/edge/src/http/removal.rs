@@ -10,7 +10,7 @@ use machine::{Body, Decision, PurgeApplication, RemoveApplication};
 use super::body::{self, Media};
 use super::extract::UrlPath;
 use super::problems::{WRITE, problems};
-use super::{Api, decided, parse};
+use super::{Api, decided, parse_or_nothing};
 use crate::codes::{self, Refusal};
 use crate::limits::DOCUMENT_BODY_BYTES_MAX;
 use crate::router::Routed;
@@ -33,10 +33,7 @@ pub(super) async fn remove(
 ) -> Result<Response, Refusal> {
     body::check_media(request.headers(), Media::Json)?;
     let request = api.take(request, DOCUMENT_BODY_BYTES_MAX, "a removal").await?;
-    let asked: RemovalRequest = match request.body.is_empty() {
-        true => RemovalRequest::default(),
-        false => parse(&request.body, "a removal, {\"reason\"} or nothing")?,
-    };
+    let asked: RemovalRequest = parse_or_nothing(&request.body, "a removal, {\"reason\"} or nothing")?;
     let body = Body::RemoveApplication(RemoveApplication {
         application: application.clone(),
         reason: asked.reason.unwrap_or_default(),

@@ -14,10 +14,7 @@ use crate::{
 /// The tables of an application as the version in force knows them.
 pub(crate) struct Tables<'a> {
     pub(crate) version: &'a ApplicationVersion,
-    /// What the version promises beside its manifest.
-    pub(crate) contract: Option<&'a Contract>,
-    /// Runs the programs of that.
-    pub(crate) transform: Option<&'a ApplicationVersion>,
+    catalog: &'a Catalog,
     application: &'a Application,
     ids: &'a BTreeMap<String, TableId>,
     /// The version that writes must be convertible back to, while a change can be taken back.
@@ -35,11 +32,9 @@ impl<'a> Tables<'a> {
             .reversible
             .and_then(|change| catalog.changes.get(&change)?.from)
             .and_then(|from| application.versions.get(&from));
-        let contract = catalog.contract(name, version.manifest.version);
         Some(Tables {
             version,
-            contract,
-            transform: contract.and_then(|contract| catalog.transform_of(contract)),
+            catalog,
             application,
             ids: &application.tables,
             before,
@@ -52,11 +47,9 @@ impl<'a> Tables<'a> {
         let change = catalog.changes.get(&change)?;
         let application = catalog.applications.get(&change.application)?;
         let version = application.versions.get(&change.from?)?;
-        let contract = catalog.contract(&change.application, version.manifest.version);
         Some(Tables {
             version,
-            contract,
-            transform: contract.and_then(|contract| catalog.transform_of(contract)),
+            catalog,
             application,
             ids: &change.tables_before,
             before: None,
@@ -73,16 +66,25 @@ impl<'a> Tables<'a> {
         let application = catalog.applications.get(&change.application)?;
         let version = application.versions.get(&change.to)?;
         let from = change.from.filter(|_| !change.finalize);
-        let contract = catalog.contract(&change.application, change.to);
         Some(Tables {
             version,
-            contract,
-            transform: contract.and_then(|contract| catalog.transform_of(contract)),
+            catalog,
             application,
             ids,
             before: from.and_then(|from| application.versions.get(&from)),
             candidate: Some(version),
         })
+    }
+
+    /// What the version promises beside its manifest. Looked up by whoever needs it, which few commands do.
+    pub(super) fn contract(&self) -> Option<&'a Contract> {
+        let manifest = &self.version.manifest;
+        self.catalog.contract(&manifest.application, manifest.version)
+    }
+
+    /// What runs the programs of that.
+    pub(super) fn transform(&self) -> Option<&'a ApplicationVersion> {
+        self.catalog.transform_of(self.contract()?)
     }
 
     /// A table's id.

@@ -72,7 +72,7 @@ impl Machine {
         self.position.time = self.position.time.max(stamp);
     }
 
-    fn level_unknown(&self, level_max: Level) -> Option<String> {
+    pub(crate) fn level_unknown(&self, level_max: Level) -> Option<String> {
         let level = self.catalog.level;
         (level > level_max).then(|| {
             format!(

@@ -51,7 +51,7 @@ impl Machine {
         let mut context = CommandContext::writing(&to_come, read, converter, self.position.time, index, seed);
         let manifest = &to_come.version.manifest;
         let outcome = match raised {
-            Err(error) => Err(error),
+            Err(stop) => Err(why(&stop)),
             Ok(Err(failure)) => Ok(Outcome::Failed(failure)),
             Ok(Ok(raised)) => {
                 let as_it_is = (request.version, Bytes::copy_from_slice(request.payload));
@@ -62,7 +62,7 @@ impl Machine {
                     payload: &payload,
                 };
                 let outcome = applications.call(manifest, &to_come.version.code, call, &mut context);
-                outcome.map_err(Stop::from).and_then(ended).map_err(why)
+                outcome.map_err(Stop::from).and_then(ended).map_err(|stop| why(&stop))
             }
         };
         let end = outcome.and_then(|outcome| seen_from_before(&mut context, tables.version, outcome));
@@ -95,9 +95,8 @@ impl Machine {
 }
 
 /// What would stop the node in apply only ends this trial.
-fn why(stop: Stop) -> StateError {
-    let (Stop::Park(reason) | Stop::Halt(reason) | Stop::Fault(reason) | Stop::Diverged(reason)) = stop;
-    StateError(reason)
+fn why(stop: &Stop) -> StateError {
+    StateError(stop.reason().to_owned())
 }
 
 /// The window of that application's change that is open.

@@ -7,7 +7,7 @@ use crate::entry::RequestView;
 use crate::machine::{Machine, Output, Stop, World};
 use crate::sessions::Known;
 use crate::{
-    Applications, Call, CallError, CallOutcome, EventView, Failure, FailureCode, Index, Miscast, Misuse, Offset,
+    Applications, Call, CallError, CallOutcome, Claim, EventView, Failure, FailureCode, Index, Miscast, Misuse, Offset,
     Outcome, Reply, Row, StateDigest, StateError, StateTxn, TRANSFORM, TableId, TimeMs, Trap, Upcast,
 };
 
@@ -49,7 +49,9 @@ impl Machine {
         index.encode(&mut self.trail);
         let mut replies = Vec::with_capacity(count);
         for (place, request) in requests.iter().enumerate() {
-            let reply = self.apply_request(index, place, request, world)?;
+            let reply = self.once(index, request.claim.as_ref(), |machine| {
+                machine.run(index, place, request, world)
+            })?;
             reply.encode(&mut self.trail);
             replies.push(reply);
         }
@@ -105,14 +107,15 @@ impl Machine {
         Ok(())
     }
 
-    fn apply_request(
+    /// The reply to a request: that of the first time, where it was answered before, and else what `run` comes to, which a
+    /// repeat then gets too.
+    pub(crate) fn once(
         &mut self,
         index: Index,
-        place: usize,
-        request: &RequestView<'_>,
-        world: &mut World<'_>,
+        claim: Option<&Claim>,
+        run: impl FnOnce(&mut Machine) -> Result<Outcome, Stop>,
     ) -> Result<Reply, Stop> {
-        if let Some(claim) = &request.claim {
+        if let Some(claim) = claim {
             match self.sessions.look_up(claim, self.position.time) {
                 Known::New => {}
                 Known::Repeat(reply) => return Ok(reply),
@@ -124,9 +127,9 @@ impl Machine {
                 }
             }
         }
-        let outcome = self.run(index, place, request, world)?;
+        let outcome = run(self)?;
         let reply = Reply { index, outcome };
-        if let Some(claim) = &request.claim {
+        if let Some(claim) = claim {
             self.sessions.remember(claim, reply.clone());
         }
         Ok(reply)
@@ -289,7 +292,7 @@ pub(super) fn takes<'a>(tables: &Tables<'a>, request: &RequestView<'_>) -> Resul
         return Ok(Vec::new());
     }
     let upcasts = tables
-        .contract
+        .contract()
         .and_then(|contract| contract.upcasts_of(manifest, request.command, request.version));
     upcasts.ok_or_else(|| {
         let detail = format!(
@@ -306,7 +309,7 @@ pub(super) fn raise(
     upcasts: &[&Upcast],
     request: &RequestView<'_>,
     converter: &mut dyn Applications,
-) -> Result<Result<Option<(u16, Bytes)>, Failure>, StateError> {
+) -> Result<Result<Option<(u16, Bytes)>, Failure>, Stop> {
     let mut raised: Option<(u16, Bytes)> = None;
     for upcast in upcasts {
         let document = raised.as_ref().map_or(request.payload, |(_, payload)| payload);
@@ -316,7 +319,7 @@ pub(super) fn raise(
             to,
             program,
         } = upcast;
-        let done = match tables.transform {
+        let done = match tables.transform() {
             Some(transform) => crate::transform(transform, converter, program, document),
             None => Err(Miscast::Failed(format!(
                 "there is no application {TRANSFORM} to run it"
@@ -324,7 +327,7 @@ pub(super) fn raise(
         };
         match done {
             Ok(document) => raised = Some((*to, document)),
-            Err(Miscast::State(error)) => return Err(error),
+            Err(Miscast::Stop(stop)) => return Err(stop),
             Err(Miscast::Failed(why)) => {
                 let detail = format!(
                     "the upcast of command {command} from version {from} to {to} gave nothing for the payload {}: {}; its \

@@ -33,25 +33,20 @@ impl Machine {
         world: &mut World<'_>,
     ) -> Result<Option<Outcome>, Stop> {
         let catalog = self.catalog.clone();
-        let Some(before) = before(&catalog, request) else {
+        let Some(before) = Before::of(&catalog, request) else {
             return Ok(None);
         };
-        let Before {
-            change: id,
-            guarded,
-            tables,
-            upcasts,
-        } = before;
-        if !guarded.safeguards.revert_on_trap {
+        if !before.guarded.safeguards.revert_on_trap {
             return Ok(None);
         }
-        let outcome = match self.call(&tables, (index, place), request, &upcasts, world, Keep::Effects)? {
+        let outcome = match before.call(self, (index, place), request, world, Keep::Effects)? {
             Outcome::Failed(_) | Outcome::SessionExpired => return Ok(None),
             // A payload that is none for the old version either says nothing against the new one's program.
             refused @ Outcome::Refused(_) if code == FailureCode::CastFailed => return Ok(Some(refused)),
             outcome @ (Outcome::Applied(_) | Outcome::Refused(_)) => outcome,
         };
-        let (old, new) = (tables.version.manifest.version, to(&catalog, id));
+        let id = before.change;
+        let (old, new) = (before.tables.version.manifest.version, to(&catalog, id));
         let why = format!(
             "taken back by itself: version {new} trapped on command {} of entry {index}, and version {old} did not",
             request.command
@@ -71,25 +66,20 @@ impl Machine {
         world: &mut World<'_>,
     ) -> Result<Option<Outcome>, Stop> {
         let catalog = self.catalog.clone();
-        let Some(before) = before(&catalog, request) else {
+        let Some(before) = Before::of(&catalog, request) else {
             return Ok(None);
         };
-        let Before {
-            change: id,
-            guarded,
-            tables,
-            upcasts,
-        } = before;
-        let Some(max) = guarded.safeguards.refusals_max else {
+        let Some(max) = before.guarded.safeguards.refusals_max else {
             return Ok(None);
         };
-        let is_last = guarded.refusals >= max;
+        let is_last = before.guarded.refusals >= max;
         let keep = if is_last { Keep::Effects } else { Keep::Nothing };
-        let outcome = match self.call(&tables, (index, place), request, &upcasts, world, keep)? {
+        let outcome = match before.call(self, (index, place), request, world, keep)? {
             Outcome::Failed(_) | Outcome::Refused(_) | Outcome::SessionExpired => return Ok(None),
             outcome @ Outcome::Applied(_) => outcome,
         };
-        let refusals = guarded.refusals + 1;
+        let id = before.change;
+        let refusals = before.guarded.refusals + 1;
         if let Some(guarded) = self.catalog_mut().guarded.get_mut(&id) {
             guarded.refusals = refusals;
         }
@@ -99,7 +89,7 @@ impl Machine {
         if !is_last {
             return Ok(None);
         }
-        let (old, new) = (tables.version.manifest.version, to(&catalog, id));
+        let (old, new) = (before.tables.version.manifest.version, to(&catalog, id));
         let why = format!(
             "taken back by itself: version {new} has refused {refusals} commands that version {old} would have applied, the \
              last one command {} of entry {index}",
@@ -129,17 +119,31 @@ struct Before<'c> {
     upcasts: Vec<&'c Upcast>,
 }
 
-/// None where the version before does not take the command: one that is the new version's own says nothing for the old one.
-fn before<'c>(catalog: &'c Catalog, request: &RequestView<'_>) -> Option<Before<'c>> {
-    let (change, guarded) = catalog.guard_of(request.application)?;
-    let tables = Tables::before(catalog, change)?;
-    let upcasts = takes(&tables, request).ok()?;
-    Some(Before {
-        change,
-        guarded,
-        tables,
-        upcasts,
-    })
+impl<'c> Before<'c> {
+    /// None where the version before does not take the command: one that is the new version's own says nothing for the old
+    /// one.
+    fn of(catalog: &'c Catalog, request: &RequestView<'_>) -> Option<Before<'c>> {
+        let (change, guarded) = catalog.guard_of(request.application)?;
+        let tables = Tables::before(catalog, change)?;
+        let upcasts = takes(&tables, request).ok()?;
+        Some(Before {
+            change,
+            guarded,
+            tables,
+            upcasts,
+        })
+    }
+
+    fn call(
+        &self,
+        machine: &mut Machine,
+        at: (Index, usize),
+        request: &RequestView<'_>,
+        world: &mut World<'_>,
+        keep: Keep,
+    ) -> Result<Outcome, Stop> {
+        machine.call(&self.tables, at, request, &self.upcasts, world, keep)
+    }
 }
 
 fn to(catalog: &Catalog, change: ChangeId) -> Version {

@@ -9,6 +9,7 @@ mod preview;
 mod rehearsal;
 mod removal;
 mod revert;
+mod scan;
 mod usage;
 mod verification;
 
@@ -74,7 +75,8 @@ impl StateTxn for Rows {
 /// cannot bring back what holds `odd`.
 #[derive(Default)]
 struct Notes {
-    missing: bool,
+    /// The application whose code is not here.
+    missing: Option<&'static str>,
     /// What every command does instead of the above.
     act: Option<Act>,
     /// Bytes that `migrate` from shape 1 to shape 2 makes of every document.
@@ -146,8 +148,8 @@ impl Applications for Notes {
         }
     }
 
-    fn ready(&mut self, _manifest: &Manifest, _code: &Code) -> Result<(), CallError> {
-        if self.missing {
+    fn ready(&mut self, manifest: &Manifest, _code: &Code) -> Result<(), CallError> {
+        if self.missing == Some(manifest.application.as_str()) {
             Err(CallError::NotReady("not here".into()))
         } else {
             Ok(())
@@ -531,7 +533,7 @@ fn an_entry_of_an_unknown_kind_or_format_parks_and_changes_nothing() {
 fn an_entry_whose_code_is_not_here_parks_and_goes_on_once_it_is() {
     let mut run = Run::new();
     run.switched(1, 1, &[]);
-    run.notes.missing = true;
+    run.notes.missing = Some("notes");
     let request = Request {
         claim: None,
         application: "notes".into(),
@@ -545,7 +547,7 @@ fn an_entry_whose_code_is_not_here_parks_and_goes_on_once_it_is() {
         Err(Stop::Park("not here".into()))
     );
     assert_eq!(run.rows.rows, rows);
-    run.notes.missing = false;
+    run.notes.missing = None;
     assert_eq!(run.outcome("put", "a one"), "applied ");
 }
 
@@ -769,44 +771,4 @@ fn a_stream_is_trimmed_within_its_extent_all_or_nothing_and_never_back() {
     let loaded = Machine::load(&run.rows).expect("what was saved can be loaded");
     assert_eq!(loaded.stream_starts(), run.machine.stream_starts());
     assert_eq!(loaded.stream_starts()["notes.log"], Offset(3));
-}
-
-#[test]
-fn a_page_says_that_there_is_more_however_it_was_cut() {
-    let mut run = Run::new();
-    run.switched(1, 1, &[]);
-    let change = run.switched(2, 2, &[1]);
-    let id = run.machine.catalog().applications["notes"].tables["notes"];
-    assert_eq!(run.step(change, Step::Revert), "done");
-    let mut fill = |rows: usize, bytes: usize| {
-        run.rows.rows.clear();
-        for key in 0..rows {
-            let document = Bytes::from(format!("2/{}", "x".repeat(bytes - 2)));
-            let shape = Shape(2);
-            run.rows
-                .put(id, format!("{key:05}").as_bytes(), Row { shape, document });
-        }
-        let mut pages = [false, true].map(|reverse| {
-            let read = Read::Scan {
-                application: "notes".into(),
-                table: "notes".into(),
-                start: Bytes::new(),
-                end: None,
-                limit: crate::limits::SCAN_ROWS_MAX,
-                reverse,
-            };
-            let (mut applications, mut converter) = (Notes::default(), Notes::default());
-            match run.machine.read(&read, &run.rows, &mut applications, &mut converter) {
-                Ok(ReadValue::Pairs { pairs, more }) => (pairs.len(), more),
-                other => panic!("no page: {other:?}"),
-            }
-        });
-        pages.sort_unstable();
-        pages
-    };
-    assert_eq!(fill(10, 10), [(10, false); 2]);
-    assert_eq!(fill(crate::limits::SCAN_ROWS_MAX, 2), [(10_000, false); 2]);
-    assert_eq!(fill(crate::limits::SCAN_ROWS_MAX + 1, 2), [(10_000, true); 2]);
-    // Cut by its bytes as they lie, and smaller than that once each is brought back to shape 1: then there may be more.
-    assert_eq!(fill(5, crate::limits::DOCUMENT_BYTES_MAX), [(4, true); 2]);
 }

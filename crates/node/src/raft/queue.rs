@@ -123,7 +123,7 @@ pub struct Queue(Arc<Shared>);
 
 struct Shared {
     waiting: Mutex<Waiting>,
-    /// Entries before which the applier may still stand, and that are decided to be skipped, each with where it is decided.
+    /// Entries that were decided to be skipped since the start, each with where that is decided: as few as operators decide.
     skips: Mutex<BTreeMap<Index, (Index, SkipEntry)>>,
     /// Whether there ever were any: asked for each entry.
     skips_known: AtomicBool,

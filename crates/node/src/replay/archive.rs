@@ -178,9 +178,10 @@ impl Archive {
             };
             next = last.next();
             for record in records {
-                let committed = Committed::read(record).map_err(Error::unreadable)?;
-                if let Some(skip) = committed.skip() {
-                    skips.entry(skip.entry).or_insert((committed.index, skip));
+                // One that cannot be read is told of by whoever comes to it, which a replay that ends before need not.
+                let decided = Committed::read(record).ok();
+                if let Some((by, skip)) = decided.and_then(|entry| Some((entry.index, entry.skip()?))) {
+                    skips.entry(skip.entry).or_insert((by, skip));
                 }
             }
         }

@@ -84,13 +84,15 @@ impl Player {
         let stopped = |reason: String| Error::Stopped { index, reason };
         match self.apply_once(index, payload) {
             Ok(played) => Ok(played),
-            Err(Stop::Halt(reason) | Stop::Fault(reason) | Stop::Diverged(reason)) => Err(stopped(reason)),
+            Err(stop @ (Stop::Halt(_) | Stop::Fault(_) | Stop::Diverged { .. })) => {
+                Err(stopped(stop.reason().to_owned()))
+            }
             Err(Stop::Park(_)) => {
                 let unprepared = self.prepare()?;
                 self.apply_once(index, payload).map_err(|stop| match stop {
                     Stop::Park(reason) if unprepared.is_empty() => stopped(reason),
                     Stop::Park(reason) => stopped(format!("{reason} ({})", unprepared.join("; "))),
-                    Stop::Halt(reason) | Stop::Fault(reason) | Stop::Diverged(reason) => stopped(reason),
+                    other => stopped(other.reason().to_owned()),
                 })
             }
         }
@@ -106,7 +108,7 @@ impl Player {
             level_max: LEVEL_MAX,
         };
         let output = match self.skips.get(&index) {
-            Some((by, skip)) => self.machine.skip(index, payload, *by, skip)?,
+            Some((by, skip)) => self.machine.skip(index, payload, (*by, skip), LEVEL_MAX)?,
             None => self.machine.apply(index, payload, &mut world)?,
         };
         Ok((output, txn.into_events().collect()))

@@ -218,10 +218,14 @@ async fn an_entry_at_which_every_node_fails_is_skipped_by_all_of_them_and_by_rep
     futures::join!(gone(a), gone(b), gone(c));
     // Replay passes it by too, although its program would not fail.
     let archive = open(&world, "a").expect("nobody holds it any more");
-    let (replay, steps) = run(archive.replay(&registry(&[1]), None, None).expect("from entry 1"));
+    let (replay, steps) = run(archive
+        .replay(&registry(&[1]), None, Some(applied))
+        .expect("from entry 1"));
     let step = steps.iter().find(|step| step.index == entry).expect("it is there");
     assert!(skipped_outcome(&step.replies[0].outcome), "{step:?}");
-    assert!(replay.applied() < applied || replay.digest() == digest);
+    // Others may have been logged behind it since: they are looked at by what production says of them.
+    assert_eq!((replay.applied(), replay.digest()), (applied, digest));
+    let (_, steps) = run(archive.replay(&registry(&[1]), None, None).expect("from entry 1"));
     let proofs = proofs(&steps);
     assert!(!proofs.is_empty() && proofs.iter().all(Proof::is_equal), "{proofs:#?}");
 }

@@ -174,7 +174,7 @@ fn programs_need_what_runs_them_and_that_cannot_be_removed_under_them() {
     let needed = run.control(remove);
     assert_eq!(refusal(&needed), "still_needed");
     // An entry whose code is not here is not begun.
-    run.notes.missing = true;
+    run.notes.missing = Some(TRANSFORM);
     let request = Request {
         claim: None,
         application: "notes".into(),

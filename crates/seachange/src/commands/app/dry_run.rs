@@ -96,7 +96,7 @@ fn compile(program: &str) -> Result<(), String> {
     prepared.map_err(|error| error.to_string())?;
     match machine::transform(&version, &mut registry.host(), program, b"{}") {
         Err(Miscast::Failed(why)) if why.contains("bad_program") => Err(why),
-        Err(Miscast::State(error)) => Err(error.to_string()),
+        Err(Miscast::Stop(stop)) => Err(stop.reason().to_owned()),
         // An empty payload is not what it is for.
         Ok(_) | Err(Miscast::Failed(_)) => Ok(()),
     }
