@@ -4,6 +4,7 @@
 
 mod files;
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,10 @@ use parking_lot::Mutex;
 use super::backend::Write;
 use super::{Backend, Error, View};
 use crate::format::STATE;
-use crate::limits::{FJALL_APART_BYTES, FJALL_APART_STALE, FJALL_CACHE_BYTES, FJALL_MEMTABLE_BYTES};
+use crate::limits::{
+    FJALL_APART_BYTES, FJALL_APART_STALE, FJALL_CACHE_BYTES, FJALL_FILES_MAX, FJALL_FILES_PAUSE,
+    FJALL_FILES_PAUSES_MAX, FJALL_MEMTABLE_BYTES,
+};
 use files::KnownFiles;
 
 /// The one keyspace.
@@ -112,6 +116,54 @@ impl FjallBackend {
         })
     }
 
+    /// Writes so many rows that a file of their own would be made of them at once: that file alone, synced, in place of the
+    /// journal, a list in memory, and then the file. They are in order of key, each once.
+    fn write_files(&self, batch: Vec<Write>) -> Result<(), Error> {
+        let failed = |error: fjall::Error| self.failed(&error);
+        let mut files = self.rows.start_ingestion().map_err(failed)?;
+        for (table, key, row) in batch {
+            let key = stored_key(table, &key);
+            let written = match row {
+                Some(row) => files.write(key, stored_row(&row)),
+                None => files.write_tombstone(key),
+            };
+            written.map_err(failed)?;
+        }
+        files.finish().map_err(failed)?;
+        self.sync_large_rows()?;
+        // What the store does to a batch that comes faster than its compaction follows, it does not do here.
+        for _ in 0..FJALL_FILES_PAUSES_MAX {
+            if self.rows.l0_table_count() < FJALL_FILES_MAX {
+                break;
+            }
+            std::thread::sleep(FJALL_FILES_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// The store syncs files of large rows, and leaves it to the file system whether that holds for their names, too.
+    fn sync_large_rows(&self) -> Result<(), Error> {
+        let synced = File::open(self.rows.path().join(files::LARGE_ROWS)).and_then(|folder| folder.sync_all());
+        match synced {
+            // A store from before large rows lay apart.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            synced => synced.map_err(|error| self.failed(&error.into())),
+        }
+    }
+
+    fn write_batch(&self, batch: Vec<Write>) -> Result<(), Error> {
+        let mut writes = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), batch.len())
+            .durability(Some(PersistMode::SyncAll));
+        for (table, key, row) in batch {
+            let key = stored_key(table, &key);
+            match row {
+                Some(row) => writes.insert(&self.rows, key, stored_row(&row)),
+                None => writes.remove(&self.rows, key),
+            }
+        }
+        writes.commit().map_err(|error| self.failed(&error))
+    }
+
     fn failed(&self, error: &fjall::Error) -> Error {
         store_error(&self.directory, error)
     }
@@ -192,6 +244,13 @@ fn store_error(directory: &Path, error: &fjall::Error) -> Error {
     }
 }
 
+fn stored_row(row: &Row) -> Vec<u8> {
+    let mut stored = Vec::with_capacity(SHAPE_BYTES + row.document.len());
+    stored.extend_from_slice(&row.shape.0.to_le_bytes());
+    stored.extend_from_slice(&row.document);
+    stored
+}
+
 fn stored_key(table: TableId, key: &[u8]) -> Vec<u8> {
     let mut stored = Vec::with_capacity(TABLE_BYTES + key.len());
     stored.extend_from_slice(&table.0.to_be_bytes());
@@ -226,21 +285,12 @@ impl Backend for FjallBackend {
     }
 
     fn write(&self, batch: Vec<Write>) -> Result<(), Error> {
-        let mut writes = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), batch.len())
-            .durability(Some(PersistMode::SyncAll));
-        for (table, key, row) in batch {
-            let key = stored_key(table, &key);
-            match row {
-                Some(row) => {
-                    let mut value = Vec::with_capacity(SHAPE_BYTES + row.document.len());
-                    value.extend_from_slice(&row.shape.0.to_le_bytes());
-                    value.extend_from_slice(&row.document);
-                    writes.insert(&self.rows, key, value);
-                }
-                None => writes.remove(&self.rows, key),
-            }
+        let bytes = |(_, key, row): &Write| key.len() + row.as_ref().map_or(0, |row| row.document.len());
+        let bytes: usize = batch.iter().map(bytes).sum();
+        match bytes as u64 > FJALL_MEMTABLE_BYTES {
+            true => self.write_files(batch),
+            false => self.write_batch(batch),
         }
-        writes.commit().map_err(|error| self.failed(&error))
     }
 
     fn rows_about(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! The state's promises, on both backends.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -347,6 +347,84 @@ fn a_batch_is_there_as_a_whole_or_not_at_all_after_a_crash() {
         shapes.extend(found);
     }
     assert_eq!(shapes, BTreeSet::from([1, 2]));
+}
+
+/// More than goes through the journal: rows of 1 KiB, which lie apart, and of 100 bytes.
+fn large_batch(round: u16) -> Vec<Write> {
+    let rows = (0..12_000_u64).map(|nth| {
+        let bytes = if nth % 3 == 0 { 100 } else { 1024 };
+        let document = vec![round as u8; bytes];
+        (TableId(1), Bytes::from(format!("{nth:06}")), Some(row(round, document)))
+    });
+    rows.collect()
+}
+
+#[test]
+fn a_batch_that_makes_files_of_its_own_is_there_as_a_whole_or_not_at_all_after_a_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let original = directory.path().join("original");
+    let backend = fjall(&original);
+    let journaled = || used(&std::fs::read(original.join("0.jnl")).unwrap());
+    let journaled_before = journaled();
+    backend.write(large_batch(1)).unwrap();
+    assert_eq!(journaled(), journaled_before, "it does not go through the journal");
+    let before = copy_of(&original, &directory.path().join("before"));
+    backend.write(large_batch(2)).unwrap();
+    let after = copy_of(&original, &directory.path().join("after"));
+    // All of it is written but for the one file that names the others, as at a crash just before the end.
+    let between = copy_of(&original, &directory.path().join("between"));
+    let named = |copy: &Path| copy.join("keyspaces/1/current");
+    assert_ne!(std::fs::read(named(&before)).unwrap(), std::fs::read(named(&after)).unwrap());
+    for path in files_of(&before, "1") {
+        let name = path.strip_prefix(&before).unwrap();
+        std::fs::copy(&path, between.join(name)).unwrap();
+    }
+    for (copy, round) in [(before, 1), (between, 1), (after, 2)] {
+        let found = rows_of(&fjall(&copy), 1, "", None, false);
+        assert_eq!(found.len(), 12_000, "{}", copy.display());
+        assert!(found.iter().all(|(_, row)| row.shape.0 == round), "{}", copy.display());
+    }
+}
+
+#[test]
+fn batches_with_and_without_files_of_their_own_lie_over_one_another_in_their_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = fjall(directory.path());
+    let mut expected = BTreeMap::new();
+    for round in 1..5_u16 {
+        let few = (0..12_000_u64).step_by(7).map(|nth| {
+            let removed = nth % 2 == 0;
+            let key = Bytes::from(format!("{nth:06}"));
+            (TableId(1), key, (!removed).then(|| row(100 + round, "few")))
+        });
+        let mut many = large_batch(round);
+        many.iter_mut().step_by(5 + usize::from(round)).for_each(|(_, _, row)| *row = None);
+        for batch in [many, few.collect()] {
+            for (_, key, row) in &batch {
+                match row {
+                    Some(row) => drop(expected.insert(key.clone(), row.clone())),
+                    None => drop(expected.remove(key)),
+                }
+            }
+            let view = backend.view();
+            let seen = |view: &dyn View| {
+                let mut rows = 0;
+                view.rows(&mut |_, _, _| {
+                    rows += 1;
+                    true
+                })
+                .unwrap();
+                rows
+            };
+            let held = seen(&*view);
+            backend.write(batch).unwrap();
+            assert_eq!(seen(&*view), held, "a view goes on showing what it showed");
+        }
+    }
+    let expected: Rows = expected.into_iter().collect();
+    assert!(rows_of(&backend, 1, "", None, false) == expected);
+    drop(backend);
+    assert!(rows_of(&fjall(directory.path()), 1, "", None, false) == expected);
 }
 
 fn used(bytes: &[u8]) -> usize {

@@ -12,8 +12,10 @@ use xxhash_rust::xxh3::Xxh3Default;
 use crate::limits::STREAM_READ_BYTES;
 use crate::state::Error;
 
-/// The directories of such files within that of a keyspace: tables, and large rows.
-const DIRECTORIES: [&str; 2] = ["tables", "blobs"];
+/// The directory of files of large rows within that of a keyspace.
+pub(super) const LARGE_ROWS: &str = "blobs";
+/// The directories of such files within that of a keyspace.
+const DIRECTORIES: [&str; 2] = ["tables", LARGE_ROWS];
 
 /// What each file was when it was last read: its bytes, and their sum.
 #[derive(Default)]
