@@ -7,10 +7,9 @@ use crate::http::{Http, HttpRequest, Repeat, escape, query_string};
 use crate::wire::{
     ApplicationInfo, ApplicationList, ApplicationPurged, ApplicationRemoved, ChangeList, ChangeRecord, CommandReply,
     CommitRequest, Consistency, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved, ConversionRequest,
-    ConversionSteered, DryRun, ErrorInfo, Health, MemberList, ModuleStored, PlanRequest, Planned, QueryReply,
-    RemovalRequest, RowAnswer, Rows, RowsParameters, SkipDecided, SkipRequest, SkippedList, SnapshotRecord, Status,
-    StepRequest, StepTaken, StreamList, StreamTrimmed, TRACE_HEADER, TableList, Trace, TraceList, TrimRequest,
-    UsageList, VerifyRecord,
+    ConversionSteered, CopyRecord, DryRun, ErrorInfo, Health, MemberList, ModuleStored, PlanRequest, Planned,
+    QueryReply, RemovalRequest, RowAnswer, Rows, RowsParameters, SkipDecided, SkipRequest, SkippedList, SnapshotRecord, Status, StepRequest, StepTaken,
+    StreamList, StreamTrimmed, TRACE_HEADER, TableList, Trace, TraceList, TrimRequest, UsageList, VerifyRecord,
 };
 use crate::{Error, Options};
 
@@ -90,6 +89,42 @@ impl Admin {
     pub async fn snapshot_piece(&self, index: u64, file: &str, from: u64) -> Result<Bytes, Error> {
         let path = format!("/v1/snapshots/{index}/files/{}?from={from}", escape(file));
         Ok(self.http.send(&HttpRequest::get(path)).await?.body)
+    }
+
+    /// Begins a copy of what the first node of those named has to be replayed elsewhere. There is one at a time.
+    ///
+    /// # Errors
+    /// As [`Http::send_once`].
+    pub async fn begin_copy(&self) -> Result<CopyRecord, Error> {
+        let request = HttpRequest::post("/v1/copies", Bytes::new());
+        self.http.send_once(&request).await?.json()
+    }
+
+    /// Bytes of a snapshot from `from` on, for a copy; none at its end.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn copy_snapshot(&self, copy: &str, index: u64, from: u64) -> Result<Bytes, Error> {
+        let path = format!("/v1/copies/{}/snapshots/{index}?from={from}", escape(copy));
+        Ok(self.http.send(&HttpRequest::get(path)).await?.body)
+    }
+
+    /// Entries of a node's log from `from` on, for a copy, in the log's own frames; none at its end.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn copy_entries(&self, copy: &str, from: u64) -> Result<Bytes, Error> {
+        let path = format!("/v1/copies/{}/log?from={from}", escape(copy));
+        Ok(self.http.send(&HttpRequest::get(path)).await?.body)
+    }
+
+    /// Ends a copy, so that another may begin.
+    ///
+    /// # Errors
+    /// As [`Http::send_once`].
+    pub async fn end_copy(&self, copy: &str) -> Result<(), Error> {
+        let request = HttpRequest::delete(format!("/v1/copies/{}", escape(copy)));
+        self.http.send_once(&request).await.map(drop)
     }
 
     /// Makes the first node of those named read and check everything on its disk. May take long, and is not repeated: one

@@ -232,6 +232,7 @@ proptest! {
         r#"{"index":9,"outcome":"refused","reply_base64":"/w=="}"#,
         r#"{"index":9,"rows":[{"key":"a","document":{"n":1}},{"key_base64":"/w==","document_base64":"AQ=="}],"more":true}"#,
         r#"{"offset":3,"time_ms":5,"key":"k","value":[1]}"#,
+        r#"{"copy":"c0","cluster":"c1","node":2,"name":"b","first":1,"last":9,"applied":9,"digest":"0-0","snapshot_format":1,"snapshots":[{"index":5,"digest":"0-0","bytes":300}]}"#,
         r#"{"type":"urn:seachange:problem:x","title":"t","status":404,"detail":"d","code":"row_not_found"}"#,
     ]))) {
         check::<wire::CommandReply>(&bytes)?;
@@ -239,6 +240,7 @@ proptest! {
         check::<wire::Rows>(&bytes)?;
         check::<wire::RowAnswer>(&bytes)?;
         check::<wire::EventRecord>(&bytes)?;
+        check::<wire::CopyRecord>(&bytes)?;
         check::<wire::Problem>(&bytes)?;
     }
 }

@@ -118,6 +118,18 @@ pub(crate) fn of_read(error: &ReadError) -> Refusal {
             Code::UnknownSnapshot,
             format!("{why}; `POST /v1/snapshots` makes one and lists its files"),
         ),
+        ReadError::CopyUnderWay(why) => Refusal::new(
+            Code::CopyUnderWay,
+            format!("{why}: wait until it has ended, or copy off another member"),
+        ),
+        ReadError::UnknownCopy => Refusal::new(
+            Code::UnknownCopy,
+            format!("{error}, any more or yet: `POST /v1/copies` begins one"),
+        ),
+        ReadError::EntriesPurged { .. } => Refusal::new(
+            Code::EntriesPurged,
+            format!("{error}: begin again with a newer snapshot, `POST /v1/copies` names them"),
+        ),
         ReadError::EventsTrimmed { start, .. } => Refusal::new(
             Code::EventsTrimmed,
             format!("{error} for good: read from {start} on, or without `from` for the first event that is there"),

@@ -71,6 +71,22 @@ impl fmt::Display for StateDigest {
     }
 }
 
+impl StateDigest {
+    /// The digest that is written so; none when it is no digest.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<StateDigest> {
+        let (rows, history) = text.split_once('-')?;
+        let number = |digits: &str| match digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            true => u128::from_str_radix(digits, 16).ok(),
+            false => None,
+        };
+        Some(StateDigest {
+            rows: number(rows)?,
+            history: number(history)?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -102,6 +118,26 @@ mod tests {
                 ),
                 xxh3_128(&parts.concat())
             );
+        }
+    }
+
+    #[test]
+    fn a_digest_is_read_as_it_is_written_and_in_no_other_way() {
+        let digest = StateDigest {
+            rows: 1 << 100,
+            history: 7,
+        };
+        let text = digest.to_string();
+        assert_eq!(StateDigest::parse(&text), Some(digest));
+        for wrong in [
+            "",
+            "-",
+            "7-7",
+            &text[1..],
+            &format!("{text}0"),
+            &text.replacen('0', "+", 1),
+        ] {
+            assert_eq!(StateDigest::parse(wrong), None, "{wrong:?}");
         }
     }
 }

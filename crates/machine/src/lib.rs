@@ -60,10 +60,10 @@ pub use ids::{
 pub use machine::{LEVEL_MAX, Machine, NODE_TABLE, Output, SYSTEM_TABLE, Stop, World};
 pub use manifest::Manifest;
 pub use ports::{
-    Applications, BatchPage, Call, CallError, CallOutcome, Cluster, Consistency, Context, Decision, End, Event,
-    EventPage, EventView, Lossy, MemberStatus, Misuse, Pair, Pending, Read, ReadAnswer, ReadError, ReadValue,
-    Rehearser, Role, Row, Scanned, SnapshotFile, SnapshotListing, StateError, StateRead, StateTxn, Status,
-    StreamStatus, SubmitError, TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX, Trap, Trial,
+    Applications, BatchPage, Call, CallError, CallOutcome, Cluster, Consistency, Context, CopyId, CopyListing,
+    CopySnapshot, Decision, End, Event, EventPage, EventView, Lossy, MemberStatus, Misuse, Pair, Pending, Read,
+    ReadAnswer, ReadError, ReadValue, Rehearser, Role, Row, Scanned, SnapshotFile, SnapshotListing, StateError,
+    StateRead, StateTxn, Status, StreamStatus, SubmitError, TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX, Trap, Trial,
 };
 pub use refound::refound;
 pub use rehearsal::{Aspect, Expected, Findings, OpenWindow, Rehearsal, RehearsalPlan, Rehearsed, Sample, Window};

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use environment::channel::{mpsc, oneshot};
 use machine::{
-    BatchPage, Body, Catalog, Cluster, ClusterId, Consistency, Consumers, Decision, EventPage, Index, Level,
-    MemberStatus, NodeId, Offset, PackedRequests, Pending, Read, ReadAnswer, ReadError, Reply, Request, Scanned,
-    SkipEntry, SnapshotListing, Status, StreamStatus, SubmitError, TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX, Term,
+    BatchPage, Body, Catalog, Cluster, ClusterId, Consistency, Consumers, CopyId, CopyListing, Decision, EventPage,
+    Index, Level, MemberStatus, NodeId, Offset, PackedRequests, Pending, Read, ReadAnswer, ReadError, Reply, Request,
+    Scanned, SkipEntry, SnapshotListing, Status, StreamStatus, SubmitError, TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX, Term,
     limits as log_limits,
 };
 use store::streams::StreamReader;
 
+use crate::copies::Copies;
 use crate::driver::{Admission, Event, Replies};
 use crate::measures::Measures;
 use crate::progress::Progress;
@@ -50,6 +51,8 @@ pub struct Handle {
     pub stopping: AtomicBool,
     /// Snapshots and scans.
     pub upkeep: Upkeep,
+    /// Copies for replay elsewhere.
+    pub copies: Copies,
     /// Whether the disk has room for more.
     pub room: Room,
     /// What is counted and timed.
@@ -323,6 +326,22 @@ impl Cluster for Handle {
 
     fn snapshot_piece(&self, index: Index, file: String, from: u64) -> Pending<'_, Result<bytes::Bytes, ReadError>> {
         Box::pin(async move { self.piece_here(index, &file, from).await })
+    }
+
+    fn begin_copy(&self) -> Pending<'_, Result<CopyListing, ReadError>> {
+        Box::pin(async move { self.copies.begin(self.group.view().committed).await })
+    }
+
+    fn copy_snapshot(&self, copy: CopyId, index: Index, from: u64) -> Pending<'_, Result<bytes::Bytes, ReadError>> {
+        Box::pin(self.copies.piece(copy, index, from))
+    }
+
+    fn copy_entries(&self, copy: CopyId, from: Index) -> Pending<'_, Result<bytes::Bytes, ReadError>> {
+        Box::pin(self.copies.entries(copy, from))
+    }
+
+    fn end_copy(&self, copy: CopyId) {
+        self.copies.end(copy);
     }
 
     fn scan_disk(&self) -> Pending<'_, Result<Scanned, ReadError>> {

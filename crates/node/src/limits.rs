@@ -89,6 +89,8 @@ pub const SNAPSHOT_LOG_BYTES: u64 = 256 << 20;
 /// Entries that are kept in the log behind the newest snapshot, unless options say otherwise: a node that was away for no
 /// longer needs no snapshot.
 pub const LOG_KEEP_ENTRIES: u64 = 10_000;
+/// Bytes of the snapshot from before a change and of the log behind it that are kept for replay, unless options say otherwise.
+pub const REPLAY_KEEP_BYTES: u64 = 1 << 30;
 /// Entries that are purged from the log at once, at least.
 pub const LOG_PURGE_ENTRIES_MIN: u64 = 64;
 /// Time between two scans of everything that lies on disk, unless options say otherwise.
@@ -127,3 +129,10 @@ pub const REPLAY_LOAD_ROWS: usize = 4096;
 pub const RECORDING_BYTES_MAX: usize = 64 << 20;
 /// Bytes of a file of the node's state that replay copies at once, to look at its checkpoint.
 pub const REPLAY_COPY_BYTES: usize = 1 << 20;
+
+/// Bytes of entries that a copy is given at once.
+pub const COPY_PAGE_BYTES: usize = 1 << 20;
+/// How many of them.
+pub const COPY_PAGE_ENTRIES: u64 = 4096;
+/// A copy that is asked for nothing for this long has ended.
+pub const COPY_IDLE: Duration = Duration::from_secs(30);

@@ -60,6 +60,8 @@ pub struct UpkeepOptions {
     pub snapshot_log_bytes: u64,
     /// Entries kept in the log behind the newest snapshot.
     pub log_keep_entries: u64,
+    /// Bytes of snapshot and log that are kept so that replay can cross a change, at most; zero: nothing is kept for that.
+    pub replay_keep_bytes: u64,
     /// Time between two scans of everything on disk.
     pub scan_interval: Duration,
     /// Bytes that must be free on the disk: below it the node takes no writes.
@@ -71,6 +73,7 @@ impl Default for UpkeepOptions {
         UpkeepOptions {
             snapshot_log_bytes: limits::SNAPSHOT_LOG_BYTES,
             log_keep_entries: limits::LOG_KEEP_ENTRIES,
+            replay_keep_bytes: limits::REPLAY_KEEP_BYTES,
             scan_interval: limits::SCAN_INTERVAL,
             disk_reserve_bytes: limits::DISK_RESERVE_BYTES,
         }

@@ -81,6 +81,8 @@ struct Shared {
     digests: Mutex<KnownDigests>,
     /// Which were read since the last one was made: whoever fetches one needs longer for it than the next takes to come.
     read: Mutex<BTreeSet<Index>>,
+    /// One that is kept however old it is.
+    held: Mutex<Option<Index>>,
     /// Held while one is made or all are checked: two as of the same entry would be written to the same file.
     making: Mutex<()>,
 }
@@ -104,6 +106,7 @@ impl Keeper {
             newest: Mutex::new(newest.map(Arc::new)),
             digests: Mutex::default(),
             read: Mutex::default(),
+            held: Mutex::default(),
             making: Mutex::default(),
         })))
     }
@@ -116,6 +119,24 @@ impl Keeper {
     /// Their directory.
     pub fn directory(&self) -> &Snapshots {
         &self.0.snapshots
+    }
+
+    /// All whose headers can be read, oldest first, with the bytes of their files. Blocks.
+    ///
+    /// # Errors
+    /// A text: the disk failed.
+    pub fn all(&self) -> Result<Vec<(Header, u64)>, String> {
+        let shared = &*self.0;
+        let mut all = Vec::new();
+        for index in shared.snapshots.list().map_err(|error| error.to_string())? {
+            let path = shared.snapshots.path(index);
+            let bytes = shared.disk.open(&path).and_then(|file| file.len());
+            // One may be removed meanwhile, and one that is damaged is of no use to anybody.
+            if let (Ok(bytes), Ok(reader)) = (bytes, snapshot::Reader::open(&*shared.disk, &path)) {
+                all.push((reader.header().clone(), bytes));
+            }
+        }
+        Ok(all)
     }
 
     /// Whether everything that a snapshot names is still here: streams may have been trimmed since. Blocks.
@@ -171,14 +192,38 @@ impl Keeper {
     }
 
     fn retire(&self) -> Result<(), Error> {
+        let held = self.0.held.lock();
         let all = self.0.snapshots.list()?;
         let read = std::mem::take(&mut *self.0.read.lock());
-        let old = all.iter().rev().skip(SNAPSHOTS_KEPT);
+        let old = all
+            .iter()
+            .rev()
+            .skip(SNAPSHOTS_KEPT)
+            .filter(|index| Some(**index) != *held);
         let (in_use, unused): (Vec<&Index>, Vec<&Index>) = old.partition(|index| read.contains(*index));
         for index in in_use.into_iter().skip(SNAPSHOTS_IN_USE_MAX).chain(unused) {
             self.0.snapshots.remove(*index)?;
         }
         Ok(())
+    }
+
+    /// Keeps the one as of `held`, however old it is, in the place of the one that was kept so before, which goes unless it
+    /// is kept for another reason. Blocks.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn hold(&self, held: Option<Index>) -> Result<(), Error> {
+        let mut shown = self.0.held.lock();
+        let before = std::mem::replace(&mut *shown, held);
+        let Some(before) = before.filter(|before| Some(*before) != held) else {
+            return Ok(());
+        };
+        let all = self.0.snapshots.list()?;
+        let mut old = all.iter().rev().skip(SNAPSHOTS_KEPT);
+        match old.any(|index| *index == before) && !self.0.read.lock().contains(&before) {
+            true => self.0.snapshots.remove(before),
+            false => Ok(()),
+        }
     }
 
     /// Reads every snapshot and checks it; one that is damaged is removed as soon as there is a sound one. Blocks.
@@ -340,6 +385,27 @@ mod tests {
         let past_it: Vec<u64> = (1..=SNAPSHOTS_IN_USE_MAX as u64 + 1).collect();
         assert_eq!(left_of(&past_it), past_it[1..], "the oldest goes");
         assert!(left_of(&[]).is_empty(), "nobody reads them any more");
+    }
+
+    #[tokio::test]
+    async fn one_that_is_held_is_kept_however_old_and_goes_with_the_next() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let disk = environment::real::environment().disk;
+        let keeper = Keeper::open(disk, directory.path(), ClusterId(1)).expect("it opens");
+        let left = || {
+            let left = keeper.directory().list().expect("the disk is well");
+            left.into_iter().map(|index| index.0).collect::<Vec<_>>()
+        };
+        for index in 1..=6 {
+            std::fs::write(keeper.directory().path(Index(index)), b"rows").expect("it can be written");
+        }
+        keeper.hold(Some(Index(2))).expect("the disk is well");
+        keeper.retire().expect("the disk is well");
+        assert_eq!(left(), [2, 5, 6]);
+        keeper.hold(Some(Index(5))).expect("the disk is well");
+        assert_eq!(left(), [5, 6]);
+        keeper.hold(None).expect("the disk is well");
+        assert_eq!(left(), [5, 6], "it is one of the newest");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::applier::{Applier, Held, Order};
 use crate::calls::{Answers, LeaderCalls};
 use crate::checkpoint;
 use crate::condition::Condition;
+use crate::copies::Copies;
 use crate::driver::{Admission, Driver};
 use crate::executors::Hands;
 use crate::handle::Handle;
@@ -32,6 +33,7 @@ use crate::quarantine::Quarantine;
 use crate::raft::{Group, Parts, PeerService, Queue};
 use crate::reads::{Freshness, Readers};
 use crate::repair::OpenBackend;
+use crate::retained::Retained;
 use crate::room::Room;
 use crate::upkeep::Upkeep;
 
@@ -40,6 +42,7 @@ struct Applying {
     group: Group,
     held: Arc<RwLock<Held>>,
     upkeep: Upkeep,
+    log: Log,
     applied_bytes: Arc<AtomicU64>,
     streams: StreamReader,
     queue: Queue,
@@ -175,7 +178,7 @@ async fn start_applying(
         log,
         held,
         streams,
-        keeper,
+        retained,
     } = parts;
     let members = checkpoint::load_members(&held.state).map_err(store_error)?;
     let sums = checkpoint::load_sums(&held.state).map_err(store_error)?;
@@ -188,23 +191,22 @@ async fn start_applying(
         queue: queue.clone(),
         applied: term_of(&log, held.machine.applied()),
         members: members.as_ref().map(|row| row.0.clone()),
-        keeper: keeper.clone(),
+        retained: retained.clone(),
         log_keep_entries: config.upkeep.log_keep_entries,
         campaigns: condition.votes_from().is_none(),
         measures: peers.measures().clone(),
     })
     .await
     .map_err(StartError::Store)?;
-    let held = Arc::new(RwLock::new(held));
-    let (stream_reader, applied_bytes) = (streams.reader(), Arc::new(AtomicU64::new(0)));
-    let owner = (peers.cluster(), peers.node());
-    let (kept, told, shown) = (keeper.clone(), orders.clone(), published.clone());
-    let upkeep = Upkeep::new(environment.clone(), owner, kept, condition.clone(), shown, told);
+    let (held, stream_reader) = (Arc::new(RwLock::new(held)), streams.reader());
+    let applied_bytes = Arc::<AtomicU64>::default();
+    let keeper = retained.keeper().clone();
+    let upkeep = upkeep_of(environment, peers, retained, condition, published, &orders);
     let applier = Applier {
         environment: environment.clone(),
         held: held.clone(),
         streams,
-        log,
+        log: log.clone(),
         flushed,
         published: published.clone(),
         queue: queue.clone(),
@@ -226,11 +228,25 @@ async fn start_applying(
         group,
         held,
         upkeep,
+        log,
         applied_bytes,
         streams: stream_reader,
         queue,
         measures: peers.measures().clone(),
     })
+}
+
+fn upkeep_of(
+    environment: &Environment,
+    peers: &Peers,
+    kept: Retained,
+    condition: &Condition,
+    published: &Arc<Published>,
+    orders: &mpsc::UnboundedSender<Order>,
+) -> Upkeep {
+    let owner = (peers.cluster(), peers.node());
+    let (shown, told) = (published.clone(), orders.clone());
+    Upkeep::new(environment.clone(), owner, kept, condition.clone(), shown, told)
 }
 
 /// Members apply the same bytes, so with one limit they would all write at once, and every sync of the log would wait for
@@ -293,6 +309,13 @@ fn start_handle(
         measures.clone(),
     );
     environment.spawn("driver", driver.run());
+    let copies = Copies::new(
+        environment.clone(),
+        (identity.cluster, identity.node),
+        applying.upkeep.clone(),
+        applying.log.clone(),
+        published.clone(),
+    );
     Arc::new(Handle {
         node: identity.node,
         cluster: identity.cluster,
@@ -306,6 +329,7 @@ fn start_handle(
         streams: applying.streams.clone(),
         stopping: AtomicBool::new(false),
         upkeep: applying.upkeep.clone(),
+        copies,
         room: room.clone(),
         measures,
     })

@@ -17,6 +17,7 @@ use crate::limits::REBUILD_RETRY;
 use crate::peer::frames::{self, Hello};
 use crate::published::Published;
 use crate::repair::{Source, settle};
+use crate::retained::Retained;
 use crate::snapshots::{Keeper, Piece, Trouble};
 
 /// Asks for snapshots and scans, and takes snapshots from others. Clones share it.
@@ -28,6 +29,7 @@ struct Shared {
     cluster: ClusterId,
     node: NodeId,
     keeper: Keeper,
+    retained: Retained,
     condition: Condition,
     published: Arc<Published>,
     orders: mpsc::UnboundedSender<Order>,
@@ -51,7 +53,7 @@ impl Upkeep {
     pub fn new(
         environment: Environment,
         identity: (ClusterId, NodeId),
-        keeper: Keeper,
+        retained: Retained,
         condition: Condition,
         published: Arc<Published>,
         orders: mpsc::UnboundedSender<Order>,
@@ -60,7 +62,8 @@ impl Upkeep {
             environment,
             cluster: identity.0,
             node: identity.1,
-            keeper,
+            keeper: retained.keeper().clone(),
+            retained,
             condition,
             published,
             orders,
@@ -103,10 +106,34 @@ impl Upkeep {
     /// # Errors
     /// A text that says why there is none.
     pub async fn make(&self) -> Result<Arc<Header>, String> {
+        // Before older ones go for it.
+        self.look_what_is_kept().await;
         let (done, wait) = oneshot::channel();
         self.0.orders.send(Order::Snapshot(done)).map_err(|_| stopping())?;
         let made = self.settle(wait.await).map_err(|trouble| trouble.to_string());
         made.inspect(|_| self.0.counts.snapshots.increment())
+    }
+
+    /// Decides anew what is kept for replay. That it cannot be is no reason to make no snapshot.
+    async fn look_what_is_kept(&self) {
+        let retained = self.0.retained.clone();
+        if !retained.is_on() {
+            return;
+        }
+        let catalog = self.0.published.catalog();
+        if let Err(error) = self.work("retain look", move || retained.look(&catalog)).await {
+            warn!(error, "what is kept for replay could not be decided");
+        }
+    }
+
+    /// Lets go of what is kept for replay: there is no room for it.
+    pub async fn keep_nothing(&self) {
+        let retained = self.0.retained.clone();
+        if retained.holds()
+            && let Err(error) = self.work("retain none", move || retained.let_go()).await
+        {
+            warn!(error, "what is kept for replay could not be let go of");
+        }
     }
 
     /// The rows as of the next checkpoint, and its entry.

@@ -83,7 +83,7 @@ pub enum Command {
     Verify(verify::Arguments),
     /// Make a stopped node take everything from the other members when it starts next
     Rebuild(rebuild::Arguments),
-    /// Apply the log of a stopped or copied node again, in memory: prove it, see where the rules changed, ask what if
+    /// Apply a node's log again, in memory, copied off it while it runs or lying in a directory: prove it, see where the rules changed, ask what if
     Replay(replay::Arguments),
     /// Show and trim streams
     #[command(subcommand, after_help = "Example:\n  seachange stream list")]
@@ -125,7 +125,7 @@ impl Arguments {
             Command::Restore(arguments) => arguments.run(environment).await,
             Command::Verify(arguments) => arguments.run(environment).await,
             Command::Rebuild(arguments) => arguments.run(environment).await,
-            Command::Replay(arguments) => arguments.run(&environment),
+            Command::Replay(arguments) => arguments.run(environment).await,
             Command::Stream(command) => command.run(environment).await,
             Command::Consumer(command) => command.run(environment).await,
             Command::App(command) => command.run(environment).await,

@@ -378,7 +378,7 @@ mod tests {
     fn sizes_are_within_their_limits() {
         type Set = fn(&mut LimitsFlags, u64);
         type Get = fn(&Limits) -> u64;
-        let all: [(&str, u64, u64, Set, Get); 6] = [
+        let all: [(&str, u64, u64, Set, Get); 7] = [
             (
                 "--log-segment-bytes",
                 8 << 20,
@@ -406,6 +406,13 @@ mod tests {
                 1 << 40,
                 |flags, value| flags.log_keep_entries = Some(value),
                 |limits| limits.log_keep_entries,
+            ),
+            (
+                "--replay-keep-bytes",
+                0,
+                1 << 40,
+                |flags, value| flags.replay_keep_bytes = Some(value),
+                |limits| limits.replay_keep_bytes,
             ),
             (
                 "--scan-seconds",

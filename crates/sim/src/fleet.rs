@@ -275,6 +275,8 @@ impl Machine {
         config.limits.log_segment_bytes = sizes.log_segment_bytes;
         config.limits.cache_bytes = 16 << 20;
         config.limits.snapshot_log_bytes = sizes.snapshot_log_bytes;
+        // Else a run would purge next to nothing.
+        config.limits.replay_keep_bytes = 0;
         config.limits.log_keep_entries = sizes.log_keep_entries;
         config.limits.scan_seconds = sizes.scan_seconds;
         config.limits.disk_reserve_bytes = 32 << 20;

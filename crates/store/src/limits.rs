@@ -50,6 +50,8 @@ pub const SNAPSHOT_SYNC_BYTES: u64 = 8 << 20;
 
 /// Bytes of the notes file.
 pub const NOTES_BYTES_MAX: usize = 64 << 10;
+/// Bytes of the file that makes a directory a copy for replay.
+pub const COPIED_BYTES_MAX: usize = 64 << 10;
 /// Bytes of the identity file.
 pub const IDENTITY_BYTES_MAX: usize = 4 << 10;
 /// Bytes from which on a row lies apart from its key, where compaction does not copy it each time.

@@ -172,6 +172,12 @@ codes! {
 
     /// No such snapshot at this node, or no such file in it.
     UnknownSnapshot = 205, "unknown_snapshot", 404, No, "There is no such snapshot";
+    /// Somebody else is copying the node's log: a node gives one copy at a time.
+    CopyUnderWay = 220, "copy_under_way", 503, Later, "Another copy of the node's log is under way";
+    /// The copy has ended, or was not asked for anything for too long, or the node was started again.
+    UnknownCopy = 221, "unknown_copy", 404, No, "No such copy is under way at this node";
+    /// The entry is no longer in the node's log.
+    EntriesPurged = 222, "entries_purged", 410, No, "The entries are purged from the node's log";
 
     /// The module is not one that can run here.
     ModuleInvalid = 300, "module_invalid", 422, No, "The module cannot be run";

@@ -26,6 +26,7 @@ pub use v1::{
 pub use v1::{ApplicationPurged, ApplicationRemoved, CommandUsage, RemovalRequest, RemovedAt, UsageList};
 pub use v1::{Check, DryRun, Forecast, StepAhead, Verdict};
 pub use v1::{ConversionRecord, ConversionRequest, ConversionSteered, UnconvertedRow, VerifiedRecord};
+pub use v1::{CopiedSnapshot, CopyRecord, EntriesParameters};
 pub use v1::{DifferenceRecord, RehearsalRecord, RehearsalRequest};
 pub use v1::{RECORD_BATCH_MEDIA_TYPE, RecordBatch, heartbeat, whole_bytes};
 pub use v1::{SkipDecided, SkipRequest, SkippedEntry, SkippedList};

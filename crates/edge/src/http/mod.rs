@@ -8,6 +8,7 @@ mod changes;
 mod commands;
 mod consumers;
 mod conversion;
+mod copies;
 mod cursor;
 mod docs;
 mod dry_run;

@@ -10,7 +10,7 @@ use client::wire::{Code, Consistency, Problem};
 use utoipa::OpenApi;
 
 use super::{
-    Api, apps, batch, changes, commands, consumers, conversion, docs, dry_run, entries, errors, members, modules,
+    Api, apps, batch, changes, commands, consumers, conversion, copies, docs, dry_run, entries, errors, members, modules,
     observe, openapi, queries, removal, sessions, snapshots, status, streams, tables, usage, watch,
 };
 use crate::codes::Refusal;
@@ -55,6 +55,10 @@ routes! {
     get "/v1/changes/{change}/watch" => changes::watch;
     post "/v1/changes/{change}/{step}" => changes::step;
     get "/v1/consumers" => consumers::list;
+    post "/v1/copies" => copies::begin;
+    delete "/v1/copies/{copy}" => copies::end;
+    get "/v1/copies/{copy}/log" => copies::entries;
+    get "/v1/copies/{copy}/snapshots/{index}" => copies::snapshot;
     get "/v1/docs" => docs::page;
     get "/v1/docs/{file}" => docs::file;
     post "/v1/entries/{entry}/skip" => entries::skip;

@@ -9,15 +9,16 @@ use environment::channel::{Notify, Semaphore};
 use machine::manifest::{CommandSpec, TableSpec};
 use machine::{
     Application, ApplicationVersion, BatchPage, Body, Catalog, Change, ChangeEvent, ChangeId, Cluster, ClusterId, Code,
-    Consistency, Consumer, Consumers, Decision, Event, EventPage, Failure, FailureCode, Index, Level, Manifest,
-    MemberStatus, Module, Node, NodeId, Offset, Outcome, Pending, Read, ReadAnswer, ReadError, ReadValue, Reply,
-    Request, Role, Scanned, SessionId, Shape, SnapshotFile, SnapshotListing, Stage, StateDigest, Status, StreamStatus,
-    SubmitError, TableId, Term, TimeMs, Usage, Version,
+    Consistency, Consumer, Consumers, CopyId, CopyListing, CopySnapshot, Decision, Event, EventPage, Failure,
+    FailureCode, Index, Level, Manifest, MemberStatus, Module, Node, NodeId, Offset, Outcome, Pending, Read,
+    ReadAnswer, ReadError, ReadValue, Reply, Request, Role, Scanned, SessionId, Shape, SnapshotFile, SnapshotListing,
+    Stage, StateDigest, Status, StreamStatus, SubmitError, TableId, Term, TimeMs, Usage, Version,
 };
 use parking_lot::Mutex;
 
 pub const ME: NodeId = NodeId(1);
 pub const OTHER: NodeId = NodeId(2);
+const COPY: CopyId = CopyId(0xc0);
 
 pub struct Fake {
     pub state: Mutex<State>,
@@ -50,6 +51,8 @@ pub struct State {
     /// Where all streams begin.
     pub start: Offset,
     pub consumers: Arc<Consumers>,
+    /// Whether somebody copies the log.
+    pub copying: bool,
     /// Answers for the next questions whether what is shown is fresh, before the usual ones.
     pub confirmations: VecDeque<Result<Index, ReadError>>,
 }
@@ -151,6 +154,7 @@ impl Fake {
                 streams: [("ledger.transfers".to_owned(), Vec::new())].into(),
                 start: Offset(0),
                 consumers: Arc::default(),
+                copying: false,
                 confirmations: VecDeque::new(),
             }),
             changed: Notify::new(),
@@ -190,6 +194,13 @@ impl Fake {
                 value: Bytes::from_static(value),
             });
         });
+    }
+
+    fn copying(&self, copy: CopyId) -> Result<(), ReadError> {
+        match copy == COPY && self.state.lock().copying {
+            true => Ok(()),
+            false => Err(ReadError::UnknownCopy),
+        }
     }
 
     async fn until(&self, done: impl Fn(&State) -> bool) {
@@ -491,6 +502,57 @@ impl Cluster for Fake {
             let from = usize::try_from(from).unwrap_or(usize::MAX).min(whole.len());
             Ok(whole.slice(from..(from + 3).min(whole.len())))
         })
+    }
+
+    fn begin_copy(&self) -> Pending<'_, Result<CopyListing, ReadError>> {
+        Box::pin(async move {
+            let mut state = self.state.lock();
+            if state.copying {
+                return Err(ReadError::CopyUnderWay("somebody else copies".into()));
+            }
+            state.copying = true;
+            Ok(CopyListing {
+                copy: COPY,
+                cluster: state.catalog.cluster,
+                node: ME,
+                first: Index(1),
+                last: state.applied,
+                applied: state.applied,
+                digest: StateDigest::default(),
+                snapshot_format: 1,
+                snapshots: vec![CopySnapshot {
+                    index: state.applied,
+                    digest: StateDigest::default(),
+                    bytes: 8,
+                }],
+            })
+        })
+    }
+
+    fn copy_snapshot(&self, copy: CopyId, index: Index, from: u64) -> Pending<'_, Result<Bytes, ReadError>> {
+        Box::pin(async move {
+            self.copying(copy)?;
+            self.snapshot_piece(index, "snapshot".into(), from).await
+        })
+    }
+
+    fn copy_entries(&self, copy: CopyId, from: Index) -> Pending<'_, Result<Bytes, ReadError>> {
+        Box::pin(async move {
+            self.copying(copy)?;
+            match from {
+                Index(0 | 1) => Err(ReadError::EntriesPurged {
+                    wanted: from,
+                    first: Index(2),
+                }),
+                from => Ok(format!("entries from {from}").into()),
+            }
+        })
+    }
+
+    fn end_copy(&self, copy: CopyId) {
+        if copy == COPY {
+            self.state.lock().copying = false;
+        }
     }
 
     fn scan_disk(&self) -> Pending<'_, Result<Scanned, ReadError>> {

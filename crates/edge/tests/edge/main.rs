@@ -5,6 +5,7 @@ mod browser;
 mod changes;
 mod commands;
 mod consumers;
+mod copies;
 mod description;
 mod drain;
 mod fake;

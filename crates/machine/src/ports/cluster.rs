@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::copy::{CopyId, CopyListing};
 use crate::{
     Body, Catalog, ChangeId, ClusterId, Consumers, Failure, Index, Level, NodeId, Offset, Reply, Request, SessionId,
     StateDigest, Term, TimeMs, Usage,
@@ -221,6 +222,20 @@ pub enum ReadError {
     /// No such snapshot here, or no such file in it.
     #[error("{0}")]
     UnknownSnapshot(String),
+    /// Somebody else is copying this node's log.
+    #[error("{0}")]
+    CopyUnderWay(String),
+    /// No such copy is under way here: it has ended, or was not asked for anything for too long.
+    #[error("no such copy is under way at this node")]
+    UnknownCopy,
+    /// The entry was let go of.
+    #[error("entry {wanted} is no longer in this node's log, which begins with entry {first}")]
+    EntriesPurged {
+        /// Asked for.
+        wanted: Index,
+        /// The first that there is.
+        first: Index,
+    },
     /// Events before the stream's start were asked for.
     #[error("events of stream {stream:?} before {start} are removed")]
     EventsTrimmed {
@@ -416,6 +431,16 @@ pub trait Cluster: Send + Sync {
     fn snapshot(&self) -> Pending<'_, Result<SnapshotListing, ReadError>>;
     /// Bytes of a file of a snapshot from `from` on, about a mebibyte; none at its end.
     fn snapshot_piece(&self, index: Index, file: String, from: u64) -> Pending<'_, Result<Bytes, ReadError>>;
+    /// Begins a copy of what this node has to be replayed elsewhere: its snapshots and its log. There is one at a time;
+    /// one that is asked for nothing for half a minute has ended.
+    fn begin_copy(&self) -> Pending<'_, Result<CopyListing, ReadError>>;
+    /// Bytes of a snapshot from `from` on, about a mebibyte; none at its end.
+    fn copy_snapshot(&self, copy: CopyId, index: Index, from: u64) -> Pending<'_, Result<Bytes, ReadError>>;
+    /// Entries of the log from `from` on, about a mebibyte of them and at least one, as a page of the log's own frames;
+    /// none behind the copy's last.
+    fn copy_entries(&self, copy: CopyId, from: Index) -> Pending<'_, Result<Bytes, ReadError>>;
+    /// Ends a copy, so that another may begin.
+    fn end_copy(&self, copy: CopyId);
     /// Reads everything on this node's disk again and checks it; damage ends the node.
     fn scan_disk(&self) -> Pending<'_, Result<Scanned, ReadError>>;
     /// Ends when this node's applied index is at least `index` and its catalog shows that, or soon after it stops.

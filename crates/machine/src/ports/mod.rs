@@ -2,6 +2,7 @@
 
 mod applications;
 mod cluster;
+mod copy;
 mod rehearser;
 mod state;
 
@@ -11,5 +12,6 @@ pub use cluster::{
     ReadError, ReadValue, Role, Scanned, SnapshotFile, SnapshotListing, Status, StreamStatus, SubmitError,
     TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX,
 };
+pub use copy::{CopyId, CopyListing, CopySnapshot};
 pub use rehearser::{End, Lossy, Rehearser, Trial};
 pub use state::{Row, StateError, StateRead, StateTxn};

@@ -64,6 +64,9 @@ pub async fn watch_room(hands: Hands) {
     let condition = hands.upkeep.condition().clone();
     while hands.pause(UPKEEP_INTERVAL).await {
         hands.room.look(condition.free_bytes());
+        if hands.room.check().is_err() {
+            hands.upkeep.keep_nothing().await;
+        }
     }
 }
 

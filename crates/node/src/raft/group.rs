@@ -23,7 +23,7 @@ use crate::limits::{APPEND_ENTRIES_MAX, ELECTION_MS_MAX, ELECTION_MS_MIN, HEARTB
 use crate::measures::Measures;
 use crate::peer::Peers;
 use crate::progress::Progress;
-use crate::snapshots::Keeper;
+use crate::retained::Retained;
 
 pub(super) type Handle = Raft<Types, StateMachine>;
 
@@ -41,8 +41,8 @@ pub struct Parts {
     pub applied: Option<(Index, Term)>,
     /// The members as of the checkpoint: the record of the entry that set them.
     pub members: Option<Record>,
-    /// This node's snapshots.
-    pub keeper: Keeper,
+    /// This node's snapshots, and what of the log is kept for replay, whatever the Raft crate lets go of.
+    pub retained: Retained,
     /// Entries to keep in the log behind the newest of them.
     pub log_keep_entries: u64,
     /// Whether this node may seek votes.
@@ -154,8 +154,9 @@ impl Group {
             Some(record) => stored_membership(record)?,
             None => StoredMembership::default(),
         };
-        let machine = StateMachine::new(parts.queue, applied, membership, parts.keeper);
-        let store = LogStore::new(parts.log, parts.flushed, parts.measures.clone());
+        let keeper = parts.retained.keeper().clone();
+        let machine = StateMachine::new(parts.queue, applied, membership, keeper);
+        let store = LogStore::new(parts.log, parts.flushed, parts.retained, parts.measures.clone());
         let node = parts.peers.node().0;
         let raft = Raft::new(node, config, NetworkFactory(parts.peers), store, machine)
             .await

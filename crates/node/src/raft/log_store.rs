@@ -15,6 +15,7 @@ use super::types::{Entry, LogId, Types, Vote, from_log_id, to_index, to_log_id};
 use crate::limits::APPEND_BYTES_MAX;
 use crate::measures::Measures;
 use crate::progress::Progress;
+use crate::retained::Retained;
 
 /// Our log as the Raft crate's storage.
 #[derive(Clone)]
@@ -22,14 +23,21 @@ pub struct LogStore {
     log: Log,
     /// Told how far the log is durable here, so that nothing beyond it is applied.
     flushed: Arc<Progress>,
+    /// What of it is not let go of yet.
+    retained: Retained,
     measures: Arc<Measures>,
 }
 
 impl LogStore {
     /// Over an open log.
-    pub fn new(log: Log, flushed: Arc<Progress>, measures: Arc<Measures>) -> LogStore {
+    pub fn new(log: Log, flushed: Arc<Progress>, retained: Retained, measures: Arc<Measures>) -> LogStore {
         flushed.advance(log.flushed().unwrap_or_default());
-        LogStore { log, flushed, measures }
+        LogStore {
+            log,
+            flushed,
+            retained,
+            measures,
+        }
     }
 
     fn entries(&self, from: Index, to: Index, bytes_max: usize) -> io::Result<Vec<Entry>> {
@@ -178,8 +186,8 @@ impl RaftLogStorage<Types> for LogStore {
         let (index, term) = from_log_id(&through);
         let (done, wait) = environment::channel::oneshot::channel();
         // Nobody waits any more when the node is stopping.
-        self.log
-            .purge_through(index, term, Box::new(move |result| drop(done.send(result))));
+        self.retained
+            .purge(index, term, Box::new(move |result| drop(done.send(result))));
         wait.await
             .unwrap_or_else(|_| Err(io::Error::other("the log has stopped")))
     }
@@ -192,6 +200,7 @@ mod tests {
     use store::log::{Identity, LogOptions};
 
     use super::*;
+    use crate::snapshots::Keeper;
 
     #[tokio::test]
     async fn what_was_purged_meanwhile_is_no_error_for_a_stream_that_still_asks_for_it() {
@@ -203,7 +212,9 @@ mod tests {
         };
         let opened = Log::open(&environment, directory.path(), identity, LogOptions::default()).expect("a log");
         let measures = Arc::new(Measures::new(NodeId(1), environment.clock.clone()));
-        let mut store = LogStore::new(opened.log.clone(), Arc::default(), measures);
+        let keeper = Keeper::open(environment.disk.clone(), directory.path(), ClusterId(7)).expect("it opens");
+        let retained = Retained::new(opened.log.clone(), keeper, 0);
+        let mut store = LogStore::new(opened.log.clone(), Arc::default(), retained, measures);
         let id = |index| to_log_id(to_index(index), Term(1)).expect("an id");
         let entries = (0..10).map(|index| Entry {
             log_id: id(index),

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use environment::{Disk, Environment, FileLock};
 use host::Registry;
-use machine::{ClusterId, Index, NodeId, Row, Standing, TableId};
-use store::format::Repair;
-use store::format::identity;
+use machine::{ClusterId, Index, NodeId, Row, Standing, StateDigest, TableId};
+use store::format::{Repair, copied, identity};
 use store::limits::LOG_SEGMENT_BYTES_MIN;
 use store::log::{Identity, Log, LogOptions};
 use store::snapshot::{Header, Reader, Snapshots};
 use store::state::{Backend, MemoryBackend, State};
 
 use super::player::Skips;
+use super::proof::Witnesses;
 use super::untouched::Untouched;
-use super::{Error, Proof, Replay};
+use super::{Error, Proof, Replay, Witness};
 use crate::condition::Condition;
 use crate::limits::{APPEND_BYTES_MAX, REPLAY_COPY_BYTES, REPLAY_LOAD_ROWS};
 use crate::raft::Committed;
@@ -29,14 +29,14 @@ pub struct Checkpointed<'a> {
     pub scratch: &'a Path,
 }
 
-/// The data directory of a node that does not run, read without writing anything in it.
+/// The data directory of a node that does not run, or a copy that was taken off one that does, read without writing anything
+/// in it.
 pub struct Archive {
     disk: Arc<dyn Disk>,
     identity: Identity,
     log: Log,
     files: Snapshots,
-    snapshots: BTreeMap<Index, Header>,
-    standing: Option<Standing>,
+    witnesses: Witnesses,
     warnings: Vec<String>,
     _lock: Box<dyn FileLock>,
 }
@@ -55,17 +55,11 @@ impl Archive {
         let mut environment = environment.clone();
         environment.disk = Arc::new(Untouched::new(real.clone()));
         let disk = environment.disk.clone();
-        let stored = identity::read(&*disk, data).map_err(Error::unreadable)?;
-        let stored = stored.filter(|stored| stored.node != NodeId(0));
-        let stored = stored.ok_or_else(|| Error::NoNode(data.to_owned()))?;
+        let (identity, said) = whose(&*disk, data)?;
         let lock = disk.lock(&data.join("lock")).map_err(|error| match error.kind() {
             std::io::ErrorKind::WouldBlock => Error::InUse(data.to_owned()),
             _ => Error::Unreadable(format!("{}: {error}", data.display())),
         })?;
-        let identity = Identity {
-            cluster: stored.cluster,
-            node: stored.node,
-        };
         // It makes the next segment ready ahead of time, in memory here: a small one will do.
         let options = LogOptions {
             segment_bytes: LOG_SEGMENT_BYTES_MIN,
@@ -85,8 +79,11 @@ impl Archive {
             identity,
             log: opened.log,
             files,
-            snapshots,
-            standing,
+            witnesses: Witnesses {
+                snapshots,
+                standing,
+                said,
+            },
             warnings,
             _lock: lock,
         })
@@ -115,8 +112,8 @@ impl Archive {
     pub fn committed(&self) -> Index {
         let last = self.log.last().map(|(last, _)| last).unwrap_or_default();
         let noted = self.log.read_committed().map(|(index, _)| index);
-        let applied = self.standing.as_ref().map(|standing| standing.applied);
-        let snapshot = self.snapshots.keys().next_back().copied();
+        let applied = self.witnesses.standing.as_ref().map(|standing| standing.applied);
+        let snapshot = self.witnesses.snapshots.keys().next_back().copied();
         let known = [noted, applied, snapshot].into_iter().flatten().max();
         known.unwrap_or_default().min(last)
     }
@@ -129,7 +126,7 @@ impl Archive {
         let goes_on = |index: &&Index| **index >= purged && **index <= last;
         nothing
             .into_iter()
-            .chain(self.snapshots.keys().filter(goes_on).copied())
+            .chain(self.witnesses.snapshots.keys().filter(goes_on).copied())
             .collect()
     }
 
@@ -140,26 +137,13 @@ impl Archive {
     /// See [`Error`].
     pub fn replay(&self, registry: &Registry, from: Option<Index>, to: Option<Index>) -> Result<Replay, Error> {
         let committed = self.committed();
-        let wanted = [from, to].into_iter().flatten().max();
-        if let Some(wanted) = wanted.filter(|wanted| *wanted > committed) {
-            return Err(Error::NotCommitted { wanted, committed });
-        }
-        let starts = self.starts();
-        let oldest = starts.first().copied();
-        let oldest = oldest.ok_or_else(|| Error::NoStart(self.log.first()))?;
-        let first_seen = [from, to].into_iter().flatten().min();
-        let start = match (from, first_seen) {
-            // A state as of the very entry at which to stop is good enough; to see an entry takes one from before it.
-            (_, Some(seen)) if from.is_some_and(|from| oldest >= from) || oldest > seen => {
-                return Err(Error::TooOld { wanted: seen, oldest });
-            }
-            (Some(from), _) => starts.into_iter().rfind(|start| *start < from).unwrap_or(oldest),
-            (None, _) => oldest,
+        let start = match start(&self.starts(), committed, from, to)? {
+            Some(start) => start,
+            None => return Err(Error::NoStart(self.log.first())),
         };
         let state = State::open(self.load(start)?, Default::default());
         let last = to.unwrap_or(committed);
-        let witnesses = (self.snapshots.clone(), self.standing.clone());
-        let mut replay = Replay::over(self.log.clone(), registry, state, last, witnesses)?;
+        let mut replay = Replay::over(self.log.clone(), registry, state, last, self.witnesses.clone())?;
         replay.player.skip(self.skips(start, committed)?);
         if start > Index(0) {
             replay.prove_start()?;
@@ -209,14 +193,20 @@ impl Archive {
     /// What a replay of all of it will be compared with, without the reports in the log.
     #[must_use]
     pub fn witnesses(&self) -> usize {
-        self.snapshots.len() + usize::from(self.standing.is_some())
+        let Witnesses {
+            snapshots,
+            standing,
+            said,
+        } = &self.witnesses;
+        snapshots.len() + usize::from(standing.is_some()) + said.len()
     }
 }
 
 impl Replay {
     /// What was loaded must be what its header says.
     fn prove_start(&mut self) -> Result<(), Error> {
-        match self.proofs_here().into_iter().find(|proof: &Proof| !proof.is_equal()) {
+        let says_otherwise = |proof: &Proof| proof.witness == Witness::Snapshot && !proof.is_equal();
+        match self.proofs_here().into_iter().find(says_otherwise) {
             Some(proof) => Err(Error::Unreadable(format!(
                 "the snapshot as of entry {} holds the state of another digest than its header says ({} and {})",
                 proof.index, proof.ours, proof.theirs
@@ -224,6 +214,57 @@ impl Replay {
             None => Ok(()),
         }
     }
+}
+
+/// The state to begin with, of those as of `starts`, oldest first: the oldest; where only what follows is to be seen, the
+/// newest from before `from`. None where there is none at all.
+///
+/// # Errors
+/// [`Error::NotCommitted`] for an entry behind `committed`, [`Error::TooOld`] for one from before all states.
+pub fn start(
+    starts: &[Index],
+    committed: Index,
+    from: Option<Index>,
+    to: Option<Index>,
+) -> Result<Option<Index>, Error> {
+    let wanted = [from, to].into_iter().flatten().max();
+    if let Some(wanted) = wanted.filter(|wanted| *wanted > committed) {
+        return Err(Error::NotCommitted { wanted, committed });
+    }
+    let Some(oldest) = starts.first().copied() else {
+        return Ok(None);
+    };
+    let first_seen = [from, to].into_iter().flatten().min();
+    match (from, first_seen) {
+        // A state as of the very entry at which to stop is good enough; to see an entry takes one from before it.
+        (_, Some(seen)) if from.is_some_and(|from| oldest >= from) || oldest > seen => {
+            Err(Error::TooOld { wanted: seen, oldest })
+        }
+        (Some(from), _) => Ok(Some(
+            starts.iter().rfind(|start| **start < from).copied().unwrap_or(oldest),
+        )),
+        (None, _) => Ok(Some(oldest)),
+    }
+}
+
+/// Whose log and snapshots lie in a directory, and what a node that was copied said of its digest.
+fn whose(disk: &(dyn Disk + 'static), data: &Path) -> Result<(Identity, BTreeMap<Index, StateDigest>), Error> {
+    if let Some(copied) = copied::read(disk, data).map_err(Error::unreadable)? {
+        let identity = Identity {
+            cluster: copied.cluster,
+            node: copied.node,
+        };
+        let said = copied.said.iter().map(|said| (said.index, said.digest)).collect();
+        return Ok((identity, said));
+    }
+    let stored = identity::read(disk, data).map_err(Error::unreadable)?;
+    let stored = stored.filter(|stored| stored.node != NodeId(0));
+    let stored = stored.ok_or_else(|| Error::NoNode(data.to_owned()))?;
+    let identity = Identity {
+        cluster: stored.cluster,
+        node: stored.node,
+    };
+    Ok((identity, BTreeMap::new()))
 }
 
 /// The headers of snapshots; of one that cannot be read, a warning.

@@ -14,6 +14,9 @@ pub enum Error {
     /// It cannot be read.
     #[error("{0}")]
     Unreadable(String),
+    /// What a running node gave cannot be used, or not be written.
+    #[error("the copy cannot be made: {0}")]
+    Copy(String),
     /// Nothing is left from which replay could begin.
     #[error(
         "no state from before entry {wanted} is left here: the oldest from which the log goes on is as of entry {oldest}"

@@ -5,6 +5,7 @@
 
 mod archive;
 mod candidate;
+mod copy;
 mod error;
 mod player;
 mod proof;
@@ -15,8 +16,9 @@ mod tables;
 mod untouched;
 mod what_if;
 
-pub use archive::{Archive, Checkpointed};
+pub use archive::{Archive, Checkpointed, start};
 pub use candidate::Candidate;
+pub use copy::{LogCopy, SnapshotCopy, discard};
 pub use error::Error;
 pub use proof::{Proof, Witness};
 pub use recording::{RecordedEntry, Recording, Trial, Tried};

@@ -1,8 +1,21 @@
 //! Who says what the digest was in production.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use machine::{Index, NodeId, StateDigest};
+use machine::{Index, NodeId, Standing, StateDigest};
+use store::snapshot::Header;
+
+/// All that say what the digest was, but for the reports in the log.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Witnesses {
+    /// The headers of snapshots.
+    pub snapshots: BTreeMap<Index, Header>,
+    /// Where the node itself stood at its last checkpoint.
+    pub standing: Option<Standing>,
+    /// What the node said when it was copied.
+    pub said: BTreeMap<Index, StateDigest>,
+}
 
 /// Who says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +31,8 @@ pub enum Witness {
     Snapshot,
     /// The node's own checkpoint.
     Checkpoint,
+    /// The node itself, when it was copied while it ran.
+    Asked,
 }
 
 /// A digest of production beside the one that replay came to.
@@ -61,6 +76,7 @@ impl fmt::Display for Proof {
             }
             Witness::Snapshot => write!(formatter, "as of entry {index}, as its snapshot says")?,
             Witness::Checkpoint => write!(formatter, "as of entry {index}, as the node's own checkpoint says")?,
+            Witness::Asked => write!(formatter, "as of entry {index}, as the node said when it was copied")?,
         }
         if self.is_equal() {
             write!(formatter, ": equal ({ours})")

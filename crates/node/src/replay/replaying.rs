@@ -5,14 +5,14 @@ use bytes::Bytes;
 use host::Registry;
 use machine::codec::Codec;
 use machine::{
-    Body, Catalog, Entry, Event, Index, Outcome, Output, Read, ReadError, ReadValue, Reply, RequestView, Standing,
-    StateDigest, TimeMs, Version,
+    Body, Catalog, Entry, Event, Index, Outcome, Output, Read, ReadError, ReadValue, Reply, RequestView, StateDigest,
+    TimeMs, Version,
 };
 use store::log::{Log, Record};
-use store::snapshot::Header;
 use store::state::State;
 
 use super::player::Player;
+use super::proof::Witnesses;
 use super::{Candidate, Error, Proof, RuleChange, Witness, rules};
 use crate::checkpoint::members_of;
 use crate::limits::APPEND_BYTES_MAX;
@@ -28,8 +28,7 @@ pub struct Replay {
     records: VecDeque<Record>,
     /// This machine's digests before the marks that it met.
     marks: BTreeMap<Index, StateDigest>,
-    snapshots: BTreeMap<Index, Header>,
-    standing: Option<Standing>,
+    witnesses: Witnesses,
     /// Versions that took over and have not been seen to answer.
     awaited: BTreeMap<String, Version>,
     /// An application whose changes are left out, since its version is forced.
@@ -80,26 +79,20 @@ impl Replay {
         registry: &Registry,
         state: State,
         last: Index,
-        (snapshots, standing): (BTreeMap<Index, Header>, Option<Standing>),
+        witnesses: Witnesses,
     ) -> Result<Replay, Error> {
         let player = Player::over(registry, state)?;
-        Ok(Replay::of(log, player, last, (snapshots, standing)))
+        Ok(Replay::of(log, player, last, witnesses))
     }
 
-    fn of(
-        log: Log,
-        player: Player,
-        last: Index,
-        (snapshots, standing): (BTreeMap<Index, Header>, Option<Standing>),
-    ) -> Replay {
+    fn of(log: Log, player: Player, last: Index, witnesses: Witnesses) -> Replay {
         Replay {
             log,
             player,
             last,
             records: VecDeque::new(),
             marks: BTreeMap::new(),
-            snapshots,
-            standing,
+            witnesses,
             awaited: BTreeMap::new(),
             pinned: None,
         }
@@ -298,7 +291,8 @@ impl Replay {
     }
 
     /// What production's digest was as of the last entry applied, as far as states that lie here say so.
-    pub(super) fn proofs_here(&self) -> Vec<Proof> {
+    #[must_use]
+    pub fn proofs_here(&self) -> Vec<Proof> {
         let index = self.player.machine.applied();
         let prove = |witness, theirs, streams_equal| Proof {
             index,
@@ -308,7 +302,7 @@ impl Replay {
             streams_equal,
         };
         let streams = self.player.machine.streams();
-        let snapshot = self.snapshots.get(&index).map(|header| {
+        let snapshot = self.witnesses.snapshots.get(&index).map(|header| {
             let ends = header.streams.iter().map(|(stream, extent)| (stream, &extent.end));
             // One that never had an event has no files.
             let ours = streams
@@ -316,10 +310,13 @@ impl Replay {
                 .filter(|(stream, _)| header.streams.contains_key(*stream));
             prove(Witness::Snapshot, header.digest, ends.eq(ours))
         });
-        let standing = self.standing.as_ref().filter(|standing| standing.applied == index);
-        let standing =
-            standing.map(|standing| prove(Witness::Checkpoint, standing.digest, standing.streams == *streams));
-        snapshot.into_iter().chain(standing).collect()
+        let standing = self.witnesses.standing.as_ref();
+        let standing = standing
+            .filter(|standing| standing.applied == index)
+            .map(|standing| prove(Witness::Checkpoint, standing.digest, standing.streams == *streams));
+        let said = self.witnesses.said.get(&index);
+        let said = said.map(|digest| prove(Witness::Asked, *digest, true));
+        snapshot.into_iter().chain(standing).chain(said).collect()
     }
 
     /// Answers a read as of the last entry applied.
@@ -334,8 +331,7 @@ impl Replay {
     pub(super) fn fork(&mut self) -> Result<Replay, Error> {
         let player = self.player.fork()?;
         // Production has nothing to say of it.
-        let nobody = (BTreeMap::new(), None);
-        Ok(Replay::of(self.log.clone(), player, self.last, nobody))
+        Ok(Replay::of(self.log.clone(), player, self.last, Witnesses::default()))
     }
 
     /// Lets a version answer from here on, whatever the log says of its application's changes.

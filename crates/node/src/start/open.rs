@@ -3,8 +3,8 @@
 use environment::channel::mpsc;
 use environment::{Environment, FileLock};
 use machine::{Machine, StateError};
-use store::format::Repair;
 use store::format::identity::StoredIdentity;
+use store::format::{Repair, copied};
 use store::log::{Identity, Log};
 use store::state::{self, State};
 use store::streams::{self, Streams};
@@ -17,6 +17,7 @@ use crate::identity;
 use crate::limits::{DISK_START_BYTES_MIN, REBUILD_RETRY, REBUILDS_MAX};
 use crate::node::{Config, StartError};
 use crate::repair::{Bundle, INCOMING, LogFate, OpenBackend, Site, install, rebuild};
+use crate::retained::Retained;
 use crate::snapshots::{Keeper, Trouble};
 use crate::upkeep::hello;
 
@@ -28,8 +29,8 @@ pub struct Parts {
     pub held: Held,
     /// The streams.
     pub streams: Streams,
-    /// The snapshots.
-    pub keeper: Keeper,
+    /// The snapshots, and what is kept for replay.
+    pub retained: Retained,
 }
 
 /// A data directory that is this node's.
@@ -73,6 +74,15 @@ pub async fn open(
             std::io::ErrorKind::WouldBlock => StartError::InUse(config.data.clone()),
             _ => store(error),
         })?;
+    let copied = copied::read(&*disk, &config.data).map_err(|error| StartError::Store(error.to_string()))?;
+    if let Some(copied) = copied {
+        return Err(StartError::Store(format!(
+            "{} holds a copy of node {}'s snapshot and log that `seachange replay --from` has taken, and nobody may serve \
+             from it: replay it (seachange replay --data), or give this node a directory of its own (--data)",
+            config.data.display(),
+            copied.node
+        )));
+    }
     wait_for_room(config, environment).await;
     let (identity, founding) = identity::of(config, environment).await?;
     let read = Condition::read(disk, &config.data);
@@ -231,11 +241,16 @@ fn open_rest(config: &Config, site: &Site<'_>, log: &Log) -> Result<Parts, Fault
     if log.purged().is_some_and(|(purged, _)| !helps(purged)) {
         first_snapshot(&held, &streams, log, &keeper)?;
     }
+    // Before the Raft crate lets go of anything.
+    let retained = Retained::new(log.clone(), keeper, config.upkeep.replay_keep_bytes);
+    if retained.is_on() {
+        retained.look(held.machine.catalog()).map_err(other)?;
+    }
     Ok(Parts {
         log: log.clone(),
         held,
         streams,
-        keeper,
+        retained,
     })
 }
 

@@ -2,6 +2,7 @@
 //! behind, and lose what lay on their disks.
 
 mod connections;
+mod copy;
 mod damage;
 mod full_disk;
 mod membership;

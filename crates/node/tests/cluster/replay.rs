@@ -57,7 +57,7 @@ pub fn proofs(steps: &[Step]) -> Vec<Proof> {
 }
 
 /// A node that installed version 1, made 10, switched to version 2, made 10 + 2 * 5, and went back; then 21.
-async fn lived(world: &World) -> (Member, Index) {
+pub async fn lived(world: &World) -> (Member, Index) {
     let a = world.start("a", &[1, 2], None).await;
     let installed = world.plan(&[&a], 1).await;
     world.switched(&a, installed).await;

@@ -1,8 +1,10 @@
 //! Snapshots take the place of a log that was purged.
 
-use machine::{Consistency, Index};
+use machine::{Body, ChangeStep, Consistency, Index, Step, Version};
 
-use crate::world::{Member, World, total};
+use crate::copy::take;
+use crate::replay::run;
+use crate::world::{Member, World, registry, total};
 
 /// A snapshot as often as possible, and little of the log kept behind it.
 pub fn eager() -> World {
@@ -99,5 +101,93 @@ async fn whoever_asks_is_answered_also_where_nothing_is_applied_yet_and_many_at_
         made.expect("a snapshot");
         scanned.expect("all is well");
     }
+    a.node.shutdown().await;
+}
+
+/// Waits until a node has a snapshot from behind `index`.
+async fn snapshot_behind(world: &World, member: &Member, index: Index) {
+    let waited = environment::timeout(&world.environment, crate::world::PATIENCE, async {
+        loop {
+            let listing = member.cluster.begin_copy().await.expect("nobody else copies");
+            member.cluster.end_copy(listing.copy);
+            if listing.snapshots.last().is_some_and(|newest| newest.index > index) {
+                return;
+            }
+            world.environment.sleep(std::time::Duration::from_millis(10)).await;
+        }
+    });
+    waited.await.expect("there is one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replay_can_cross_a_change_for_as_long_as_that_may_take_room() {
+    let mut world = eager();
+    world.upkeep.replay_keep_bytes = 1 << 30;
+    let a = world.start("a", &[1, 2], None).await;
+    let installed = world.plan(&[&a], 1).await;
+    world.switched(&a, installed).await;
+    for _ in 0..150 {
+        world.add(&[&a], 1).await;
+    }
+    // An installation is nothing to be crossed.
+    purged(&world, &a, Index(20)).await;
+    let upgraded = world.plan(&[&a], 2).await;
+    world.switched(&a, upgraded).await;
+    let switch = a.cluster.catalog().changes[&upgraded]
+        .switch_index
+        .expect("it has switched");
+    let finalize = ChangeStep {
+        change: upgraded,
+        step: Step::Finalize,
+        reason: "a test".to_owned(),
+    };
+    for round in 0..3 {
+        for _ in 0..80 {
+            world.add(&[&a], 1).await;
+        }
+        let last = a.cluster.status().applied;
+        snapshot_behind(&world, &a, Index(last.0 - 10)).await;
+        if round == 1 {
+            world.propose(&[&a], Body::ChangeStep(finalize.clone())).await;
+        }
+    }
+    let place = world.data("copy");
+    let listing = take(&world, &*a.cluster, &place, None).await;
+    assert!(listing.first > Index(20) && listing.first <= switch, "{listing:?}");
+    assert_eq!(
+        listing.snapshots.len(),
+        3,
+        "the two newest, and the one from before the change"
+    );
+    let archive = node::replay::Archive::open(&world.environment, &place, None).expect("it is a copy");
+    let (_, steps) = run(archive.replay(&registry(&[1, 2]), None, None).expect("it begins"));
+    let switches: Vec<_> = steps
+        .iter()
+        .flat_map(|step| &step.rules)
+        .filter(|rule| rule.is_switch())
+        .collect();
+    assert_eq!(switches.len(), 1, "{switches:?}");
+    assert_eq!((switches[0].index, switches[0].after), (switch, Some(Version(2))));
+    a.node.shutdown().await;
+    drop(a.cluster);
+
+    // Over a restart, too; and no longer once it takes more than it may.
+    let a = world.start("a", &[1, 2], None).await;
+    snapshot_behind(&world, &a, switch).await;
+    assert!(a.node.log().purged().is_none_or(|(purged, _)| purged < switch));
+    a.node.shutdown().await;
+    drop(a.cluster);
+    world.upkeep.replay_keep_bytes = 1;
+    let a = world.start("a", &[1, 2], None).await;
+    for _ in 0..10 {
+        world.add(&[&a], 1).await;
+    }
+    purged(&world, &a, switch).await;
+    let listing = a.cluster.begin_copy().await.expect("nobody else copies");
+    assert_eq!(listing.snapshots.len(), 2);
+    assert!(
+        listing.snapshots.iter().all(|snapshot| snapshot.index > switch),
+        "{listing:?}"
+    );
     a.node.shutdown().await;
 }

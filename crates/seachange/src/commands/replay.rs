@@ -1,6 +1,7 @@
-//! `seachange replay`: the log of a node that does not run, applied again in memory.
+//! `seachange replay`: the log of a node, copied off it or lying in its directory, applied again in memory.
 
 mod compare;
+mod copying;
 mod record;
 mod show;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use client::wire::{EventRecord, Row};
+use environment::channel::oneshot;
 use environment::{Environment, Moment};
 use host::Registry;
 use machine::{Index, Outcome, Read, ReadValue};
@@ -18,6 +20,7 @@ use serde_json::json;
 use store::state::{Backend, FjallBackend, FjallOptions};
 
 use crate::exit::Stopped;
+use crate::interrupt::unless_interrupted;
 use crate::output;
 pub use compare::Differences;
 use record::Taking;
@@ -28,8 +31,19 @@ use show::Show;
 #[command(after_help = AFTER_HELP)]
 pub struct Arguments {
     /// Data directory of a node that does not run, or a copy of one; nothing in it is written
-    #[arg(long, value_name = "DIRECTORY")]
-    pub data: PathBuf,
+    #[arg(
+        long,
+        value_name = "DIRECTORY",
+        required_unless_present = "from",
+        conflicts_with = "from"
+    )]
+    pub data: Option<PathBuf>,
+    /// HTTP address of a node that runs: its snapshot and log are copied off it, and its digest is compared
+    #[arg(long, value_name = "URL", value_parser = copying::address)]
+    pub from: Option<String>,
+    /// Keep the copy in this directory, new or empty, to be replayed with --data again [default: a temporary one]
+    #[arg(long, value_name = "DIRECTORY", requires = "from", conflicts_with = "data")]
+    pub keep: Option<PathBuf>,
     /// Show what happens from this entry on; begin with the newest state from before it
     #[arg(long, value_name = "INDEX", value_parser = entry())]
     pub from_index: Option<u64>,
@@ -71,13 +85,17 @@ pub struct Arguments {
 const AFTER_HELP: &str = "\
 Examples:
   seachange replay --data ./copy
+  seachange replay --from http://127.0.0.1:7070 --keep ./copy
   seachange replay --data ./copy --at-index 5000 --table ledger/accounts --limit 10
   seachange replay --data ./copy --at-index 5000 --use apps/ledger-2 --diff
   seachange replay --data ./copy --from-index 5000 --to-index 6000 --record ./monday.recording
 
 The same log from the same start gives the same state: replay says for each digest that lies here (in the log, in
-snapshots, in the node's own checkpoint) whether it came to the same one, and ends with exit code 1 if not. Only entries
-that are known to be committed are applied.";
+snapshots, in the node's own checkpoint, as a running node said) whether it came to the same one, and ends with exit code
+1 if not. Only entries that are known to be committed are applied.
+
+--from copies what it takes: the newest state from before --from-index, else the oldest that the node has, and the log from
+there on. The node serves on. A copy holds payloads and documents.";
 
 /// An entry's index.
 fn entry() -> clap::builder::RangedU64ValueParser {
@@ -126,24 +144,58 @@ impl Tally {
             }
         }
         for proof in &step.proofs {
-            if proof.is_equal() {
-                self.equal += 1;
-            } else {
-                self.unequal_count += 1;
-                self.unequal.get_or_insert(*proof);
-            }
+            self.prove(*proof);
+        }
+    }
+
+    fn prove(&mut self, proof: Proof) {
+        if proof.is_equal() {
+            self.equal += 1;
+        } else {
+            self.unequal_count += 1;
+            self.unequal.get_or_insert(proof);
         }
     }
 }
 
 impl Arguments {
-    /// Replays. Blocks until that is done.
+    /// Copies if need be, and replays.
     ///
     /// # Errors
-    /// The directory cannot be replayed, or replay came to something else than production.
-    pub fn run(self, environment: &Environment) -> anyhow::Result<()> {
+    /// What is there cannot be copied or replayed, or replay came to something else than production.
+    pub async fn run(self, environment: Environment) -> anyhow::Result<()> {
         self.check()?;
-        let archive = self.open(environment)?;
+        match (&self.from, &self.data) {
+            (Some(address), _) => {
+                let address = address.clone();
+                unless_interrupted(self.replay_copy(&address, &environment)).await
+            }
+            (None, Some(data)) => self.replay(data, &environment),
+            (None, None) => Err(Stopped::usage("give --data or --from", "").into()),
+        }
+    }
+
+    /// Takes a copy and replays that, on a thread of its own: the copy is removed also where whoever waits is interrupted.
+    async fn replay_copy(self, address: &str, environment: &Environment) -> anyhow::Result<()> {
+        let last = self.at_index.or(self.to_index).map(Index);
+        let wanted = (self.from_index.map(Index), last);
+        let copied = copying::copy(environment, address, self.keep.as_deref(), wanted, self.json).await?;
+        Show { json: self.json }.copied(address, &copied, self.keep.as_deref())?;
+        let data = copied.place.directory().to_owned();
+        let (done, replayed) = oneshot::channel();
+        let its = environment.clone();
+        environment.spawn_worker("replay", async move {
+            // Whoever waited may have been interrupted.
+            done.send(self.replay(&data, &its)).ok();
+        });
+        replayed
+            .await
+            .unwrap_or_else(|_| Err(Stopped::failed("the replay ended without a result", "").into()))
+    }
+
+    /// Replays what lies in a directory. Blocks until that is done.
+    fn replay(&self, data: &Path, environment: &Environment) -> anyhow::Result<()> {
+        let archive = self.open(data, environment)?;
         let show = Show { json: self.json };
         for warning in archive.warnings() {
             output::progress(format!("warning: {warning}"));
@@ -156,7 +208,13 @@ impl Arguments {
         let begun = environment.clock.now();
         let mut kept = VecDeque::new();
         let mut tally = Tally::default();
-        let mut taking = Taking::new(&self)?;
+        if replay.applied() > Index(0) {
+            for proof in replay.proofs_here() {
+                tally.prove(proof);
+                show.proof(&proof)?;
+            }
+        }
+        let mut taking = Taking::new(self)?;
         taking.look(&replay)?;
         while let Some(step) = replay.step().map_err(|error| explain(&error))? {
             tally.note(&step);
@@ -167,7 +225,7 @@ impl Arguments {
         show.end(&tally, &replay, seconds(environment, begun))?;
         if let Some(package) = &self.package {
             // Its end is compared with production's, too.
-            let proofs = compare::run(&self, package, replay, &archive, &show)?;
+            let proofs = compare::run(self, package, replay, &archive, &show)?;
             tally.equal += proofs.equal;
             tally.unequal_count += proofs.unequal_count;
             tally.unequal = tally.unequal.or(proofs.unequal);
@@ -200,7 +258,7 @@ impl Arguments {
         }
     }
 
-    fn open(&self, environment: &Environment) -> anyhow::Result<Archive> {
+    fn open(&self, data: &Path, environment: &Environment) -> anyhow::Result<Archive> {
         let scratch = tempfile::tempdir()?;
         let backend = |directory: &Path| {
             let backend = FjallBackend::open(directory, FjallOptions::default())?;
@@ -211,7 +269,7 @@ impl Arguments {
             scratch: scratch.path(),
         };
         let checkpoint = (!self.no_checkpoint).then_some(&checkpoint);
-        Ok(Archive::open(environment, &self.data, checkpoint).map_err(|error| explain(&error))?)
+        Ok(Archive::open(environment, data, checkpoint).map_err(|error| explain(&error))?)
     }
 
     /// The last events of the stream that is wanted.
@@ -328,6 +386,7 @@ pub fn explain(error: &Error) -> Stopped {
             "Ask for an earlier entry, or replay the data of a member that knows more.",
         ),
         Error::Unreadable(_) => ("unreadable", ""),
+        Error::Copy(_) => ("copy_failed", "Copy it again, or off another member."),
         Error::Stopped { .. } => ("replay_stopped", ""),
         Error::Refused { .. } => ("version_refused", ""),
     };

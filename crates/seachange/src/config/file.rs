@@ -30,6 +30,7 @@ pub struct LimitsFile {
     pub cache_bytes: Option<u64>,
     pub snapshot_log_bytes: Option<u64>,
     pub log_keep_entries: Option<u64>,
+    pub replay_keep_bytes: Option<u64>,
     pub scan_seconds: Option<u64>,
     pub disk_reserve_bytes: Option<u64>,
     pub stream_retain_bytes: Option<u64>,

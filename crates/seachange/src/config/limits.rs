@@ -16,6 +16,8 @@ pub struct Limits {
     pub snapshot_log_bytes: u64,
     /// Entries kept in the log behind the newest snapshot.
     pub log_keep_entries: u64,
+    /// Bytes of snapshot and log that are kept so that replay can cross a change, at most.
+    pub replay_keep_bytes: u64,
     /// Seconds between two scans of everything on disk.
     pub scan_seconds: u64,
     /// Bytes that must be free on the disk: below it the node takes no writes.
@@ -41,6 +43,10 @@ pub struct LimitsFlags {
     /// Entries kept in the log behind the newest snapshot: a node that missed no more needs none [default: 10000]
     #[arg(long, env = "SEACHANGE_LOG_KEEP_ENTRIES", value_name = "ENTRIES")]
     pub log_keep_entries: Option<u64>,
+    /// Bytes of the snapshot from before a change, and of the log behind it, that are kept for replay; 0 keeps none for that
+    /// [default: 1073741824]
+    #[arg(long, env = "SEACHANGE_REPLAY_KEEP_BYTES", value_name = "BYTES")]
+    pub replay_keep_bytes: Option<u64>,
     /// Seconds between two scans of everything on disk [default: 3600]
     #[arg(long, env = "SEACHANGE_SCAN_SECONDS", value_name = "SECONDS")]
     pub scan_seconds: Option<u64>,
@@ -72,6 +78,7 @@ impl Limits {
                 .or(file.snapshot_log_bytes)
                 .unwrap_or(256 * MIB),
             log_keep_entries: flags.log_keep_entries.or(file.log_keep_entries).unwrap_or(10_000),
+            replay_keep_bytes: flags.replay_keep_bytes.or(file.replay_keep_bytes).unwrap_or(1024 * MIB),
             scan_seconds: flags.scan_seconds.or(file.scan_seconds).unwrap_or(3600),
             disk_reserve_bytes: flags
                 .disk_reserve_bytes
@@ -85,6 +92,7 @@ impl Limits {
         in_range("cache-bytes", limits.cache_bytes, 8 * MIB, 1 << 40)?;
         in_range("snapshot-log-bytes", limits.snapshot_log_bytes, 1 << 10, 1 << 40)?;
         in_range("log-keep-entries", limits.log_keep_entries, 0, 1 << 40)?;
+        in_range("replay-keep-bytes", limits.replay_keep_bytes, 0, 1 << 40)?;
         in_range("scan-seconds", limits.scan_seconds, 1, 366 * 24 * 3600)?;
         // Less would not hold the next segments of the log and the next checkpoint.
         in_range("disk-reserve-bytes", limits.disk_reserve_bytes, 16 * MIB, 1 << 40)?;
@@ -98,6 +106,7 @@ impl Limits {
         UpkeepOptions {
             snapshot_log_bytes: self.snapshot_log_bytes,
             log_keep_entries: self.log_keep_entries,
+            replay_keep_bytes: self.replay_keep_bytes,
             scan_interval: Duration::from_secs(self.scan_seconds),
             disk_reserve_bytes: self.disk_reserve_bytes,
         }

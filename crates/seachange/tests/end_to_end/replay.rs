@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use seachange::local_cluster::LocalCluster;
 use serde_json::{Value, json};
 
-use crate::binary::{CommandLine, Given, app, cluster};
+use crate::binary::{self, CommandLine, Given, app, cluster, program};
 
 fn objects(text: &str) -> Vec<Value> {
     text.lines()
@@ -273,4 +275,127 @@ async fn what_was_recorded_is_run_under_another_version_without_a_cluster() {
     std::fs::write(&file, bytes).unwrap();
     let damaged = line.fails(1, &["app", "test", &packages[0], &file]);
     assert!(damaged.contains("checksum"), "{damaged}");
+}
+
+/// What lies in the directory for temporary files.
+fn scraps(directory: &Path) -> usize {
+    std::fs::read_dir(directory).unwrap().count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_runs_is_copied_replayed_and_proven_equal() {
+    let (cluster, _environment) = cluster(3).await;
+    let line = CommandLine::of(&cluster);
+    live(&line);
+    let leader = cluster.leader().await.unwrap();
+    let index = cluster.statuses().await[leader].as_ref().unwrap().applied;
+    cluster.wait_until_equal(index, Duration::from_secs(60)).await.unwrap();
+    let address = cluster.nodes()[(leader + 1) % 3].http().to_owned();
+    let place = tempfile::tempdir().unwrap();
+    let (scratch, kept) = (place.path().join("scratch"), place.path().join("kept"));
+    std::fs::create_dir(&scratch).unwrap();
+    let replay = |arguments: &[&str]| {
+        let mut command = Command::new(program());
+        command.arg("replay").args(arguments).env("TMPDIR", &scratch);
+        binary::run(&mut command)
+    };
+
+    let url = format!("http://{address}");
+    let given = replay(&["--from", &url, "--json"]);
+    assert_eq!(given.code, 0, "{given:?}");
+    let all = objects(&given.out);
+    let switches: Vec<_> = of(&all, "rule")
+        .iter()
+        .map(|rule| (rule["version_before"].as_u64(), rule["version_after"].as_u64()))
+        .filter(|(before, after)| before != after)
+        .collect();
+    assert_eq!(switches, [(None, Some(1)), (Some(1), Some(2)), (Some(2), Some(1))]);
+    let asked: Vec<_> = of(&all, "digest")
+        .into_iter()
+        .filter(|it| it["witness"] == "asked")
+        .collect();
+    assert_eq!(asked.len(), 1, "{all:#?}");
+    assert_eq!(asked[0]["equal"], true);
+    let digest = &asked[0]["production"];
+    let (copied, end) = (of(&all, "copied")[0], of(&all, "end")[0]);
+    assert_eq!((&copied["from"], &copied["start"]), (&json!(address), &json!(0)));
+    assert_eq!(
+        (&end["digest"], &end["digests_unequal"], &end["commands"]),
+        (digest, &json!(0), &json!(5))
+    );
+    assert_eq!(scraps(&scratch), 0, "the copy was removed");
+
+    // A copy that is kept is replayed without the node, and nobody serves from it.
+    let keep = kept.display().to_string();
+    let text = replay(&["--from", &url, "--keep", &keep]);
+    assert!(text.code == 0 && text.out.contains("kept in"), "{text:?}");
+    assert!(
+        text.out.contains("as the node said when it was copied: equal"),
+        "{text:?}"
+    );
+    let again = replay(&["--from", &url, "--keep", &keep]);
+    assert!(again.code == 1 && again.err.contains("is not empty"), "{again:?}");
+    cluster.stop().await;
+    let offline = replay(&["--data", &keep, "--json"]);
+    assert_eq!(offline.code, 0, "{offline:?}");
+    let offline = objects(&offline.out);
+    assert_eq!(of(&offline, "end")[0]["digests_unequal"], 0);
+    assert!(
+        of(&offline, "digest").iter().any(|it| it["witness"] == "asked"),
+        "{offline:#?}"
+    );
+    let served = Command::new(program())
+        .args([
+            "serve",
+            "--http",
+            "127.0.0.1:0",
+            "--peer",
+            "127.0.0.1:0",
+            "--data",
+            &keep,
+        ])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&served.stderr).into_owned();
+    assert!(!served.status.success() && told.contains("nobody may serve"), "{told}");
+
+    // Nobody answers there any more.
+    let gone = replay(&["--from", &url, "--json"]);
+    assert!(gone.code == 3 && gone.err.contains("Name the HTTP address"), "{gone:?}");
+    assert_eq!(scraps(&scratch), 0, "nothing is left of what came to no end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_cannot_be_had_says_why_and_leaves_nothing() {
+    let (cluster, environment) = cluster(1).await;
+    let line = CommandLine::of(&cluster);
+    line.install("ledger-1");
+    let address = cluster.addresses()[0].clone();
+    let admin = client::Admin::new(environment.clone(), client::Options::new([address.clone()])).unwrap();
+    let other = admin.begin_copy().await.unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let keep = place.path().join("kept").display().to_string();
+    let refused = line.run(&["replay", "--from", &address, "--keep", &keep, "--json"]);
+    assert!(
+        refused.code == 1 && refused.err.contains("copy_under_way"),
+        "{refused:?}"
+    );
+    assert!(refused.err.contains("Copy off another member"), "{refused:?}");
+    assert_eq!(scraps(place.path().join("kept").as_path()), 0);
+    admin.end_copy(&other.copy).await.unwrap();
+    line.ok(&["replay", "--from", &address, "--keep", &keep]);
+
+    let behind = line.fails(1, &["replay", "--from", &address, "--to-index", "100000"]);
+    assert!(behind.contains("not known to be committed"), "{behind}");
+    for (wrong, code) in [("http://127.0.0.1:1", 3), ("https://127.0.0.1:1", 2), ("127.0.0.1", 2)] {
+        assert_eq!(line.run(&["replay", "--from", wrong]).code, code, "{wrong}");
+    }
+    for wrong in [
+        &["replay"][..],
+        &["replay", "--from", &address, "--data", &keep],
+        &["replay", "--data", "x", "--keep", "y"],
+    ] {
+        assert_eq!(line.run(wrong).code, 2, "{wrong:?}");
+    }
+    cluster.stop().await;
 }

@@ -3,6 +3,7 @@
 //! Each file begins with eight bytes of magic and the number of its format, little-endian. A format that was ever
 //! released keeps its number and its reader for ever; a change of layout is a new number.
 
+pub mod copied;
 mod error;
 pub mod fault;
 pub mod identity;
@@ -11,6 +12,7 @@ mod whole;
 
 use std::path::Path;
 
+pub use copied::{COPIED_FILE, Copied, Said};
 pub use error::Error;
 pub use identity::{IDENTITY_FILE, StoredIdentity};
 pub use notes::{NOTES_FILE, Notes, Repair};
@@ -86,6 +88,12 @@ pub const RECORDING: Format = Format {
     magic: *b"SEARECO\n",
     number: 1,
 };
+/// Whose log and snapshot a copy for replay holds.
+pub const COPIED: Format = Format {
+    name: "note of a copy",
+    magic: *b"SEACOPY\n",
+    number: 1,
+};
 
 impl Format {
     /// Bytes of magic and number.
@@ -138,7 +146,7 @@ impl Format {
 mod tests {
     use super::*;
 
-    const ALL: [Format; 10] = [
+    const ALL: [Format; 11] = [
         LOG_SEGMENT,
         VOTE,
         COMMITTED,
@@ -149,6 +157,7 @@ mod tests {
         FAULT,
         IDENTITY,
         RECORDING,
+        COPIED,
     ];
 
     #[test]

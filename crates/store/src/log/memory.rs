@@ -315,6 +315,16 @@ impl Memory {
         self.segments.len()
     }
 
+    /// Bytes of the segments that hold a record behind `index`.
+    pub(super) fn bytes_behind(&self, index: Index) -> u64 {
+        let holds = |segment: &&Segment| !segment.offsets.is_empty() && segment.next() > index.0.saturating_add(1);
+        self.segments
+            .iter()
+            .filter(holds)
+            .map(|segment| u64::from(segment.end))
+            .sum()
+    }
+
     /// How far the last segment holds frames.
     pub(super) fn set_end(&mut self, end: u32) {
         if let Some(segment) = self.segments.back_mut() {

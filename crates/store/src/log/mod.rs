@@ -14,6 +14,7 @@ mod error;
 mod files;
 mod measures;
 mod memory;
+mod page;
 mod record;
 mod recover;
 mod segment;
@@ -33,6 +34,7 @@ use parking_lot::Mutex;
 
 pub use error::Error;
 pub use measures::LogMeasures;
+pub use page::{PageDamaged, read_page, write_page};
 pub use record::Record;
 pub use vote::Vote;
 
@@ -335,6 +337,12 @@ impl Log {
     #[must_use]
     pub fn segment_count(&self) -> usize {
         self.shared.memory.lock().segment_count()
+    }
+
+    /// Bytes of the segments that hold what comes behind a record, as far as they are written.
+    #[must_use]
+    pub fn bytes_behind(&self, index: Index) -> u64 {
+        self.shared.memory.lock().bytes_behind(index)
     }
 
     /// What its writer has counted and timed.

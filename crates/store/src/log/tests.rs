@@ -297,6 +297,26 @@ async fn a_purge_frees_whole_segments_and_is_durable() {
 }
 
 #[tokio::test]
+async fn bytes_are_counted_by_whole_segments() {
+    let disk = CrashDisk::default();
+    let log = open(&disk).log;
+    assert_eq!(log.bytes_behind(Index(0)), 0);
+    for index in 1..=400 {
+        append(&log, records(index..=index, 1)).await.unwrap();
+    }
+    let all = log.bytes_behind(Index(0));
+    assert!(all > 400 * 132 && all <= 4 * 16 * 1024, "{all}");
+    let some = log.bytes_behind(Index(300));
+    assert!(some >= 100 * 132 && some < all, "{some} of {all}");
+    assert_eq!(log.bytes_behind(Index(400)), 0);
+    assert_eq!(log.bytes_behind(Index(u64::MAX)), 0);
+    purge(&log, 300, 1).await.unwrap();
+    let left = log.bytes_behind(Index(0));
+    assert!(left >= some && left < all, "{left} of {all}");
+    log.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_purge_may_go_beyond_the_end() {
     let disk = CrashDisk::default();
     let log = open(&disk).log;

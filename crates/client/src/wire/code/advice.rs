@@ -83,6 +83,11 @@ impl Code {
                 "Go on with the first event that is there, which first_offset names; the ones before are gone for good."
             }
             Code::UnknownSnapshot => "Make one with POST /v1/snapshots, and read its files at the node that made it.",
+            Code::CopyUnderWay => "Repeat it once the other copy has ended, or copy off another member.",
+            Code::UnknownCopy => "Begin the copy again: POST /v1/copies.",
+            Code::EntriesPurged => {
+                "Begin the copy again: POST /v1/copies names the snapshots from which the node's log goes on."
+            }
             Code::ModuleInvalid => "Mend the module: the detail says what it must not be, hold or import.",
             Code::ModuleDigestMismatch => {
                 "Send it again: the bytes changed on the way, or the digest is another file's."

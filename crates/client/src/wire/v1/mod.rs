@@ -7,6 +7,7 @@ mod command;
 mod consumer;
 mod content;
 mod conversion;
+mod copy;
 mod dry_run;
 mod entry;
 mod error;
@@ -37,6 +38,7 @@ pub use command::{
 };
 pub use consumer::{CommitRequest, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved};
 pub use conversion::{ConversionRecord, ConversionRequest, ConversionSteered, UnconvertedRow, VerifiedRecord};
+pub use copy::{CopiedSnapshot, CopyRecord, EntriesParameters};
 pub use dry_run::{Check, DryRun, Forecast, StepAhead, Verdict};
 pub use entry::{SkipDecided, SkipRequest, SkippedEntry, SkippedList};
 pub use error::{ErrorInfo, ErrorList};

@@ -1,11 +1,14 @@
 //! What a replay prints, for people or as JSON.
 
+use std::path::Path;
+
 use client::wire::{CommandOutcome, CommandReply};
 use machine::{Index, Outcome, Version};
 use node::replay::{Archive, First, Proof, Replay, RuleChange, Step, Witness};
 use serde_json::{Value, json};
 
 use super::Tally;
+use super::copying::Copied;
 use crate::output;
 
 /// How it prints.
@@ -15,6 +18,40 @@ pub struct Show {
 }
 
 impl Show {
+    /// What was copied off a node, and where it is kept.
+    pub fn copied(&self, address: &str, copied: &Copied, keep: Option<&Path>) -> anyhow::Result<()> {
+        let entries = copied.last.0.saturating_sub(copied.start.0);
+        if self.json {
+            return output::json(&json!({
+                "what": "copied",
+                "from": address,
+                "name": copied.name,
+                "start": copied.start.0,
+                "snapshot_bytes": copied.snapshot_bytes,
+                "entries": entries,
+                "last": copied.last.0,
+                "keep": keep,
+            }));
+        }
+        let snapshot = match copied.start {
+            Index(0) => String::new(),
+            start => format!(
+                "the snapshot as of entry {} ({} bytes) and ",
+                output::grouped(start.0),
+                output::grouped(copied.snapshot_bytes)
+            ),
+        };
+        let kept = keep
+            .map(|keep| format!("; kept in {}", keep.display()))
+            .unwrap_or_default();
+        output::line(format!(
+            "copied off {} at {address}: {snapshot}{} entries up to entry {}{kept}",
+            copied.name,
+            output::grouped(entries),
+            output::grouped(copied.last.0)
+        ))
+    }
+
     /// Whose data it is, and where it begins and ends.
     pub fn begin(&self, archive: &Archive, replay: &Replay) -> anyhow::Result<()> {
         let cluster = format!("{:016x}", archive.cluster().0);
@@ -111,7 +148,8 @@ impl Show {
         ))
     }
 
-    fn proof(&self, proof: &Proof) -> anyhow::Result<()> {
+    /// What production says of a digest.
+    pub fn proof(&self, proof: &Proof) -> anyhow::Result<()> {
         if !self.json {
             return output::line(format!("digest {proof}"));
         }
@@ -119,6 +157,7 @@ impl Show {
             Witness::Node { node, .. } => ("node", Some(node.0)),
             Witness::Snapshot => ("snapshot", None),
             Witness::Checkpoint => ("checkpoint", None),
+            Witness::Asked => ("asked", None),
         };
         output::json(&json!({
             "what": "digest",
