@@ -86,6 +86,8 @@ pub const PROMOTE_LAG_MAX: u64 = 64;
 
 /// Bytes of entries applied after which the next snapshot is due, unless options say otherwise.
 pub const SNAPSHOT_LOG_BYTES: u64 = 256 << 20;
+/// Bytes of a snapshot from which on the next one is due only after half as many of log, if that is more.
+pub const SNAPSHOT_LARGE_BYTES: u64 = 64 << 20;
 /// Entries that are kept in the log behind the newest snapshot, unless options say otherwise: a node that was away for no
 /// longer needs no snapshot.
 pub const LOG_KEEP_ENTRIES: u64 = 10_000;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use environment::Disk;
 use machine::codec::{Codec, Reader};
@@ -85,6 +86,7 @@ struct Shared {
     held: Mutex<Option<Index>>,
     /// Held while one is made or all are checked: two as of the same entry would be written to the same file.
     making: Mutex<()>,
+    made_bytes: AtomicU64,
 }
 
 impl Keeper {
@@ -108,6 +110,7 @@ impl Keeper {
             read: Mutex::default(),
             held: Mutex::default(),
             making: Mutex::default(),
+            made_bytes: AtomicU64::default(),
         })))
     }
 
@@ -137,6 +140,11 @@ impl Keeper {
             }
         }
         Ok(all)
+    }
+
+    /// Bytes of the one that was made last since the node started; 0 before that.
+    pub fn made_bytes(&self) -> u64 {
+        self.0.made_bytes.load(Ordering::Relaxed)
     }
 
     /// Whether everything that a snapshot names is still here: streams may have been trimmed since. Blocks.
@@ -187,6 +195,8 @@ impl Keeper {
         }
         let sums = snapshot::write(&*shared.disk, path, header, view)?;
         checkpoint::check_system(view, &sums).map_err(Trouble::Damaged)?;
+        let bytes = shared.disk.open(path).and_then(|file| file.len()).map_err(failed)?;
+        shared.made_bytes.store(bytes, Ordering::Relaxed);
         shared.snapshots.finish(header.index)?;
         Ok(sums)
     }

@@ -63,9 +63,6 @@ pub const FJALL_APART_STALE: f32 = 0.5;
 /// Bytes of rows that fjall holds in memory before it writes them to a file of their own. Less than a checkpoint, so that
 /// between checkpoints a key that is nowhere is told so by filters, not by a search through a large list in memory.
 pub const FJALL_MEMTABLE_BYTES: u64 = 8 << 20;
-/// Files of newest rows past which a checkpoint waits for compaction: each is looked through for every row that is read.
-pub const FJALL_FILES_MAX: usize = 20;
-/// How long it waits before it looks again.
-pub const FJALL_FILES_PAUSE: Duration = Duration::from_millis(10);
-/// How often it looks again: reads that take longer are better than a checkpoint that never ends.
-pub const FJALL_FILES_PAUSES_MAX: usize = 1000;
+/// Files of newest rows, not compacted yet, past which a checkpoint makes no further one by itself: each is looked through
+/// for every row that is read.
+pub const FJALL_FILES_MAX: usize = 12;

@@ -8,7 +8,7 @@ use machine::Index;
 use tracing::{info, warn};
 
 use super::Hands;
-use crate::limits::UPKEEP_INTERVAL;
+use crate::limits::{SNAPSHOT_LARGE_BYTES, UPKEEP_INTERVAL};
 use crate::snapshots::Trouble;
 use crate::upkeep::STOPPING;
 
@@ -24,20 +24,31 @@ impl Hands {
 /// Makes a snapshot whenever enough was applied since the last one, and lets the log go that it replaces.
 pub async fn make_snapshots(hands: Hands) {
     let mut last = 0;
+    let mut due = hands.options.snapshot_log_bytes;
     while hands.pause(UPKEEP_INTERVAL).await {
         let applied = hands.applied_bytes.load(Ordering::Relaxed);
-        if applied - last < hands.options.snapshot_log_bytes {
+        if applied - last < due {
             continue;
         }
         match hands.upkeep.make().await {
             Ok(_) => {
                 last = applied;
+                due = log_before_the_next(hands.options.snapshot_log_bytes, hands.upkeep.keeper().made_bytes());
                 hands.group.snapshot_made().await;
             }
             Err(error) if error == STOPPING && hands.published.stop.is_closed() => return,
             // The next attempt comes by itself; what made this one fail was told where it was found.
             Err(error) => warn!(error, "no snapshot could be made, and the log is kept"),
         }
+    }
+}
+
+/// Bytes of log after which a snapshot is due, where the last one had so many. A large one is due half as often as its own
+/// size, so that a node writes at most twice as many bytes of snapshots as of log, however large its state has grown.
+fn log_before_the_next(asked_for: u64, last_bytes: u64) -> u64 {
+    match last_bytes {
+        0..SNAPSHOT_LARGE_BYTES => asked_for,
+        large => asked_for.max(large / 2),
     }
 }
 
@@ -99,5 +110,18 @@ pub async fn keep_notes(hands: Hands) {
         if !hands.news(&mut seen).await {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_snapshot_waits_for_half_its_size_and_a_small_one_for_what_was_asked() {
+        assert_eq!(log_before_the_next(1, SNAPSHOT_LARGE_BYTES - 1), 1);
+        assert_eq!(log_before_the_next(1, SNAPSHOT_LARGE_BYTES), SNAPSHOT_LARGE_BYTES / 2);
+        assert_eq!(log_before_the_next(256 << 20, 3 << 30), 3 << 29);
+        assert_eq!(log_before_the_next(256 << 20, 100 << 20), 256 << 20);
     }
 }

@@ -18,10 +18,7 @@ use parking_lot::Mutex;
 use super::backend::Write;
 use super::{Backend, Error, View};
 use crate::format::STATE;
-use crate::limits::{
-    FJALL_APART_BYTES, FJALL_APART_STALE, FJALL_CACHE_BYTES, FJALL_FILES_MAX, FJALL_FILES_PAUSE,
-    FJALL_FILES_PAUSES_MAX, FJALL_MEMTABLE_BYTES,
-};
+use crate::limits::{FJALL_APART_BYTES, FJALL_APART_STALE, FJALL_CACHE_BYTES, FJALL_FILES_MAX, FJALL_MEMTABLE_BYTES};
 use files::KnownFiles;
 
 /// The one keyspace.
@@ -130,15 +127,7 @@ impl FjallBackend {
             written.map_err(failed)?;
         }
         files.finish().map_err(failed)?;
-        self.sync_large_rows()?;
-        // What the store does to a batch that comes faster than its compaction follows, it does not do here.
-        for _ in 0..FJALL_FILES_PAUSES_MAX {
-            if self.rows.l0_table_count() < FJALL_FILES_MAX {
-                break;
-            }
-            std::thread::sleep(FJALL_FILES_PAUSE);
-        }
-        Ok(())
+        self.sync_large_rows()
     }
 
     /// The store syncs files of large rows, and leaves it to the file system whether that holds for their names, too.
@@ -287,7 +276,9 @@ impl Backend for FjallBackend {
     fn write(&self, batch: Vec<Write>) -> Result<(), Error> {
         let bytes = |(_, key, row): &Write| key.len() + row.as_ref().map_or(0, |row| row.document.len());
         let bytes: usize = batch.iter().map(bytes).sum();
-        match bytes as u64 > FJALL_MEMTABLE_BYTES {
+        // A batch waits where compaction does not follow; files of its own would not.
+        let follows = self.rows.l0_table_count() < FJALL_FILES_MAX;
+        match follows && bytes as u64 > FJALL_MEMTABLE_BYTES {
             true => self.write_files(batch),
             false => self.write_batch(batch),
         }

@@ -374,7 +374,10 @@ fn a_batch_that_makes_files_of_its_own_is_there_as_a_whole_or_not_at_all_after_a
     // All of it is written but for the one file that names the others, as at a crash just before the end.
     let between = copy_of(&original, &directory.path().join("between"));
     let named = |copy: &Path| copy.join("keyspaces/1/current");
-    assert_ne!(std::fs::read(named(&before)).unwrap(), std::fs::read(named(&after)).unwrap());
+    assert_ne!(
+        std::fs::read(named(&before)).unwrap(),
+        std::fs::read(named(&after)).unwrap()
+    );
     for path in files_of(&before, "1") {
         let name = path.strip_prefix(&before).unwrap();
         std::fs::copy(&path, between.join(name)).unwrap();
@@ -398,7 +401,9 @@ fn batches_with_and_without_files_of_their_own_lie_over_one_another_in_their_ord
             (TableId(1), key, (!removed).then(|| row(100 + round, "few")))
         });
         let mut many = large_batch(round);
-        many.iter_mut().step_by(5 + usize::from(round)).for_each(|(_, _, row)| *row = None);
+        many.iter_mut()
+            .step_by(5 + usize::from(round))
+            .for_each(|(_, _, row)| *row = None);
         for batch in [many, few.collect()] {
             for (_, key, row) in &batch {
                 match row {
