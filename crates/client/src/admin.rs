@@ -6,10 +6,11 @@ use crate::feeds::{ChangeWatch, Events, Watch};
 use crate::http::{Http, HttpRequest, Repeat, escape, query_string};
 use crate::wire::{
     ApplicationInfo, ApplicationList, ApplicationPurged, ApplicationRemoved, ChangeList, ChangeRecord, CommandReply,
-    CommitRequest, Consistency, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved, ConversionRequest,
-    ConversionSteered, CopyRecord, DryRun, ErrorInfo, Health, MemberList, ModuleStored, PlanRequest, Planned,
-    QueryReply, RemovalRequest, RowAnswer, Rows, RowsParameters, SkipDecided, SkipRequest, SkippedList, SnapshotRecord, Status, StepRequest, StepTaken,
-    StreamList, StreamTrimmed, TRACE_HEADER, TableList, Trace, TraceList, TrimRequest, UsageList, VerifyRecord,
+    CommitRequest, Consistency, ConsumerCommitted, ConsumerList, ConsumerPinned, ConsumerRecord, ConsumerRemoved,
+    ConversionRequest, ConversionSteered, CopyRecord, DryRun, ErrorInfo, Health, MemberList, ModuleStored, PinRequest,
+    PlanRequest, Planned, QueryReply, RemovalRequest, RowAnswer, Rows, RowsParameters, SkipDecided, SkipRequest,
+    SkippedList, SnapshotRecord, Status, StepRequest, StepTaken, StreamList, StreamTrimmed, TRACE_HEADER, TableList,
+    Trace, TraceList, TrimRequest, UsageList, VerifyRecord,
 };
 use crate::{Error, Options};
 
@@ -501,6 +502,24 @@ impl Admin {
         let request = HttpRequest::put(consumer_path(stream, name), body)
             .header("content-type", "application/json")
             .repeat(repeat);
+        self.http.send(&request).await?.json()
+    }
+
+    /// Pins a consumer to a version of its stream's events; none: it gets them as they were emitted.
+    ///
+    /// # Errors
+    /// As [`Http::send`]; a version that its events cannot be brought into is a problem of code `event_version_unserved`.
+    pub async fn pin_consumer(
+        &self,
+        stream: &str,
+        name: &str,
+        event_version: Option<u16>,
+    ) -> Result<ConsumerPinned, Error> {
+        let pin = PinRequest { event_version };
+        let body = serde_json::to_vec(&pin).map_err(|error| Error::Invalid(error.to_string()))?;
+        let request = HttpRequest::put(format!("{}/event-version", consumer_path(stream, name)), body)
+            .header("content-type", "application/json")
+            .repeat(Repeat::Freely);
         self.http.send(&request).await?.json()
     }
 

@@ -15,13 +15,14 @@ pub struct Events {
     /// None before the first event of a stream that is read from its start.
     next: Option<u64>,
     follow: bool,
+    version: Option<u16>,
     source: Option<Source>,
 }
 
 /// Where events come from.
 #[derive(Debug)]
 enum Source {
-    /// From a node that knows no other form.
+    /// From a node that knows no other form, or where another version than the one emitted is asked for.
     Lines(Option<Lines>),
     Batches(Batches, Option<RecordBatch>),
 }
@@ -33,8 +34,16 @@ impl Events {
             stream: stream.to_owned(),
             next: from,
             follow,
+            version: None,
             source: None,
         }
+    }
+
+    /// With events that were emitted in a later version brought down into this one; none: as they were emitted.
+    #[must_use]
+    pub fn in_version(mut self, version: Option<u16>) -> Self {
+        self.version = version;
+        self
     }
 
     /// The next event; none at the end of the stream, unless it is followed. May be dropped while it waits without
@@ -94,6 +103,7 @@ impl Events {
         let query = query_string(&[
             ("from", self.next.map(|from| from.to_string())),
             ("follow", self.follow.then(|| "true".to_owned())),
+            ("event_version", self.version.map(|version| version.to_string())),
         ]);
         let path = format!("/v1/streams/{}{query}", escape(&self.stream));
         let accept = format!("{RECORD_BATCH_MEDIA_TYPE}, application/x-ndjson;q=0.5");

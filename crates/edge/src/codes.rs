@@ -130,6 +130,7 @@ pub(crate) fn of_read(error: &ReadError) -> Refusal {
             Code::EntriesPurged,
             format!("{error}: begin again with a newer snapshot, `POST /v1/copies` names them"),
         ),
+        ReadError::EventVersionUnserved { .. } => Refusal::new(Code::EventVersionUnserved, error.to_string()),
         ReadError::EventsTrimmed { start, .. } => Refusal::new(
             Code::EventsTrimmed,
             format!("{error} for good: read from {start} on, or without `from` for the first event that is there"),

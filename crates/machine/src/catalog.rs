@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::codec::{Codec, Error, Reader};
+use crate::contract::CommandContract;
 use crate::{
-    ChangeId, ClusterId, Code, Contract, Conversions, Digest, Guarded, Index, Level, Manifest, NodeId, Readiness,
-    Rehearsal, RehearsalPlan, Skipped, TableId, TimeMs, Version, numbered, record,
+    ChangeId, ClusterId, Code, Contract, Conversions, Digest, EventContract, Guarded, Index, Level, Manifest, NodeId,
+    Readiness, Rehearsal, RehearsalPlan, Skipped, TableId, TimeMs, Version, numbered, record,
 };
 
 /// All of it, as of one index.
@@ -45,6 +46,8 @@ pub struct Catalog {
     pub skipped: BTreeMap<Index, Skipped>,
     /// What versions promise beside their manifests, by application.
     pub contracts: BTreeMap<String, BTreeMap<Version, Contract>>,
+    /// The version of events that consumers are pinned to, by stream and consumer.
+    pub pins: BTreeMap<String, BTreeMap<String, u16>>,
 }
 
 impl Codec for Catalog {
@@ -66,6 +69,7 @@ impl Codec for Catalog {
             conversions,
             skipped,
             contracts,
+            pins,
         } = self;
         cluster.encode(out);
         level.encode(out);
@@ -85,6 +89,11 @@ impl Codec for Catalog {
             !conversions.is_empty(),
             !skipped.is_empty(),
             !contracts.is_empty(),
+            contracts
+                .values()
+                .flat_map(BTreeMap::values)
+                .any(|contract| !contract.events.is_empty()),
+            !pins.is_empty(),
         ];
         let last = some.iter().rposition(|some| *some).map_or(0, |place| place + 1);
         if last >= 1 {
@@ -103,7 +112,13 @@ impl Codec for Catalog {
             skipped.encode(out);
         }
         if last >= 6 {
-            contracts.encode(out);
+            parts(contracts, Contract::of_commands).encode(out);
+        }
+        if last >= 7 {
+            parts(contracts, |contract| contract.events.clone()).encode(out);
+        }
+        if last >= 8 {
+            pins.encode(out);
         }
     }
 
@@ -124,7 +139,8 @@ impl Codec for Catalog {
             rehearsals: or_nothing(reader)?,
             conversions: or_nothing(reader)?,
             skipped: or_nothing(reader)?,
-            contracts: or_nothing(reader)?,
+            contracts: read_contracts(reader)?,
+            pins: or_nothing(reader)?,
         })
     }
 }
@@ -135,6 +151,39 @@ fn or_nothing<T: Codec + Default>(reader: &mut Reader<'_>) -> Result<T, Error> {
         0 => Ok(T::default()),
         _ => Codec::decode(reader),
     }
+}
+
+type OfVersions<T> = BTreeMap<String, BTreeMap<Version, T>>;
+
+/// One part of every contract: each lies by itself, since they came one after the other.
+fn parts<T>(contracts: &OfVersions<Contract>, part: impl Fn(&Contract) -> T) -> OfVersions<T> {
+    let of_versions = |versions: &BTreeMap<Version, Contract>| {
+        let parts = versions.iter().map(|(version, contract)| (*version, part(contract)));
+        parts.collect()
+    };
+    contracts
+        .iter()
+        .map(|(name, versions)| (name.clone(), of_versions(versions)))
+        .collect()
+}
+
+fn read_contracts(reader: &mut Reader<'_>) -> Result<OfVersions<Contract>, Error> {
+    let commands: OfVersions<CommandContract> = or_nothing(reader)?;
+    let events: OfVersions<EventContract> = or_nothing(reader)?;
+    let mut contracts = OfVersions::<Contract>::new();
+    for (name, versions) in commands {
+        let of_name = contracts.entry(name).or_default();
+        for (version, part) in versions {
+            of_name.entry(version).or_default().set_commands(part);
+        }
+    }
+    for (name, versions) in events {
+        let of_name = contracts.entry(name).or_default();
+        for (version, part) in versions {
+            of_name.entry(version).or_default().events = part;
+        }
+    }
+    Ok(contracts)
 }
 
 /// An application that was taken out of service.

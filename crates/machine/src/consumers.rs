@@ -126,9 +126,7 @@ impl KeptConsumers {
     /// Forgets a consumer.
     pub(crate) fn remove(&mut self, stream: &str, name: &str) -> Result<(), Refusal> {
         if self.shared.get(stream, name).is_none() {
-            let reason =
-                format!("stream {stream} has no consumer {name:?}: seachange consumer list shows those there are");
-            return Err(("unknown_consumer", reason));
+            return Err(unknown_consumer(stream, name));
         }
         Arc::make_mut(&mut self.shared).remove(stream, name);
         self.dirty.insert((stream.to_owned(), name.to_owned()));
@@ -169,6 +167,11 @@ impl KeptConsumers {
             }),
         }
     }
+}
+
+pub(crate) fn unknown_consumer(stream: &str, name: &str) -> Refusal {
+    let reason = format!("stream {stream} has no consumer {name:?}: seachange consumer list shows those there are");
+    ("unknown_consumer", reason)
 }
 
 fn check_move(commit: &Commit<'_>, known: Option<Offset>, start: Offset, end: Offset) -> Result<(), Refusal> {

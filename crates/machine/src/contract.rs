@@ -1,4 +1,5 @@
-//! What a version promises to clients that do not change with it: it takes commands in versions of before.
+//! What a version promises to those who do not change with it: it takes commands in versions of before, and gives events in
+//! them.
 //!
 //! Between the versions lie programs. They are run by an application of their own, installed through the log like any
 //! other, so that two binaries cannot disagree on what a program means, and metered like any other.
@@ -11,7 +12,8 @@ use crate::apply::NoContext;
 use crate::codec::Codec;
 use crate::manifest::Error;
 use crate::{
-    ApplicationVersion, Applications, Call, CallOutcome, Catalog, Manifest, Misuse, Stop, Trap, Version, limits, record,
+    ApplicationVersion, Applications, Call, CallOutcome, Catalog, EventContract, Manifest, Misuse, Stop, Trap, Version,
+    limits, record,
 };
 
 /// Name of the application that runs programs, and of the query by which it is asked.
@@ -24,8 +26,17 @@ pub struct Contract {
     pub transform: Option<Version>,
     /// Programs that bring commands into versions that the version takes.
     pub upcasts: Vec<Upcast>,
+    /// What it says of the events that it emits.
+    pub events: EventContract,
 }
-record!(Contract { transform, upcasts });
+
+/// The part of a [`Contract`] that was in the log first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct CommandContract {
+    transform: Option<Version>,
+    upcasts: Vec<Upcast>,
+}
+record!(CommandContract { transform, upcasts });
 
 /// Brings a command's payload from one version into a later one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,9 +64,24 @@ impl Contract {
         *self == Contract::default()
     }
 
+    /// The part of it that lies in the log and among the rows by itself.
+    pub(crate) fn of_commands(&self) -> CommandContract {
+        CommandContract {
+            transform: self.transform,
+            upcasts: self.upcasts.clone(),
+        }
+    }
+
+    /// Puts that part in.
+    pub(crate) fn set_commands(&mut self, part: CommandContract) {
+        let CommandContract { transform, upcasts } = part;
+        self.transform = transform;
+        self.upcasts = upcasts;
+    }
+
     /// Every program, with what it does, for people.
     pub fn programs(&self) -> impl Iterator<Item = (String, &str)> {
-        self.upcasts.iter().map(|cast| {
+        let upcasts = self.upcasts.iter().map(|cast| {
             let Upcast {
                 command,
                 from,
@@ -66,7 +92,8 @@ impl Contract {
                 format!("the upcast of command {command} from version {from} to {to}"),
                 program.as_str(),
             )
-        })
+        });
+        upcasts.chain(self.events.programs())
     }
 
     /// The programs that bring a command of that version, one after the other, into one that the manifest takes; none
@@ -92,7 +119,7 @@ impl Contract {
     /// # Errors
     /// The first thing that contradicts, with what to do.
     pub fn check(&self, manifest: &Manifest) -> Result<(), Error> {
-        let bytes = self.to_bytes().len();
+        let bytes = self.of_commands().to_bytes().len() + self.events.to_bytes().len();
         if bytes > limits::CONTRACT_BYTES_MAX {
             return Err(Error(format!(
                 "its programs have {bytes} bytes: {} are the most",
@@ -113,7 +140,8 @@ impl Contract {
         }
         self.upcasts
             .iter()
-            .try_for_each(|cast| self.check_upcast(manifest, cast))
+            .try_for_each(|cast| self.check_upcast(manifest, cast))?;
+        self.events.check(manifest)
     }
 
     fn check_upcast(&self, manifest: &Manifest, cast: &Upcast) -> Result<(), Error> {
@@ -259,8 +287,8 @@ mod tests {
             program: format!(".version = {to}"),
         };
         Contract {
-            transform: None,
             upcasts: casts.iter().map(upcast).collect(),
+            ..Contract::default()
         }
     }
 

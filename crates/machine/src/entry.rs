@@ -82,6 +82,8 @@ pub enum Body {
     Verified(Verified),
     /// 25: passes by an entry at which the program fails.
     SkipEntry(SkipEntry),
+    /// 26: pins a named consumer to a version of its stream's events.
+    PinConsumer(PinConsumer),
 }
 
 /// The first entry of a cluster.
@@ -407,6 +409,22 @@ pub struct RemoveConsumer {
 }
 record!(RemoveConsumer { stream, consumer });
 
+/// In which version a named consumer of a stream gets events from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PinConsumer {
+    /// The stream.
+    pub stream: String,
+    /// The consumer's name.
+    pub consumer: String,
+    /// The version, from 1, that it gets events in which were emitted in a later one; none: as they were emitted.
+    pub version: Option<u16>,
+}
+record!(PinConsumer {
+    stream,
+    consumer,
+    version
+});
+
 /// Where streams begin from now on: events before are gone for good. All of it is done, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrimStreams {
@@ -455,6 +473,7 @@ impl Body {
             Body::AssignVerification(_) => 23,
             Body::Verified(_) => 24,
             Body::SkipEntry(_) => SKIP_ENTRY,
+            Body::PinConsumer(_) => 26,
         }
     }
 }
@@ -487,6 +506,7 @@ impl Codec for Entry {
             Body::AssignVerification(body) => body.encode(out),
             Body::Verified(body) => body.encode(out),
             Body::SkipEntry(body) => body.encode(out),
+            Body::PinConsumer(body) => body.encode(out),
             Body::OpenSession | Body::Tick | Body::MarkDigest => {}
         }
     }
@@ -524,6 +544,7 @@ impl Codec for Entry {
             23 => Body::AssignVerification(Codec::decode(reader)?),
             24 => Body::Verified(Codec::decode(reader)?),
             SKIP_ENTRY => Body::SkipEntry(Codec::decode(reader)?),
+            26 => Body::PinConsumer(Codec::decode(reader)?),
             number => return Err(reader.unknown("entry kind", number)),
         };
         Ok(Entry { time, body })
@@ -699,6 +720,11 @@ pub(crate) mod tests {
             Body::SkipEntry(SkipEntry {
                 entry: Index(70),
                 reason: "a panic".into(),
+            }),
+            Body::PinConsumer(PinConsumer {
+                stream: "ledger.transfers".into(),
+                consumer: "audit".into(),
+                version: Some(1),
             }),
         ]
     }

@@ -15,6 +15,7 @@ mod contract;
 mod conversion;
 mod digest;
 mod entry;
+mod event_contract;
 mod ids;
 pub mod limits;
 mod machine;
@@ -50,9 +51,10 @@ pub use conversion::{Conversion, Conversions, ConvertRows, SteerConversion, Unco
 pub use digest::StateDigest;
 pub use entry::{
     Body, ChangeStep, Claim, Code, CommitConsumer, ENTRY_FORMAT, Entry, Genesis, ModuleChunk, NodeReady,
-    PackedRequests, PlanApplication, PlanGuarded, PurgeApplication, Readiness, RegisterNode, RemoveApplication,
-    RemoveConsumer, ReportDigest, Request, RequestView, Step, TrimStreams, pack,
+    PackedRequests, PinConsumer, PlanApplication, PlanGuarded, PurgeApplication, Readiness, RegisterNode,
+    RemoveApplication, RemoveConsumer, ReportDigest, Request, RequestView, Step, TrimStreams, pack,
 };
+pub use event_contract::{Downcast, EVENT_VERSION_FIRST, EventContract, WayDown};
 pub use ids::{
     ChangeId, ClusterId, Digest, Index, Level, MeterNumber, NodeId, Offset, Sequence, SessionId, Shape, TableId, Term,
     TimeMs, Version,

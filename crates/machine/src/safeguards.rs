@@ -20,7 +20,8 @@ pub struct Safeguards {
     pub rehearse: Option<RehearsalPlan>,
     /// 6: every stored row is brought into the new shape and back before the switch, and must come through.
     pub verify_data: bool,
-    /// 7: what the version promises to those who do not change with it; kept with the version.
+    /// 7, and 8 for what it says of events: what the version promises to those who do not change with it; kept with the
+    /// version.
     pub contract: Option<Contract>,
 }
 
@@ -57,6 +58,7 @@ impl Codec for Safeguards {
             rehearse.is_some(),
             *verify_data,
             contract.is_some(),
+            contract.as_ref().is_some_and(|contract| !contract.events.is_empty()),
         ];
         put_varint(some.into_iter().map(u64::from).sum(), out);
         if let Some(within) = confirm_within_ms {
@@ -83,7 +85,11 @@ impl Codec for Safeguards {
         }
         if let Some(contract) = contract {
             put_varint(7, out);
-            contract.encode(out);
+            contract.of_commands().encode(out);
+            if !contract.events.is_empty() {
+                put_varint(8, out);
+                contract.events.encode(out);
+            }
         }
     }
 
@@ -97,7 +103,11 @@ impl Codec for Safeguards {
                 4 => safeguards.allow_breaking = Some(Codec::decode(reader)?),
                 5 => safeguards.rehearse = Some(Codec::decode(reader)?),
                 6 => safeguards.verify_data = true,
-                7 => safeguards.contract = Some(Codec::decode(reader)?),
+                7 => safeguards
+                    .contract
+                    .get_or_insert_default()
+                    .set_commands(Codec::decode(reader)?),
+                8 => safeguards.contract.get_or_insert_default().events = Codec::decode(reader)?,
                 number => return Err(reader.unknown("Safeguards", number)),
             }
         }
@@ -138,7 +148,7 @@ record!(AutomaticRevert { index, place });
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Upcast, Version};
+    use crate::{EventContract, Upcast, Version};
 
     #[test]
     fn safeguards_come_back_and_an_unknown_one_is_an_error() {
@@ -165,6 +175,13 @@ mod tests {
                             to: 2,
                             program: ".".into(),
                         }],
+                        events: EventContract {
+                            versions: refusals_max
+                                .map(|_| ("ledger.transfers".into(), 2))
+                                .into_iter()
+                                .collect(),
+                            downcasts: vec![],
+                        },
                     }),
                 };
                 assert_eq!(Safeguards::from_bytes(&safeguards.to_bytes()), Ok(safeguards));
@@ -172,8 +189,8 @@ mod tests {
         }
         assert_eq!(Safeguards::default().to_bytes(), [0]);
         assert!(matches!(
-            Safeguards::from_bytes(&[1, 8]),
-            Err(Error::Unknown { number: 8, .. })
+            Safeguards::from_bytes(&[1, 9]),
+            Err(Error::Unknown { number: 9, .. })
         ));
     }
 }

@@ -181,6 +181,7 @@ fn nodes_own(body: Body) -> Result<Body, String> {
         | Body::RaiseLevel(_)
         | Body::CommitConsumer(_)
         | Body::RemoveConsumer(_)
+        | Body::PinConsumer(_)
         | Body::TrimStreams(_)
         | Body::MarkDigest
         | Body::OpenWindow(_)

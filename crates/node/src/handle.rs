@@ -9,8 +9,8 @@ use environment::channel::{mpsc, oneshot};
 use machine::{
     BatchPage, Body, Catalog, Cluster, ClusterId, Consistency, Consumers, CopyId, CopyListing, Decision, EventPage,
     Index, Level, MemberStatus, NodeId, Offset, PackedRequests, Pending, Read, ReadAnswer, ReadError, Reply, Request,
-    Scanned, SkipEntry, SnapshotListing, Status, StreamStatus, SubmitError, TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX, Term,
-    limits as log_limits,
+    Scanned, SkipEntry, SnapshotListing, Status, StreamStatus, SubmitError, TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX,
+    Term, limits as log_limits,
 };
 use store::streams::StreamReader;
 
@@ -303,8 +303,14 @@ impl Cluster for Handle {
         Box::pin(self.freshness.index())
     }
 
-    fn events(&self, stream: String, from: Offset, bytes_max: usize) -> Pending<'_, Result<EventPage, ReadError>> {
-        Box::pin(self.readers.events(stream, from, bytes_max))
+    fn events(
+        &self,
+        stream: String,
+        from: Offset,
+        bytes_max: usize,
+        version: Option<u16>,
+    ) -> Pending<'_, Result<EventPage, ReadError>> {
+        Box::pin(self.readers.events(stream, from, bytes_max, version))
     }
 
     fn event_batches(

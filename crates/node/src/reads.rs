@@ -8,7 +8,7 @@ use bytes::Bytes;
 use environment::Environment;
 use environment::channel::{mpsc, oneshot};
 use host::{Host, Registry};
-use machine::{BatchPage, EventPage, Index, Offset, Read, ReadAnswer, ReadError};
+use machine::{Applications, BatchPage, EventPage, Index, Miscast, Offset, Read, ReadAnswer, ReadError, WayDown};
 use parking_lot::RwLock;
 use store::streams::StreamReader;
 
@@ -20,8 +20,17 @@ type Answer<T> = oneshot::Sender<Result<T, ReadError>>;
 
 enum Job {
     Read(Read, Answer<ReadAnswer>),
-    Events(String, Offset, usize, Answer<EventPage>),
+    Events(Wanted, Answer<EventPage>),
     Batches(String, Range<Offset>, usize, Answer<BatchPage>),
+}
+
+/// Which events.
+struct Wanted {
+    stream: String,
+    from: Offset,
+    bytes_max: usize,
+    /// The version that those of a later one are brought down into.
+    version: Option<u16>,
 }
 
 /// Threads that answer reads.
@@ -68,12 +77,24 @@ impl Readers {
         self.ask(|answer| Job::Read(read, answer)).await
     }
 
-    /// Events of a stream.
+    /// Events of a stream; those of a later version than `version`, where one is given, are brought down into it.
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub async fn events(&self, stream: String, from: Offset, bytes_max: usize) -> Result<EventPage, ReadError> {
-        self.ask(|answer| Job::Events(stream, from, bytes_max, answer)).await
+    pub async fn events(
+        &self,
+        stream: String,
+        from: Offset,
+        bytes_max: usize,
+        version: Option<u16>,
+    ) -> Result<EventPage, ReadError> {
+        let wanted = Wanted {
+            stream,
+            from,
+            bytes_max,
+            version,
+        };
+        self.ask(|answer| Job::Events(wanted, answer)).await
     }
 
     /// Events of a stream as they lie in its files.
@@ -112,9 +133,7 @@ impl Reader {
             // Whoever asked may have gone.
             match job {
                 Job::Read(read, answer) => drop(answer.send(self.read(&read))),
-                Job::Events(stream, from, bytes_max, answer) => {
-                    drop(answer.send(self.events(&stream, from, bytes_max)));
-                }
+                Job::Events(wanted, answer) => drop(answer.send(self.events(&wanted))),
                 Job::Batches(stream, range, bytes_max, answer) => {
                     drop(answer.send(self.batches(&stream, range, bytes_max)));
                 }
@@ -133,15 +152,76 @@ impl Reader {
         })
     }
 
-    fn events(&self, stream: &str, from: Offset, bytes_max: usize) -> Result<EventPage, ReadError> {
-        match self.of_stream(stream, self.streams.read(stream, from, bytes_max))? {
-            Some(page) => Ok(page),
+    fn events(&mut self, wanted: &Wanted) -> Result<EventPage, ReadError> {
+        let stream = &wanted.stream;
+        match self.of_stream(stream, self.streams.read(stream, wanted.from, wanted.bytes_max))? {
+            Some(page) => match wanted.version {
+                Some(version) => self.brought_down(stream, page, version),
+                None => Ok(page),
+            },
             None => Ok(EventPage {
                 events: Vec::new(),
                 start: Offset(0),
                 end: Offset(0),
             }),
         }
+    }
+
+    /// Events of later versions brought into that one: as many of the page as can be, and an error where the first cannot.
+    fn brought_down(&mut self, stream: &str, mut page: EventPage, version: u16) -> Result<EventPage, ReadError> {
+        if page.events.iter().all(|event| event.version <= version) {
+            return Ok(page);
+        }
+        let catalog = self.held.read().machine.catalog().clone();
+        let mut failed = None;
+        for (place, event) in page.events.iter_mut().enumerate() {
+            if event.version <= version {
+                continue;
+            }
+            let way = catalog.way_down(stream, event.version, version);
+            let brought = match &way {
+                Some(way) => self.bring(way, &event.value),
+                None => Err(format!(
+                    "it was emitted in version {}, and no version of the application that was in force has a downcast from \
+                     there: bring one whose manifest has it, or ask for version {}",
+                    event.version, event.version
+                )),
+            };
+            match brought {
+                Ok(value) => (event.value, event.version) = (value, version),
+                Err(why) => {
+                    failed = Some((place, event.offset, why));
+                    break;
+                }
+            }
+        }
+        self.applications.end_entry();
+        match failed {
+            None => Ok(page),
+            Some((0, offset, why)) => Err(ReadError::EventVersionUnserved {
+                stream: stream.to_owned(),
+                offset,
+                version,
+                why,
+            }),
+            Some((place, ..)) => {
+                page.events.truncate(place);
+                Ok(page)
+            }
+        }
+    }
+
+    fn bring(&mut self, way: &WayDown<'_>, value: &[u8]) -> Result<Bytes, String> {
+        let mut brought = way.bring(value, &mut self.applications);
+        if let Err(Miscast::Failed(_)) = brought {
+            // What was run before it on the same instance may have left too little for it.
+            self.applications.end_entry();
+            brought = way.bring(value, &mut self.applications);
+        }
+        brought.map_err(|error| match error {
+            Miscast::Failed(why) => why,
+            Miscast::Stop(stop) => stop.reason().to_owned(),
+        })
     }
 
     fn batches(&self, stream: &str, range: Range<Offset>, bytes_max: usize) -> Result<BatchPage, ReadError> {

@@ -234,7 +234,7 @@ async fn read(member: &Member, from: u64) -> Result<Vec<u64>, u64> {
     let mut offsets = Vec::new();
     loop {
         let next = Offset(from + offsets.len() as u64);
-        match member.cluster.events(STREAM.into(), next, 1 << 20).await {
+        match member.cluster.events(STREAM.into(), next, 1 << 20, None).await {
             Ok(page) if page.events.is_empty() => return Ok(offsets),
             Ok(page) => offsets.extend(page.events.iter().map(|event| event.offset.0)),
             Err(ReadError::EventsTrimmed { start, .. }) => return Err(start.0),

@@ -25,6 +25,8 @@ pub struct Bookmark {
     name: String,
     /// As of the last commit known; none for a consumer that does not exist yet.
     stands: Option<u64>,
+    /// The version of events that it is pinned to.
+    event_version: Option<u16>,
     /// What is done with since then: where to go, how many events, since when.
     done: Option<Done>,
 }
@@ -42,8 +44,8 @@ impl Bookmark {
     /// # Errors
     /// No such stream, or no answer. That there is no such consumer is no error: the first commit makes it.
     pub async fn open(environment: &Environment, admin: &Admin, stream: &str, name: &str) -> anyhow::Result<Bookmark> {
-        let stands = match admin.consumer(stream, name).await {
-            Ok(record) => Some(record.offset),
+        let known = match admin.consumer(stream, name).await {
+            Ok(record) => Some(record),
             Err(error) if error.code() == Code::UnknownConsumer => None,
             Err(error) => return Err(explain(error).into()),
         };
@@ -52,7 +54,8 @@ impl Bookmark {
             admin: admin.clone(),
             stream: stream.to_owned(),
             name: name.to_owned(),
-            stands,
+            stands: known.as_ref().map(|record| record.offset),
+            event_version: known.and_then(|record| record.event_version),
             done: None,
         })
     }
@@ -61,6 +64,12 @@ impl Bookmark {
     #[must_use]
     pub fn stands(&self) -> Option<u64> {
         self.stands
+    }
+
+    /// The version of events that the consumer is pinned to, if it is.
+    #[must_use]
+    pub fn event_version(&self) -> Option<u16> {
+        self.event_version
     }
 
     /// Notes that the event at `offset` is done with.

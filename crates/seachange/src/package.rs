@@ -129,7 +129,8 @@ impl Package {
     /// # Errors
     /// The cluster refused, or gave no answer.
     pub async fn plan(&self, admin: &Admin, options: &PlanOptions) -> anyhow::Result<u64> {
-        if edge::read_contract(&self.manifest).is_some() {
+        let contract = edge::read_contract(&self.manifest);
+        if contract.is_some_and(|contract| contract.programs().next().is_some()) {
             install_transform(admin).await?;
         }
         if let PackagedCode::Module(module) = &self.code {

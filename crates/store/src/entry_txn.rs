@@ -26,6 +26,7 @@ struct Waiting {
     at: usize,
     key_bytes: Option<usize>,
     value_bytes: usize,
+    version: u16,
 }
 
 impl<'a> EntryTxn<'a> {
@@ -68,6 +69,7 @@ impl Gathered {
             at: self.bytes.len(),
             key_bytes: event.key.map(<[u8]>::len),
             value_bytes: event.value.len(),
+            version: event.version,
         });
         self.bytes.extend_from_slice(event.key.unwrap_or_default());
         self.bytes.extend_from_slice(event.value);
@@ -81,6 +83,7 @@ impl Gathered {
                 time: event.time,
                 key: event.key_bytes.map(|_| &self.bytes[event.at..value]),
                 value: &self.bytes[value..value + event.value_bytes],
+                version: event.version,
             }
         })
     }

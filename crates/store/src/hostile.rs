@@ -22,6 +22,7 @@ fn events(count: u64) -> Vec<Event> {
         time: TimeMs(1_700_000_000_000),
         key: offset.is_multiple_of(2).then(|| Bytes::from(format!("key-{offset}"))),
         value: Bytes::from(format!("{{\"n\":{offset}}}")),
+        version: 1 + (offset % 2) as u16,
     };
     (0..count).map(event).collect()
 }

@@ -179,6 +179,9 @@ codes! {
     /// The entry is no longer in the node's log.
     EntriesPurged = 222, "entries_purged", 410, No, "The entries are purged from the node's log";
 
+    /// No program brings the stream's events into that version, or one that does fails on this event.
+    EventVersionUnserved = 223, "event_version_unserved", 409, No, "The event cannot be given in that version";
+
     /// The module is not one that can run here.
     ModuleInvalid = 300, "module_invalid", 422, No, "The module cannot be run";
     /// The bytes do not give the digest they were announced under.

@@ -7,7 +7,9 @@ use axum::extract::State;
 use client::wire;
 use client::wire::{ApplicationInfo, ApplicationList, Code, CodeSource, Named, RemovedAt, VersionInfo, VersionSwitch};
 use machine::manifest::{CommandSpec, TableSpec};
-use machine::{Application, Catalog, Contract, Manifest, Shape, Upcast, Version};
+use machine::{
+    Application, Catalog, Contract, Downcast, EVENT_VERSION_FIRST, EventContract, Manifest, Shape, Upcast, Version,
+};
 
 use super::extract::UrlPath;
 use super::problems::{ANY, problems};
@@ -110,6 +112,7 @@ fn show_manifest(manifest: &Manifest, contract: Option<&Contract>) -> wire::Mani
             .collect()
     };
     let named = |names: &[String]| names.iter().map(|name| Named { name: name.clone() }).collect();
+    let stream = |name: &String| show_stream(name, contract.map(|contract| &contract.events));
     wire::Manifest {
         application: manifest.application.clone(),
         version: manifest.version.0,
@@ -126,7 +129,21 @@ fn show_manifest(manifest: &Manifest, contract: Option<&Contract>) -> wire::Mani
             .collect(),
         queries: named(&manifest.queries),
         tables: manifest.tables.iter().map(show_table).collect(),
-        streams: named(&manifest.streams),
+        streams: manifest.streams.iter().map(stream).collect(),
+    }
+}
+
+fn show_stream(name: &str, events: Option<&EventContract>) -> wire::StreamSpec {
+    let casts = events.into_iter().flat_map(|events| &events.downcasts);
+    let downcasts = casts.filter(|cast| cast.stream == name).map(|cast| wire::DowncastSpec {
+        from: cast.from,
+        to: cast.to,
+        program: cast.program.clone(),
+    });
+    wire::StreamSpec {
+        name: name.to_owned(),
+        event_version: events.map_or(EVENT_VERSION_FIRST, |events| events.version_of(name)),
+        downcasts: downcasts.collect(),
     }
 }
 
@@ -149,10 +166,29 @@ pub(crate) fn read_contract(manifest: &wire::Manifest) -> Option<Contract> {
             program: cast.program,
         })
     };
+    let of_stream = |stream: &wire::StreamSpec| {
+        let name = stream.name.clone();
+        stream.downcasts.clone().into_iter().map(move |cast| Downcast {
+            stream: name.clone(),
+            from: cast.from,
+            to: cast.to,
+            program: cast.program,
+        })
+    };
+    let other = manifest
+        .streams
+        .iter()
+        .filter(|stream| stream.event_version != EVENT_VERSION_FIRST);
     let contract = Contract {
         // Which version runs the programs is decided where the plan is applied.
         transform: None,
         upcasts: manifest.commands.iter().flat_map(of_command).collect(),
+        events: EventContract {
+            versions: other
+                .map(|stream| (stream.name.clone(), stream.event_version))
+                .collect(),
+            downcasts: manifest.streams.iter().flat_map(of_stream).collect(),
+        },
     };
     (!contract.is_empty()).then_some(contract)
 }
@@ -182,6 +218,6 @@ pub(crate) fn read_manifest(manifest: wire::Manifest) -> Manifest {
                 converts: table.converts.into_iter().map(Shape).collect(),
             })
             .collect(),
-        streams: names(manifest.streams),
+        streams: manifest.streams.into_iter().map(|stream| stream.name).collect(),
     }
 }

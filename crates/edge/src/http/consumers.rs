@@ -6,9 +6,10 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use client::wire::{
-    Code, CommitRequest, ConsistencyParameter, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved,
+    Code, CommitRequest, ConsistencyParameter, ConsumerCommitted, ConsumerList, ConsumerPinned, ConsumerRecord,
+    ConsumerRemoved, PinRequest,
 };
-use machine::{Body, CommitConsumer, Consumer, Decision, Offset, ReadError, RemoveConsumer, StreamStatus};
+use machine::{Body, CommitConsumer, Consumer, Decision, Offset, PinConsumer, ReadError, RemoveConsumer, StreamStatus};
 
 use super::extract::{UrlPath, UrlQuery};
 use super::problems::{ANY, WRITE, problems};
@@ -31,6 +32,7 @@ problems!(
         Code::ConsumerInvalid,
     ],
 );
+problems!(PinProblems: WRITE, &[Code::UnknownStream, Code::UnknownConsumer, Code::EventVersionUnserved]);
 problems!(RemoveProblems: WRITE, &[Code::UnknownStream, Code::UnknownConsumer]);
 
 /// All named consumers
@@ -49,9 +51,10 @@ pub(super) async fn list(
     // The consumers are taken first: none of them then stands beyond the end that is shown beside it.
     let consumers = api.cluster.consumers();
     let streams = api.cluster.streams();
+    let catalog = api.cluster.catalog();
     let records = consumers.iter().map(|(stream, name, consumer)| {
         let status = streams.get(stream).copied().unwrap_or_default();
-        record(stream, name, consumer, status)
+        record((stream, name), consumer, status, catalog.pin(stream, name))
     });
     Ok(Json(ConsumerList {
         index: index.0,
@@ -77,7 +80,8 @@ pub(super) async fn show(
     api.shown(consistency(parameters.consistency)).await?;
     let consumer = find(&api, &stream, &name)?;
     let status = api.cluster.streams().get(&stream).copied().unwrap_or_default();
-    Ok(Json(record(&stream, &name, consumer, status)))
+    let pin = api.cluster.catalog().pin(&stream, &name);
+    Ok(Json(record((&stream, &name), consumer, status, pin)))
 }
 
 /// Commit a consumer's place
@@ -119,6 +123,47 @@ pub(super) async fn commit(
                 index: index.0,
             };
             Ok(decided(index, committed))
+        }
+        Routed::Here(decision) => Err(codes::unexpected(&decision)),
+        Routed::Elsewhere(response) => Ok(response),
+    }
+}
+
+/// Pin a consumer to a version of events
+///
+/// It then gets events that were emitted in a later version in this one, as the application's manifest says how. A version of the
+/// application that could not give it any more is refused, unless it says that it breaks readers, and why.
+#[utoipa::path(
+    put, path = "/v1/streams/{stream}/consumers/{name}/event-version", tag = "streams", operation_id = "pin_consumer",
+    params(
+        ("stream" = String, Path, description = "The stream's name.", example = "ledger.transfers"),
+        ("name" = String, Path, description = "The consumer's name.", example = "audit"),
+    ),
+    request_body(content = PinRequest, example = json!({"event_version": 1})),
+    responses((status = 200, description = "It is pinned.", body = ConsumerPinned), PinProblems),
+)]
+pub(super) async fn pin(
+    State(api): State<Arc<Api>>,
+    UrlPath((stream, name)): UrlPath<(String, String)>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let request = api.take(request, DOCUMENT_BODY_BYTES_MAX, "a pin").await?;
+    let asked: PinRequest = parse(&request.body, "a pin, {\"event_version\"}")?;
+    let body = Body::PinConsumer(PinConsumer {
+        stream: stream.clone(),
+        consumer: name.clone(),
+        version: asked.event_version,
+    });
+    match api.propose(request, body, true).await? {
+        Routed::Here(Decision::Done { index }) => {
+            api.caught_up(index).await;
+            let pinned = ConsumerPinned {
+                stream,
+                name,
+                event_version: asked.event_version,
+                index: index.0,
+            };
+            Ok(decided(index, pinned))
         }
         Routed::Here(decision) => Err(codes::unexpected(&decision)),
         Routed::Elsewhere(response) => Ok(response),
@@ -188,7 +233,12 @@ pub(super) fn of_read(error: &ReadError, name: &str, stands: Offset) -> Refusal 
     Refusal::new(Code::EventsTrimmed, detail).with_first_offset(*start)
 }
 
-fn record(stream: &str, name: &str, consumer: Consumer, status: StreamStatus) -> ConsumerRecord {
+fn record(
+    (stream, name): (&str, &str),
+    consumer: Consumer,
+    status: StreamStatus,
+    event_version: Option<u16>,
+) -> ConsumerRecord {
     let (offset, start, end) = (consumer.offset.0, status.start.0, status.end.0);
     ConsumerRecord {
         stream: stream.to_owned(),
@@ -199,5 +249,6 @@ fn record(stream: &str, name: &str, consumer: Consumer, status: StreamStatus) ->
         lag: end.saturating_sub(offset.max(start)),
         missed: start.saturating_sub(offset),
         committed_ms: consumer.committed.0,
+        event_version,
     }
 }

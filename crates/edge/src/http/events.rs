@@ -20,6 +20,8 @@ pub(super) struct Span {
     pub left: u64,
     /// None: new ones too, as they come.
     pub end: Option<Offset>,
+    /// The version that those of a later one are brought down into.
+    pub version: Option<u16>,
 }
 
 /// Events each by itself, as JSON.
@@ -79,6 +81,7 @@ impl Records {
                 time_ms: event.time.0,
                 key: event.key,
                 value: event.value,
+                version: event.version,
             };
             self.form.put(record.offset, &record, &mut out)?;
         }
@@ -120,7 +123,8 @@ impl Span {
     }
 
     async fn events(&self, bytes_max: usize) -> Result<EventPage, String> {
-        let page = self.api.cluster.events(self.stream.clone(), self.next, bytes_max);
+        let cluster = &self.api.cluster;
+        let page = cluster.events(self.stream.clone(), self.next, bytes_max, self.version);
         page.await.map_err(|error| error.to_string())
     }
 

@@ -10,8 +10,8 @@ use client::wire::{Code, Consistency, Problem};
 use utoipa::OpenApi;
 
 use super::{
-    Api, apps, batch, changes, commands, consumers, conversion, copies, docs, dry_run, entries, errors, members, modules,
-    observe, openapi, queries, removal, sessions, snapshots, status, streams, tables, usage, watch,
+    Api, apps, batch, changes, commands, consumers, conversion, copies, docs, dry_run, entries, errors, members,
+    modules, observe, openapi, queries, removal, sessions, snapshots, status, streams, tables, usage, watch,
 };
 use crate::codes::Refusal;
 
@@ -77,6 +77,7 @@ routes! {
     get "/v1/streams/{stream}/consumers/{name}" => consumers::show;
     put "/v1/streams/{stream}/consumers/{name}" => consumers::commit;
     delete "/v1/streams/{stream}/consumers/{name}" => consumers::remove;
+    put "/v1/streams/{stream}/consumers/{name}/event-version" => consumers::pin;
     post "/v1/streams/{stream}/trim" => streams::trim;
     get "/v1/traces" => observe::traces;
     post "/v1/verify" => snapshots::verify;

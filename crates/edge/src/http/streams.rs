@@ -22,7 +22,7 @@ use crate::limits::{DOCUMENT_BODY_BYTES_MAX, EVENT_PAGE_BYTES};
 use crate::router::Routed;
 
 impl Parameters for EventsParameters {
-    const NAMES: &'static [&'static str] = &["from", "consumer", "limit", "follow"];
+    const NAMES: &'static [&'static str] = &["from", "consumer", "limit", "follow", "event_version"];
 }
 
 problems!(ListProblems: ANY, &[Code::ReadUnconfirmed, Code::Unavailable]);
@@ -53,7 +53,7 @@ pub(super) async fn list(
     }))
 }
 
-problems!(ReadProblems: ANY, &[Code::UnknownStream, Code::UnknownConsumer, Code::EventsTrimmed, Code::ReadUnconfirmed, Code::Unavailable]);
+problems!(ReadProblems: ANY, &[Code::UnknownStream, Code::UnknownConsumer, Code::EventsTrimmed, Code::EventVersionUnserved, Code::ReadUnconfirmed, Code::Unavailable]);
 problems!(TrimProblems: WRITE, &[Code::UnknownStream, Code::OffsetPastEnd]);
 
 /// Read or follow a stream
@@ -64,6 +64,9 @@ problems!(TrimProblems: WRITE, &[Code::UnknownStream, Code::OffsetPastEnd]);
 /// `Accept: application/vnd.seachange.record-batches` events come as they lie on the node's disk, for programs that read
 /// many: as Kafka's record batches (format v2, uncompressed), one behind the other. A batch without records among them
 /// says that the node is there.
+///
+/// Events that were emitted in a later version than `event_version`, or than the one that the consumer is pinned to, are
+/// brought down into it by the programs of the application's manifest. Batches come as they lie, so that goes only with JSON.
 #[utoipa::path(
     get, path = "/v1/streams/{stream}", tag = "streams", operation_id = "read_stream",
     params(
@@ -86,7 +89,14 @@ pub(super) async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     // The first page is read before the answer begins: an unknown stream is a problem and not an empty body.
-    let (from, page) = first_page(&api, &stream, &parameters, &headers).await?;
+    let version = version(&api, &stream, &parameters).await?;
+    let batches = feed::accepts(&headers, RECORD_BATCH_MEDIA_TYPE);
+    if batches && version.is_some() && !feed::accepts(&headers, "application/x-ndjson") {
+        let why =
+            "record batches hold events as they were emitted: ask for JSON where they are to come in another version";
+        return Err(Refusal::malformed(why));
+    }
+    let (from, page) = first_page(&api, &stream, &parameters, (&headers, version)).await?;
     let extent = [
         (STREAM_FROM_HEADER, HeaderValue::from(from.0)),
         (STREAM_START_HEADER, HeaderValue::from(page.start.0)),
@@ -98,9 +108,10 @@ pub(super) async fn read(
         left: parameters.limit.unwrap_or(u64::MAX),
         // Without `follow` the answer ends where the stream ended when it was asked for, however fast it grows.
         end: (!parameters.follow).then_some(page.end),
+        version,
         api,
     };
-    let answer = match feed::accepts(&headers, RECORD_BATCH_MEDIA_TYPE) {
+    let answer = match batches && version.is_none() {
         true => feed::answer(RECORD_BATCH_MEDIA_TYPE, events::Batches { span }),
         false => {
             let form = Form::of(&headers);
@@ -145,19 +156,33 @@ pub(super) async fn trim(
     }
 }
 
+/// The version that the reader asks for, or that its consumer is pinned to.
+async fn version(api: &Api, stream: &str, parameters: &EventsParameters) -> Result<Option<u16>, Refusal> {
+    match (parameters.event_version, &parameters.consumer) {
+        (Some(0), _) => Err(Refusal::malformed("`event_version` counts from 1")),
+        (Some(version), _) => Ok(Some(version)),
+        (None, Some(name)) => {
+            // It may have been pinned just now.
+            api.shown(Consistency::Linearizable).await?;
+            Ok(api.cluster.catalog().pin(stream, name))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
 /// The first events of an answer, and where they begin: behind the last event that the client got, where it says, where
 /// the consumer stands, or with the first event that is there.
 async fn first_page(
     api: &Api,
     stream: &str,
     parameters: &EventsParameters,
-    headers: &HeaderMap,
+    (headers, version): (&HeaderMap, Option<u16>),
 ) -> Result<(Offset, EventPage), Refusal> {
     if parameters.consumer.is_some() && parameters.from.is_some() {
         let why = "both `from` and `consumer` say where to begin: give one of them";
         return Err(Refusal::malformed(why));
     }
-    let page = |from| api.cluster.events(stream.to_owned(), from, EVENT_PAGE_BYTES);
+    let page = |from| api.cluster.events(stream.to_owned(), from, EVENT_PAGE_BYTES, version);
     if let Some(from) = resumed(headers)?.or(parameters.from).map(Offset) {
         let page = page(from).await.map_err(|error| codes::of_read(&error))?;
         return Ok((from, page));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use client::wire::{Check, CommandUsage, ConsistencyParameter, UsageList, Verdict};
+use client::wire::{Check, CommandUsage, ConsistencyParameter, ConsumerUsage, UsageList, Verdict};
 use machine::{Consistency, Index, PlanApplication, Read, ReadValue, Safeguards, Usage, change};
 
 use super::extract::{UrlPath, UrlQuery};
@@ -14,14 +14,14 @@ use crate::codes::{self, Refusal};
 
 problems!(Problems: READ);
 
-/// What clients send to an application
+/// Who uses an application
 ///
 /// Each command and version of its payload that was ever run: how often, and when last in log time. A repeat that was answered
-/// from the session counts once.
+/// from the session counts once. And each named consumer of its streams, with the version of events that it gets.
 #[utoipa::path(
     get, path = "/v1/apps/{app}/usage", tag = "applications", operation_id = "show_usage",
     params(("app" = String, Path, description = "The application's name.", example = "ledger"), ConsistencyParameter),
-    responses((status = 200, description = "By command and version.", body = UsageList), Problems),
+    responses((status = 200, description = "By command and version, and by consumer.", body = UsageList), Problems),
 )]
 pub(super) async fn show(
     State(api): State<Arc<Api>>,
@@ -29,10 +29,24 @@ pub(super) async fn show(
     UrlQuery(parameters): UrlQuery<ConsistencyParameter>,
 ) -> Result<Json<UsageList>, Refusal> {
     let (index, used) = read(&api, &application, consistency(parameters.consistency)).await?;
+    let (consumers, catalog) = (api.cluster.consumers(), api.cluster.catalog());
+    let prefix = format!("{application}.");
+    let ours = consumers.iter().filter(|(stream, ..)| stream.starts_with(&prefix));
+    let readers = ours.map(|(stream, name, consumer)| {
+        let pin = catalog.pin(stream, name);
+        ConsumerUsage {
+            stream: stream.to_owned(),
+            name: name.to_owned(),
+            event_version: pin.unwrap_or_else(|| catalog.event_version(stream)),
+            pinned: pin.is_some(),
+            last_ms: consumer.committed.0,
+        }
+    });
     Ok(Json(UsageList {
         index: index.0,
         application,
         commands: used.into_iter().map(record).collect(),
+        consumers: readers.collect(),
     }))
 }
 

@@ -192,6 +192,7 @@ impl Fake {
                 time: TimeMs(1_700_000_000_000 + events.len() as u64),
                 key: Some(Bytes::from_static(b"k")),
                 value: Bytes::from_static(value),
+                version: 1,
             });
         });
     }
@@ -291,6 +292,14 @@ impl Fake {
                         committed: TimeMs(5),
                     };
                     Arc::make_mut(&mut state.consumers).insert(&commit.stream, &commit.consumer, consumer);
+                    Decision::Done { index }
+                }
+                Body::PinConsumer(pin) => {
+                    let pins = state.catalog.pins.entry(pin.stream).or_default();
+                    match pin.version {
+                        Some(version) => drop(pins.insert(pin.consumer, version)),
+                        None => drop(pins.remove(&pin.consumer)),
+                    }
                     Decision::Done { index }
                 }
                 Body::RemoveConsumer(remove) => {
@@ -422,7 +431,14 @@ impl Cluster for Fake {
         })
     }
 
-    fn events(&self, stream: String, from: Offset, bytes_max: usize) -> Pending<'_, Result<EventPage, ReadError>> {
+    /// In another version an event's value is that version's number.
+    fn events(
+        &self,
+        stream: String,
+        from: Offset,
+        bytes_max: usize,
+        version: Option<u16>,
+    ) -> Pending<'_, Result<EventPage, ReadError>> {
         Box::pin(async move {
             let state = self.state.lock();
             let Some(events) = state.streams.get(&stream) else {
@@ -442,6 +458,13 @@ impl Cluster for Fake {
                     fits
                 })
                 .cloned()
+                .map(|mut event| {
+                    if let Some(version) = version.filter(|version| *version < event.version) {
+                        event.version = version;
+                        event.value = version.to_string().into();
+                    }
+                    event
+                })
                 .collect();
             Ok(EventPage {
                 events: page,
@@ -458,7 +481,7 @@ impl Cluster for Fake {
         bytes_max: usize,
     ) -> Pending<'_, Result<BatchPage, ReadError>> {
         Box::pin(async move {
-            let mut page = self.events(stream, range.start, bytes_max).await?;
+            let mut page = self.events(stream, range.start, bytes_max, None).await?;
             page.events.retain(|event| range.contains(&event.offset));
             let mut batches = Vec::new();
             store::streams::batch::encode(TimeMs(1), page.events.iter().map(Event::view), &mut batches);

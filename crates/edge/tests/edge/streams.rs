@@ -271,3 +271,65 @@ async fn a_follower_that_was_overtaken_by_trimming_is_cut_off_not_misled() {
     let answer = served.browser.get(&format!("{STREAM}?from=1&follow=true")).await;
     assert_eq!(answer.problem(), (410, "events_trimmed".into()));
 }
+
+#[tokio::test]
+async fn events_come_in_the_version_that_is_asked_for_or_that_the_consumer_is_pinned_to() {
+    let served = serve(Fake::leading()).await;
+    for _ in 0..2 {
+        served.fake.emit("ledger.transfers", b"\"as emitted\"");
+    }
+    served.fake.change_with(|state| {
+        state.streams.get_mut("ledger.transfers").unwrap()[1].version = 3;
+    });
+    let values = async |parameters: &str| {
+        let text = served.browser.get(&format!("{STREAM}{parameters}")).await.text();
+        let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        records
+            .map(|record| (record["value"].clone(), record["version"].clone()))
+            .collect::<Vec<_>>()
+    };
+    let first = (json!("as emitted"), Value::Null);
+    let emitted = [first.clone(), (json!("as emitted"), json!(3))];
+    assert_eq!(values("").await, emitted);
+    assert_eq!(values("?event_version=3").await, emitted);
+    assert_eq!(values("?event_version=2").await, [first.clone(), (json!(2), json!(2))]);
+    let audit = format!("{STREAM}/consumers/audit");
+    served.browser.call("PUT", &audit, &[], b"{\"offset\":0}").await;
+    assert_eq!(values("?consumer=audit").await, emitted);
+    let pin = format!("{audit}/event-version");
+    let pinned = served
+        .browser
+        .call("PUT", &pin, &[], b"{\"event_version\":1}")
+        .await
+        .json();
+    assert_eq!(
+        pinned,
+        json!({"stream": "ledger.transfers", "name": "audit", "event_version": 1, "index": 12})
+    );
+    assert_eq!(values("?consumer=audit").await, [first, (json!(1), Value::Null)]);
+    assert_eq!(served.browser.get(&audit).await.json()["event_version"], 1);
+    let usage = served.browser.get("/v1/apps/ledger/usage").await.json();
+    assert_eq!(
+        usage["consumers"],
+        json!([{"stream": "ledger.transfers", "name": "audit", "event_version": 1, "pinned": true, "last_ms": 5}])
+    );
+    // Batches lie as they were emitted.
+    let accept = [("accept", "application/vnd.seachange.record-batches")];
+    let answer = served
+        .browser
+        .call("GET", &format!("{STREAM}?consumer=audit"), &accept, b"")
+        .await;
+    assert_eq!(answer.problem(), (400, "malformed".into()));
+    for (path, body) in [
+        (&pin, "{}"),
+        (&pin, "{\"event_version\":-1}"),
+        (&audit, "{\"event_version\":1}"),
+    ] {
+        let answer = served.browser.call("PUT", path, &[], body.as_bytes()).await;
+        assert_eq!(answer.problem(), (400, "malformed".into()), "{path} {body}");
+    }
+    let answer = served.browser.get(&format!("{STREAM}?event_version=0")).await;
+    assert_eq!(answer.problem(), (400, "malformed".into()));
+    served.browser.call("PUT", &pin, &[], b"{\"event_version\":null}").await;
+    assert_eq!(values("?consumer=audit").await, emitted);
+}

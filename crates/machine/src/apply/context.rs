@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::effects::Effects;
 use crate::{
     Application, ApplicationVersion, Applications, Call, CallOutcome, Catalog, Change, ChangeId, Context, Contract,
-    Failure, FailureCode, Index, Misuse, Pair, Row, Shape, StateRead, TableId, TimeMs, Trap, limits,
+    Failure, FailureCode, Index, Misuse, Pair, Row, Shape, StateRead, TableId, TimeMs, Trap, Version, limits,
 };
 
 /// The tables of an application as the version in force knows them.
@@ -80,6 +80,11 @@ impl<'a> Tables<'a> {
     pub(super) fn contract(&self) -> Option<&'a Contract> {
         let manifest = &self.version.manifest;
         self.catalog.contract(&manifest.application, manifest.version)
+    }
+
+    /// What another version of the application promises.
+    pub(super) fn contract_of(&self, version: Version) -> Option<&'a Contract> {
+        self.catalog.contract(&self.version.manifest.application, version)
     }
 
     /// What runs the programs of that.
@@ -193,6 +198,10 @@ impl<'a> CommandContext<'a> {
 
     pub(super) fn take_effects(&mut self) -> Effects {
         std::mem::take(&mut self.effects)
+    }
+
+    pub(super) fn converter(&mut self) -> &mut dyn Applications {
+        self.converter
     }
 
     pub(super) fn tables(&self) -> &'a Tables<'a> {

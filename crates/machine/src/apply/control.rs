@@ -44,6 +44,7 @@ impl Machine {
             Body::RaiseLevel(level) => self.raise_level(index, level),
             Body::CommitConsumer(commit) => self.commit_consumer(index, &commit),
             Body::RemoveConsumer(remove) => self.remove_consumer(index, &remove),
+            Body::PinConsumer(pin) => self.pin_consumer(index, &pin),
             Body::TrimStreams(trim) => self.trim_streams(index, trim),
             Body::MarkDigest => self.mark_digest(index),
             Body::ReportDigest(report) => self.report_digest(index, &report),

@@ -120,7 +120,8 @@ impl Body {
             | Body::SteerConversion(_)
             | Body::AssignVerification(_)
             | Body::Verified(_)
-            | Body::SkipEntry(_) => true,
+            | Body::SkipEntry(_)
+            | Body::PinConsumer(_) => true,
         }
     }
 }

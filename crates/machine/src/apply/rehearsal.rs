@@ -7,10 +7,11 @@ use bytes::Bytes;
 use super::requests::{Played, ended, raise, takes};
 use super::{CommandContext, Effects, Tables};
 use crate::entry::RequestView;
+use crate::event_contract::{EVENT_VERSION_FIRST, bring_down};
 use crate::machine::{Machine, Stop, World};
 use crate::{
-    ApplicationVersion, Call, Catalog, Change, ChangeId, End, Failure, Index, Lossy, Manifest, Misuse, Outcome,
-    StateError, TableId, Trial,
+    ApplicationVersion, Call, Catalog, Change, ChangeId, End, Failure, FailureCode, Index, Lossy, Manifest, Miscast,
+    Misuse, Outcome, StateError, TableId, Trial,
 };
 
 /// Tables that only the new version has get their ids when it takes over. Until then they are these and those below, which
@@ -94,6 +95,9 @@ impl Machine {
     }
 }
 
+/// Stream, key and value.
+type EventSeen = (String, Option<Bytes>, Bytes);
+
 /// What would stop the node in apply only ends this trial.
 fn why(stop: &Stop) -> StateError {
     StateError(stop.reason().to_owned())
@@ -124,7 +128,7 @@ fn seen_from_before<'a>(
     outcome: Outcome,
 ) -> Result<(End, Vec<Lossy>), StateError> {
     let effects = context.take_effects();
-    let (tables, manifest) = (context.tables(), &context.tables().version.manifest);
+    let tables = context.tables();
     let mut lossy = Vec::new();
     let mut end = End {
         events: Vec::new(),
@@ -134,7 +138,14 @@ fn seen_from_before<'a>(
     if !matches!(end.outcome, Outcome::Applied(_)) {
         return Ok((end, lossy));
     }
-    end.events = events_of(&effects, manifest);
+    end.events = match events_from_before(context, before, &effects) {
+        Ok(events) => events,
+        Err(Miscast::Stop(stop)) => return Err(why(&stop)),
+        Err(Miscast::Failed(detail)) => {
+            let failure = Failure::new(FailureCode::CastFailed, detail);
+            return Ok((failed(failure), Vec::new()));
+        }
+    };
     for (id, key, row) in effects.writes.all() {
         let Some((name, old)) = tables
             .name(id)
@@ -154,14 +165,7 @@ fn seen_from_before<'a>(
         let down = match context.convert(before, name, key, &row.document, (row.shape, old.shape)) {
             Ok(down) => down,
             Err(Misuse::State(error)) => return Err(error),
-            Err(Misuse::Failed(failure)) => {
-                let end = End {
-                    outcome: Outcome::Failed(failure),
-                    events: Vec::new(),
-                    rows: BTreeMap::new(),
-                };
-                return Ok((end, Vec::new()));
-            }
+            Err(Misuse::Failed(failure)) => return Ok((failed(failure), Vec::new())),
         };
         let again = match context.convert(tables.version, name, key, &down, (old.shape, row.shape)) {
             Ok(again) => again,
@@ -181,7 +185,41 @@ fn seen_from_before<'a>(
     Ok((end, lossy))
 }
 
-fn events_of(effects: &Effects, manifest: &Manifest) -> Vec<(String, Option<Bytes>, Bytes)> {
+fn failed(failure: Failure) -> End {
+    End {
+        outcome: Outcome::Failed(failure),
+        events: Vec::new(),
+        rows: BTreeMap::new(),
+    }
+}
+
+/// What the new version emitted, in the versions of the one before, where a program brings it down.
+fn events_from_before(
+    context: &mut CommandContext<'_>,
+    before: &ApplicationVersion,
+    effects: &Effects,
+) -> Result<Vec<EventSeen>, Miscast> {
+    let tables = context.tables();
+    let manifest = &tables.version.manifest;
+    let mut events = events_of(effects, manifest);
+    let (Some(contract), Some(transform)) = (tables.contract(), tables.transform()) else {
+        return Ok(events);
+    };
+    let known = tables.contract_of(before.manifest.version);
+    for (stream, _, value) in &mut events {
+        let (from, to) = (
+            contract.events.version_of(stream),
+            known.map_or(EVENT_VERSION_FIRST, |known| known.events.version_of(stream)),
+        );
+        let Some(casts) = contract.events.downcasts_of(stream, from, to) else {
+            continue;
+        };
+        *value = bring_down(transform, &casts, value, context.converter())?;
+    }
+    Ok(events)
+}
+
+fn events_of(effects: &Effects, manifest: &Manifest) -> Vec<EventSeen> {
     let events = effects.events.iter().map(|(place, (key, value))| {
         let stream = manifest.streams.get(place).cloned().unwrap_or_default();
         (stream, key.map(Bytes::copy_from_slice), Bytes::copy_from_slice(value))

@@ -113,6 +113,7 @@ impl Machine {
         for (stream, consumer) in consumers {
             // Each was listed just now.
             let _ = self.consumers.remove(&stream, &consumer);
+            self.unpin(&stream, &consumer);
         }
         if !ends.is_empty() {
             self.stream_starts_mut().extend(ends);

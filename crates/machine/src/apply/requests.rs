@@ -7,8 +7,9 @@ use crate::entry::RequestView;
 use crate::machine::{Machine, Output, Stop, World};
 use crate::sessions::Known;
 use crate::{
-    Applications, Call, CallError, CallOutcome, Claim, EventView, Failure, FailureCode, Index, Miscast, Misuse, Offset,
-    Outcome, Reply, Row, StateDigest, StateError, StateTxn, TRANSFORM, TableId, TimeMs, Trap, Upcast,
+    Applications, Call, CallError, CallOutcome, Claim, EVENT_VERSION_FIRST, EventView, Failure, FailureCode, Index,
+    Miscast, Misuse, Offset, Outcome, Reply, Row, StateDigest, StateError, StateTxn, TRANSFORM, TableId, TimeMs, Trap,
+    Upcast,
 };
 
 use super::{CommandContext, Effects, Tables};
@@ -211,22 +212,22 @@ impl Machine {
                 self.rehearse(request, (index, place), (tables, &played), world);
             }
             if let Outcome::Applied(_) = outcome {
-                self.take_effects(&mut effects, &manifest.streams, world.txn)?;
+                self.take_effects(&mut effects, tables, world.txn)?;
             }
         }
         self.effects = effects.cleared();
         Ok(outcome)
     }
 
-    /// What a command wrote and emitted becomes part of the state, all of it, after the call went well. `streams` are
-    /// those of the manifest.
-    fn take_effects(&mut self, effects: &mut Effects, streams: &[String], txn: &mut dyn StateTxn) -> Result<(), Stop> {
+    /// What a command wrote and emitted becomes part of the state, all of it, after the call went well.
+    fn take_effects(&mut self, effects: &mut Effects, tables: &Tables<'_>, txn: &mut dyn StateTxn) -> Result<(), Stop> {
         let digest = &mut self.position.digest;
         effects
             .writes
             .take(|table, key, row| replace_row(digest, txn, table, key, row))?;
+        let promised = tables.contract().map(|contract| &contract.events);
         for (place, (key, value)) in effects.events.iter() {
-            let stream = &streams[place];
+            let stream = &tables.version.manifest.streams[place];
             crate::codec::put_bytes(stream.as_bytes(), &mut self.trail);
             crate::codec::put_bytes(key.unwrap_or_default(), &mut self.trail);
             crate::codec::put_bytes(value, &mut self.trail);
@@ -239,6 +240,7 @@ impl Machine {
                 time: self.position.time,
                 key,
                 value,
+                version: promised.map_or(EVENT_VERSION_FIRST, |events| events.version_of(stream)),
             };
             end.0 += 1;
             txn.emit(stream, event);

@@ -1,9 +1,9 @@
 //! Control entries about streams: where they begin, and where their named consumers stand.
 
 use super::refused;
-use crate::consumers::{Commit, Refusal};
+use crate::consumers::{Commit, Refusal, unknown_consumer};
 use crate::machine::Machine;
-use crate::{CommitConsumer, Decision, Index, Offset, RemoveConsumer, TrimStreams};
+use crate::{Catalog, CommitConsumer, Decision, Index, Offset, PinConsumer, RemoveConsumer, TrimStreams};
 
 impl Machine {
     pub(super) fn commit_consumer(&mut self, index: Index, commit: &CommitConsumer) -> Decision {
@@ -22,7 +22,41 @@ impl Machine {
     }
 
     pub(super) fn remove_consumer(&mut self, index: Index, remove: &RemoveConsumer) -> Decision {
-        decision(index, self.consumers.remove(&remove.stream, &remove.consumer))
+        let removed = self.consumers.remove(&remove.stream, &remove.consumer);
+        if removed.is_ok() {
+            self.unpin(&remove.stream, &remove.consumer);
+        }
+        decision(index, removed)
+    }
+
+    /// A consumer that is gone, or that takes events as they come, is pinned to nothing.
+    pub(super) fn unpin(&mut self, stream: &str, consumer: &str) {
+        if self.catalog.pin(stream, consumer).is_some() {
+            self.catalog_mut().set_pin(stream, consumer, None);
+        }
+    }
+
+    pub(super) fn pin_consumer(&mut self, index: Index, pin: &PinConsumer) -> Decision {
+        let PinConsumer {
+            stream,
+            consumer,
+            version,
+        } = pin;
+        let known = self.extent(stream).and_then(|_| {
+            let known = self.consumers.shared().get(stream, consumer);
+            known.map(drop).ok_or_else(|| unknown_consumer(stream, consumer))
+        });
+        let Some(version) = *version else {
+            if known.is_ok() {
+                self.unpin(stream, consumer);
+            }
+            return decision(index, known);
+        };
+        let served = known.and_then(|()| require_served(&self.catalog, stream, version));
+        if served.is_ok() {
+            self.catalog_mut().set_pin(stream, consumer, Some(version));
+        }
+        decision(index, served)
     }
 
     pub(super) fn trim_streams(&mut self, index: Index, trim: TrimStreams) -> Decision {
@@ -58,6 +92,45 @@ impl Machine {
             )),
         }
     }
+}
+
+/// The version in force, and the one that is to come, must give events in that version.
+fn require_served(catalog: &Catalog, stream: &str, version: u16) -> Result<(), Refusal> {
+    let emitted = catalog.event_version(stream);
+    if version == 0 || version > emitted {
+        let reason =
+            format!("events of {stream} are emitted in version {emitted}: pin to that one, or to an earlier one");
+        return Err(("event_version_unserved", reason));
+    }
+    if version < emitted && catalog.way_down(stream, emitted, version).is_none() {
+        let reason = format!(
+            "events of {stream} are emitted in version {emitted}, and the manifest in force has no downcast that brings \
+             them into version {version}: pin to {emitted}, or bring a version of the application with one"
+        );
+        return Err(("event_version_unserved", reason));
+    }
+    let name = stream.split('.').next().unwrap_or_default();
+    let Some((id, change)) = catalog.running_change(name) else {
+        return Ok(());
+    };
+    let to_come = catalog.contract(name, change.to).map(|contract| &contract.events);
+    let breaks = catalog
+        .guarded
+        .get(&id)
+        .is_some_and(|guarded| guarded.safeguards.allow_breaking.is_some());
+    let unserved = to_come.is_some_and(|events| {
+        let emitted = events.version_of(stream);
+        version < emitted && events.downcasts_of(stream, emitted, version).is_none()
+    });
+    if unserved && !breaks {
+        let reason = format!(
+            "change {id} brings version {} of {name}, which has no downcast of events of {stream} into version {version}: \
+             abort that change, or pin to a later version",
+            change.to
+        );
+        return Err(("event_version_unserved", reason));
+    }
+    Ok(())
 }
 
 fn decision(index: Index, done: Result<(), Refusal>) -> Decision {

@@ -2,6 +2,7 @@
 
 mod contract;
 mod conversion;
+mod events;
 mod force;
 mod hostile;
 mod limits;

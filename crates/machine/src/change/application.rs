@@ -29,7 +29,11 @@ fn plan_with(
     if safeguards.contract.is_none() {
         forget_contract(catalog, &plan.manifest.application, plan.manifest.version);
     }
-    let dropped = preconditions::dropped_commands(catalog, &plan, safeguards);
+    let mut broken = preconditions::dropped_commands(catalog, &plan, safeguards);
+    if !broken.is_empty() {
+        broken = vec![format!("which drops {}", broken.join(", "))];
+    }
+    broken.extend(preconditions::broken_events(catalog, &plan, safeguards));
     let PlanApplication {
         manifest,
         code,
@@ -47,7 +51,7 @@ fn plan_with(
         None => format!("planned: install {name} version {to}"),
     };
     let what = match &safeguards.allow_breaking {
-        Some(why) if !dropped.is_empty() => format!("{what}, which drops {} ({why})", dropped.join(", ")),
+        Some(why) if !broken.is_empty() => format!("{what}, {} ({why})", broken.join("; ")),
         Some(_) | None => what,
     };
     let change = Change {

@@ -11,6 +11,9 @@ use crate::{
 /// The newest meter that every binary of level 1 knows.
 const METER_MAX: MeterNumber = MeterNumber(1);
 
+/// Readers of events that would be broken and are told of by name.
+const TOLD_MAX: usize = 8;
+
 /// One thing that must hold.
 pub(super) struct Precondition {
     /// What it is, for programs.
@@ -22,7 +25,7 @@ pub(super) struct Precondition {
 }
 
 /// In the order in which they are looked at: the first that does not hold is what a plan is refused for, in every release.
-pub(super) const PRECONDITIONS: [Precondition; 9] = [
+pub(super) const PRECONDITIONS: [Precondition; 10] = [
     Precondition {
         name: "manifest",
         holds: "the manifest is in order",
@@ -62,6 +65,11 @@ pub(super) const PRECONDITIONS: [Precondition; 9] = [
         name: "commands",
         holds: "it takes all that clients may send now",
         check: check_commands,
+    },
+    Precondition {
+        name: "events",
+        holds: "consumers get its events in the version that they know",
+        check: check_events,
     },
     Precondition {
         name: "shapes",
@@ -198,7 +206,10 @@ fn check_number(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguar
     let mut history = application.history.iter();
     let was_in_force = history.any(|(_, version)| *version == manifest.version);
     let nothing = Contract::default();
-    let promised = |contract: Option<&Contract>| contract.unwrap_or(&nothing).upcasts.clone();
+    let promised = |contract: Option<&Contract>| {
+        let Contract { upcasts, events, .. } = contract.unwrap_or(&nothing).clone();
+        (upcasts, events)
+    };
     let before = promised(catalog.contract(name, manifest.version));
     let same = |kept: &ApplicationVersion| {
         kept.code == plan.code && kept.manifest == *manifest && before == promised(safeguards.contract.as_ref())
@@ -249,6 +260,42 @@ fn check_commands(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safegu
         in_force(catalog, plan).map_or_else(Default::default, |manifest| manifest.version)
     );
     Err(refused("commands_dropped", reason))
+}
+
+/// Whoever is pinned to a version of events goes on getting it, and nobody gets an earlier one than now.
+fn check_events(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguards) -> Result<(), Decision> {
+    let broken = broken_events(catalog, plan, safeguards);
+    if broken.is_empty() || safeguards.allow_breaking.is_some() {
+        return Ok(());
+    }
+    let manifest = &plan.manifest;
+    let reason = format!(
+        "version {} of {} breaks who reads its events: {}; give a program under `downcasts` of the stream in the manifest, say \
+         with `event_version` in which version its events are, or allow it to break them and say why",
+        manifest.version,
+        manifest.application,
+        broken.join("; ")
+    );
+    Err(refused("events_unserved", reason))
+}
+
+/// How the planned version breaks those who read events, for people.
+pub(super) fn broken_events(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguards) -> Vec<String> {
+    let manifest = &plan.manifest;
+    let nothing = Contract::default();
+    let events = &safeguards.contract.as_ref().unwrap_or(&nothing).events;
+    let unserved = catalog.unserved(manifest, events).map(|(stream, consumer, pin)| {
+        format!(
+            "consumer {consumer} of {stream} is pinned to version {pin}, and nothing brings version {} down to it",
+            events.version_of(stream)
+        )
+    });
+    let backwards = manifest.streams.iter().filter_map(|stream| {
+        let (before, after) = (catalog.event_version(stream), events.version_of(stream));
+        (after < before)
+            .then(|| format!("events of {stream} are emitted in version {before} now, and would be in {after}"))
+    });
+    unserved.chain(backwards).take(TOLD_MAX).collect()
 }
 
 /// Commands, each with a version of its payload, that the version in force takes and the planned one does not.

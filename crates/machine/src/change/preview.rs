@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::preconditions::{PRECONDITIONS, check_safeguards, dropped_commands, in_force};
+use super::preconditions::{PRECONDITIONS, broken_events, check_safeguards, dropped_commands, in_force};
 use crate::{Catalog, Decision, Manifest, PlanApplication, RehearsalPlan, Safeguards, Upcast, Version};
 
 /// What a plan would come to, as things stand.
@@ -76,9 +76,15 @@ pub fn preview(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguard
         );
         checks.push(warning("breaking", what));
     }
+    let broken = broken_events(catalog, plan, safeguards);
+    if let Some(why) = safeguards.allow_breaking.as_ref().filter(|_| !broken.is_empty()) {
+        let what = format!("{}, which is allowed: {why}", broken.join("; "));
+        checks.push(warning("breaking", what));
+    }
     if let Some(before) = before {
         warn(before, plan, safeguards, &mut checks);
         tell_upcasts(before, safeguards, &mut checks);
+        tell_events(catalog, plan, safeguards, &mut checks);
     }
     if catalog.voters.is_empty() {
         let what = "the cluster has no voters yet: nothing would switch before it has".to_owned();
@@ -147,6 +153,35 @@ fn warn(before: &Manifest, plan: &PlanApplication, safeguards: &Safeguards, chec
     } else if !safeguards.revert_on_trap {
         let what = format!("a command on which only version {new} traps fails, and the change stays");
         checks.push(warning("way_back", what));
+    }
+}
+
+/// Streams whose events come in another version, and who goes on getting the one that it knows.
+fn tell_events(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguards, checks: &mut Vec<Check>) {
+    let Some(contract) = &safeguards.contract else {
+        return;
+    };
+    for stream in &plan.manifest.streams {
+        let (before, after) = (catalog.event_version(stream), contract.events.version_of(stream));
+        if after <= before {
+            continue;
+        }
+        let pinned = catalog.pins.get(stream);
+        let served: Vec<String> = pinned
+            .into_iter()
+            .flatten()
+            .filter(|(_, pin)| contract.events.downcasts_of(stream, after, **pin).is_some())
+            .map(|(consumer, pin)| format!("{consumer} (version {pin})"))
+            .collect();
+        let who = match served.as_slice() {
+            [] => "no consumer is pinned to an earlier one".to_owned(),
+            served => format!("programs go on giving {} the one that it knows", served.join(", ")),
+        };
+        checks.push(Check {
+            name: "event_version",
+            verdict: Verdict::Met,
+            what: format!("events of {stream} come in version {after}, so far in {before}: {who}"),
+        });
     }
 }
 

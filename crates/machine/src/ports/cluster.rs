@@ -31,6 +31,8 @@ pub struct Event {
     pub key: Option<Bytes>,
     /// Its value.
     pub value: Bytes,
+    /// The version of its value.
+    pub version: u16,
 }
 
 /// An event whose bytes lie elsewhere.
@@ -44,6 +46,8 @@ pub struct EventView<'a> {
     pub key: Option<&'a [u8]>,
     /// See [`Event::value`].
     pub value: &'a [u8],
+    /// See [`Event::version`].
+    pub version: u16,
 }
 
 impl Event {
@@ -56,6 +60,7 @@ impl Event {
             time: self.time,
             key: self.key.as_deref(),
             value: &self.value,
+            version: self.version,
         }
     }
 }
@@ -69,6 +74,7 @@ impl EventView<'_> {
             time: self.time,
             key: self.key.map(Bytes::copy_from_slice),
             value: Bytes::copy_from_slice(self.value),
+            version: self.version,
         }
     }
 }
@@ -235,6 +241,18 @@ pub enum ReadError {
         wanted: Index,
         /// The first that there is.
         first: Index,
+    },
+    /// An event cannot be given in the version asked for.
+    #[error("event {offset} of stream {stream} cannot be given in version {version}: {why}")]
+    EventVersionUnserved {
+        /// The stream.
+        stream: String,
+        /// Which one.
+        offset: Offset,
+        /// Asked for.
+        version: u16,
+        /// Why, and what to do.
+        why: String,
     },
     /// Events before the stream's start were asked for.
     #[error("events of stream {stream:?} before {start} are removed")]
@@ -406,8 +424,15 @@ pub trait Cluster: Send + Sync {
     fn read(&self, read: Read, consistency: Consistency) -> Pending<'_, Result<ReadAnswer, ReadError>>;
     /// The index that a read which begins now must show to be linearizable, confirmed by a majority of the voters.
     fn read_index(&self) -> Pending<'_, Result<Index, ReadError>>;
-    /// Events of a stream from `from` on, at most about `bytes_max` of them (one at least, if there is one).
-    fn events(&self, stream: String, from: Offset, bytes_max: usize) -> Pending<'_, Result<EventPage, ReadError>>;
+    /// Events of a stream from `from` on, at most about `bytes_max` of them (one at least, if there is one). Those that were
+    /// emitted in a later version than `version`, where one is given, are brought down into it.
+    fn events(
+        &self,
+        stream: String,
+        from: Offset,
+        bytes_max: usize,
+        version: Option<u16>,
+    ) -> Pending<'_, Result<EventPage, ReadError>>;
     /// The same as they lie in the stream's files, and none at the end of `range` or behind it.
     fn event_batches(
         &self,

@@ -231,6 +231,7 @@ impl Replay {
             | Body::RaiseLevel(_)
             | Body::CommitConsumer(_)
             | Body::RemoveConsumer(_)
+            | Body::PinConsumer(_)
             | Body::TrimStreams(_)
             | Body::RemoveApplication(_)
             | Body::PurgeApplication(_)

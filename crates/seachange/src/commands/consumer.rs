@@ -26,6 +26,12 @@ pub enum Command {
         after_help = "Examples:\n  seachange consumer reset ledger.transfers audit --to start\n  seachange consumer reset ledger.transfers audit --to 100"
     )]
     Reset(ResetArguments),
+    /// Pin a consumer to a version of events: it gets those that are emitted in a later one as that version
+    #[command(after_help = "Example:\n  seachange consumer pin ledger.transfers audit --event-version 1")]
+    Pin(PinArguments),
+    /// Give a consumer events as they were emitted again
+    #[command(after_help = "Example:\n  seachange consumer unpin ledger.transfers audit")]
+    Unpin(NamedArguments),
     /// Forget a consumer
     #[command(after_help = "Example:\n  seachange consumer remove ledger.transfers audit")]
     Remove(NamedArguments),
@@ -79,6 +85,17 @@ pub struct ResetArguments {
     pub to: Target,
 }
 
+/// Flags of `consumer pin`.
+#[derive(Debug, clap::Args)]
+pub struct PinArguments {
+    /// Which consumer.
+    #[command(flatten)]
+    pub named: NamedArguments,
+    /// The version that it knows
+    #[arg(long, value_name = "VERSION")]
+    pub event_version: u16,
+}
+
 /// A place in a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
@@ -116,6 +133,8 @@ impl Command {
             Command::Show(arguments) => show(arguments, environment).await,
             Command::Commit(arguments) => commit(arguments, environment).await,
             Command::Reset(arguments) => reset(arguments, environment).await,
+            Command::Pin(PinArguments { named, event_version }) => pin(named, Some(event_version), environment).await,
+            Command::Unpin(named) => pin(named, None, environment).await,
             Command::Remove(arguments) => remove(arguments, environment).await,
         }
     }
@@ -133,7 +152,15 @@ async fn list(arguments: ListArguments, environment: Environment) -> anyhow::Res
     if consumers.is_empty() {
         return output::line("There are no consumers: `seachange tail STREAM --consumer NAME` makes one.");
     }
-    let heading = ["stream", "consumer", "stands at", "lag", "missed", "last commit"];
+    let heading = [
+        "stream",
+        "consumer",
+        "stands at",
+        "lag",
+        "missed",
+        "events",
+        "last commit",
+    ];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.extend(consumers.iter().map(|consumer| {
         vec![
@@ -142,10 +169,18 @@ async fn list(arguments: ListArguments, environment: Environment) -> anyhow::Res
             output::grouped(consumer.offset),
             output::grouped(consumer.lag),
             output::grouped(consumer.missed),
+            pinned_to(consumer),
             ago(consumer, &environment),
         ]
     }));
     output::line(output::columns(&rows))
+}
+
+fn pinned_to(consumer: &ConsumerRecord) -> String {
+    match consumer.event_version {
+        Some(version) => format!("version {version}"),
+        None => "as emitted".to_owned(),
+    }
 }
 
 fn ago(consumer: &ConsumerRecord, environment: &Environment) -> String {
@@ -172,6 +207,9 @@ async fn show(arguments: NamedArguments, environment: Environment) -> anyhow::Re
         output::grouped(consumer.end),
         ago(&consumer, &environment)
     );
+    if consumer.event_version.is_some() {
+        text.push_str(&format!("\nit is pinned to {} of events", pinned_to(&consumer)));
+    }
     if consumer.missed > 0 {
         text.push_str(&format!(
             "\nit MISSED {} events, which were removed before it read them: the stream begins at {}\n  \
@@ -229,6 +267,24 @@ async fn put(named: NamedArguments, commit: CommitRequest, environment: &Environ
         "consumer {name} of stream {stream} stands at {}, since index {}",
         committed.offset, committed.index
     ))
+}
+
+async fn pin(named: NamedArguments, event_version: Option<u16>, environment: Environment) -> anyhow::Result<()> {
+    let NamedArguments { stream, name, cluster } = named;
+    let admin = cluster.admin(&environment)?;
+    let pinned = admin
+        .pin_consumer(&stream, &name, event_version)
+        .await
+        .map_err(explain)?;
+    if cluster.json {
+        return output::json(&pinned);
+    }
+    let how = match pinned.event_version {
+        Some(version) => format!("gets events of later versions as version {version}"),
+        None => "gets events as they were emitted".to_owned(),
+    };
+    let index = pinned.index;
+    output::line(format!("consumer {name} of stream {stream} {how}, since index {index}"))
 }
 
 async fn remove(arguments: NamedArguments, environment: Environment) -> anyhow::Result<()> {

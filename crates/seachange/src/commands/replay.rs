@@ -290,6 +290,7 @@ impl Arguments {
                 time_ms: event.time.0,
                 key: event.key.clone(),
                 value: event.value.clone(),
+                version: event.version,
             };
             if self.json {
                 output::json(&json!({ "what": "event", "event": record }))?;

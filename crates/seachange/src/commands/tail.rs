@@ -28,6 +28,9 @@ pub struct Arguments {
     /// Go on where the consumer of this name stands; a new one begins with the first event that is there
     #[arg(long, value_name = "NAME")]
     pub consumer: Option<String>,
+    /// Events that were emitted in a later version come in this one [default: the one that the consumer is pinned to]
+    #[arg(long, value_name = "VERSION")]
+    pub event_version: Option<u16>,
     /// Whether the consumer is moved behind what was printed
     #[arg(long, value_enum, default_value_t = Commit::Auto, requires = "consumer")]
     pub commit: Commit,
@@ -71,6 +74,8 @@ impl Arguments {
             Some(from) => admin.events(&self.stream, from, self.follow),
             None => admin.events_from_start(&self.stream, self.follow),
         };
+        let pin = bookmark.as_ref().and_then(Bookmark::event_version);
+        let events = events.in_version(self.event_version.or(pin));
         match bookmark.filter(|_| self.commit == Commit::Auto) {
             Some(bookmark) => self.print_and_commit(&environment, events, bookmark).await,
             None => self.print(events).await,

@@ -77,3 +77,101 @@ async fn a_client_of_before_is_served_by_a_version_that_takes_only_the_next_payl
     let needed = line.fails(1, &["app", "remove", "transform"]);
     assert!(needed.contains("runs the programs of ledger"), "{needed}");
 }
+
+/// Ledger 2, whose events say the fee, and so have version 2.
+fn with_fees_told(downcast: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let mut manifest = std::fs::read_to_string(app("ledger-2").join("manifest.toml")).unwrap();
+    let stream = "[[streams]]\nname = \"ledger.transfers\"\n";
+    assert!(manifest.ends_with(stream), "{manifest}");
+    manifest.push_str("event_version = 2\n");
+    manifest.push_str(downcast);
+    std::fs::write(directory.path().join("manifest.toml"), manifest).unwrap();
+    std::fs::copy(
+        app("ledger-2").join("ledger.wasm"),
+        directory.path().join("ledger.wasm"),
+    )
+    .unwrap();
+    directory
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_is_pinned_gets_events_as_it_knows_them() {
+    let (cluster, _environment) = cluster(1).await;
+    let line = CommandLine::of(&cluster);
+    line.install("ledger-1");
+    for id in ["ada", "alan"] {
+        let open = json!({"id": id, "owner": "A B", "balance": 1000}).to_string();
+        line.ok(&["send", "ledger", "open", &open]);
+    }
+    transfer(&line, &json!(50), "1");
+    line.ok(&["consumer", "commit", "ledger.transfers", "audit", "--offset", "0"]);
+    let pinned = line.ok(&["consumer", "pin", "ledger.transfers", "audit", "--event-version", "1"]);
+    assert!(
+        pinned.contains("gets events of later versions as version 1"),
+        "{pinned}"
+    );
+
+    let unserved = with_fees_told("");
+    let unserved = unserved.path().display().to_string();
+    let refused = line.run(&["app", "upgrade", "ledger", &unserved, "--dry-run"]);
+    assert_eq!(refused.code, 6, "{refused:?}");
+    assert!(
+        refused
+            .out
+            .contains("consumer audit of ledger.transfers is pinned to version 1"),
+        "{refused:?}"
+    );
+    let refused = line.fails(1, &["app", "upgrade", "ledger", &unserved]);
+    assert!(refused.contains("events_unserved"), "{refused}");
+
+    let served = with_fees_told(
+        "[[streams.downcasts]]\nfrom = 2\nto = 1\nprogram = 'if .amount == 13 then error(\"unlucky\") else del(.fee) end'\n",
+    );
+    let served = served.path().display().to_string();
+    let foretold = line.ok(&["app", "upgrade", "ledger", &served, "--dry-run"]);
+    assert!(
+        foretold.contains("programs go on giving audit (version 1)"),
+        "{foretold}"
+    );
+    line.ok(&["app", "upgrade", "ledger", &served]);
+    transfer(&line, &json!(60), "1");
+
+    let values = |arguments: &[&str]| -> Vec<(Value, Value)> {
+        let printed = line.ok(&[&["tail", "ledger.transfers", "--json"], arguments].concat());
+        let records = printed
+            .lines()
+            .map(|record| serde_json::from_str::<Value>(record).unwrap());
+        records
+            .map(|record| (record["value"]["fee"].clone(), record["version"].clone()))
+            .collect()
+    };
+    let as_emitted = [(Value::Null, Value::Null), (json!(1), json!(2))];
+    assert_eq!(values(&[]), as_emitted);
+    // The first version is not written.
+    let as_version_1 = [(Value::Null, Value::Null), (Value::Null, Value::Null)];
+    assert_eq!(values(&["--event-version", "1"]), as_version_1);
+    assert_eq!(values(&["--event-version", "2"]), as_emitted);
+    assert_eq!(values(&["--consumer", "audit", "--commit", "none"]), as_version_1);
+    assert_eq!(values(&["--consumer", "other", "--commit", "none"]), as_emitted);
+
+    let usage = line.ok(&["app", "show", "ledger", "--usage"]);
+    assert!(
+        usage.contains("audit") && usage.contains("version 1, pinned"),
+        "{usage}"
+    );
+
+    // What a program fails on is not left out: whoever asks for it is told why.
+    transfer(&line, &json!(13), "1");
+    let failed = line.fails(1, &["tail", "ledger.transfers", "--event-version", "1", "--from", "2"]);
+    assert!(
+        failed.contains("event_version_unserved") && failed.contains("unlucky"),
+        "{failed}"
+    );
+    assert_eq!(values(&["--event-version", "1", "--limit", "2"]), as_version_1);
+    line.ok(&["consumer", "unpin", "ledger.transfers", "audit"]);
+    assert_eq!(
+        values(&["--consumer", "audit", "--commit", "none", "--limit", "2"]),
+        as_emitted
+    );
+}

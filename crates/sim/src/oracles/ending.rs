@@ -171,6 +171,7 @@ mod tests {
             time: TimeMs(0),
             key: None,
             value: format!(r#"{{"id":"{id}","from":"a","to":"b","amount":1}}"#).into(),
+            version: 1,
         }
     }
 

@@ -178,6 +178,7 @@ fn as_stored(event: &EventRecord) -> Event {
         time: TimeMs(event.time_ms),
         key: event.key.clone(),
         value: event.value.clone(),
+        version: event.version,
     }
 }
 
@@ -187,7 +188,7 @@ async fn whole_stream(cluster: Arc<dyn Cluster>) -> Result<(Offset, Vec<Event>),
     let mut all: Vec<Event> = Vec::new();
     loop {
         let from = all.last().map_or(start, |last| Offset(last.offset.0 + 1));
-        let page = match cluster.events(TRANSFERS.to_owned(), from, PAGE_BYTES).await {
+        let page = match cluster.events(TRANSFERS.to_owned(), from, PAGE_BYTES, None).await {
             Err(ReadError::EventsTrimmed { start: first, .. }) if all.is_empty() && first > start => {
                 start = first;
                 continue;

@@ -1,11 +1,12 @@
-//! Kafka's record batch, format v2, as Seachange writes it: uncompressed, no producer, no transaction, no headers, the
-//! time of creation. The encoder is pinned: the same events give the same bytes in every release.
+//! Kafka's record batch, format v2, as Seachange writes it: uncompressed, no producer, no transaction, the time of creation.
+//! A record has a header only where its value has another version than the first: `version`, in decimal. The encoder is
+//! pinned: the same events give the same bytes in every release.
 //!
 //! Layout (big-endian): <https://kafka.apache.org/documentation/#recordbatch>. The integers within records are
 //! varints in zigzag form.
 
 use bytes::Bytes;
-use machine::{Event, EventView, Offset, TimeMs};
+use machine::{EVENT_VERSION_FIRST, Event, EventView, Offset, TimeMs};
 
 /// Bytes before the first record.
 pub const HEADER_BYTES: usize = 61;
@@ -18,6 +19,8 @@ const LAST_DELTA_AT: usize = 23;
 const TIME_MAX_AT: usize = 35;
 const COUNT_AT: usize = 57;
 const MAGIC: i8 = 2;
+/// Key of the header that says the version of a record's value.
+const VERSION_HEADER: &[u8] = b"version";
 
 /// A batch without its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +78,11 @@ fn encode_record(event: &EventView<'_>, time: TimeMs, offset_delta: i64, out: &m
     let key_bytes = event.key.map_or(-1, |key| key.len() as i64);
     let value_bytes = event.value.len() as i64;
     let key_len = event.key.map_or(0, <[u8]>::len);
+    let version = (event.version != EVENT_VERSION_FIRST).then(|| event.version.to_string());
+    let header_bytes = version.as_ref().map_or(0, |version| {
+        // Both lengths take one byte.
+        1 + VERSION_HEADER.len() + 1 + version.len()
+    });
     let length = 1
         + varint_bytes(time_delta)
         + varint_bytes(offset_delta)
@@ -82,7 +90,8 @@ fn encode_record(event: &EventView<'_>, time: TimeMs, offset_delta: i64, out: &m
         + key_len
         + varint_bytes(value_bytes)
         + event.value.len()
-        + varint_bytes(0);
+        + 1
+        + header_bytes;
     put_varint(length as i64, out);
     out.push(0); // attributes
     put_varint(time_delta, out);
@@ -91,7 +100,13 @@ fn encode_record(event: &EventView<'_>, time: TimeMs, offset_delta: i64, out: &m
     out.extend_from_slice(event.key.unwrap_or_default());
     put_varint(value_bytes, out);
     out.extend_from_slice(event.value);
-    put_varint(0, out); // headers
+    put_varint(version.is_some().into(), out); // headers
+    if let Some(version) = version {
+        put_varint(VERSION_HEADER.len() as i64, out);
+        out.extend_from_slice(VERSION_HEADER);
+        put_varint(version.len() as i64, out);
+        out.extend_from_slice(version.as_bytes());
+    }
 }
 
 fn zigzag(value: i64) -> u64 {
@@ -203,11 +218,13 @@ pub fn decode(batch: &Bytes) -> Result<Vec<Event>, &'static str> {
             length => Some(batch.slice_ref(record.take(usize::try_from(length).map_err(|_| LENGTH)?)?)),
         };
         let value = batch.slice_ref(record.counted()?);
+        let version = record.version()?;
         events.push(Event {
             offset: Offset(header.base.0 + at),
             time: TimeMs(header.time.0.wrapping_add(time_delta as u64)),
             key,
             value,
+            version,
         });
     }
     match reader.bytes {
@@ -217,6 +234,7 @@ pub fn decode(batch: &Bytes) -> Result<Vec<Event>, &'static str> {
 }
 
 const LENGTH: &str = "a length in a record is impossible";
+const VERSION: &str = "the version that a record says is none";
 
 struct Reader<'a> {
     bytes: &'a [u8],
@@ -253,6 +271,23 @@ impl<'a> Reader<'a> {
         Err("an integer in a record is longer than 64 bits")
     }
 
+    /// The version that a record's headers say.
+    fn version(&mut self) -> Result<u16, &'static str> {
+        match self.varint()? {
+            0 => return Ok(EVENT_VERSION_FIRST),
+            1 => {}
+            _ => return Err("a record has headers that are never written"),
+        }
+        if self.counted()? != VERSION_HEADER {
+            return Err("a record has a header that is never written");
+        }
+        let text = std::str::from_utf8(self.counted()?).map_err(|_| VERSION)?;
+        match text.parse() {
+            Ok(version) if version > EVENT_VERSION_FIRST => Ok(version),
+            Ok(_) | Err(_) => Err(VERSION),
+        }
+    }
+
     fn counted(&mut self) -> Result<&'a [u8], &'static str> {
         let length = usize::try_from(self.varint()?).map_err(|_| LENGTH)?;
         self.take(length)
@@ -269,6 +304,7 @@ mod tests {
             time: TimeMs(1_700_000_000_000),
             key: key.map(Bytes::from_static),
             value: Bytes::from_static(value),
+            version: 1,
         }
     }
 
@@ -295,7 +331,11 @@ mod tests {
 
     #[test]
     fn events_are_read_back() {
-        let (events, bytes) = sample();
+        let (mut events, _) = sample();
+        events[1].version = u16::MAX;
+        events[2].version = 2;
+        let mut bytes = Vec::new();
+        encode(TimeMs(1_700_000_000_000), events.iter().map(Event::view), &mut bytes);
         let bytes = Bytes::from(bytes);
         assert_eq!(whole_bytes(&bytes), Some(Ok(bytes.len())));
         assert_eq!(decode(&bytes), Ok(events));

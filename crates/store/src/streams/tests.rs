@@ -22,6 +22,7 @@ fn event(offset: u64, time: u64, bytes: usize) -> Event {
         time: TimeMs(time),
         key: offset.is_multiple_of(3).then(|| Bytes::from(format!("key-{offset}"))),
         value: Bytes::from(format!("{offset} ").repeat(bytes / 2 + 1)[..bytes].to_owned()),
+        version: 1,
     }
 }
 

@@ -84,6 +84,10 @@ impl Code {
             }
             Code::UnknownSnapshot => "Make one with POST /v1/snapshots, and read its files at the node that made it.",
             Code::CopyUnderWay => "Repeat it once the other copy has ended, or copy off another member.",
+            Code::EventVersionUnserved => {
+                "Ask for the version in which events are emitted (GET /v1/apps/{app}), or bring a version of the application \
+                 whose manifest has a downcast."
+            }
             Code::UnknownCopy => "Begin the copy again: POST /v1/copies.",
             Code::EntriesPurged => {
                 "Begin the copy again: POST /v1/copies names the snapshots from which the node's log goes on."

@@ -176,6 +176,9 @@ pub struct UsageList {
     pub application: String,
     /// By command and version.
     pub commands: Vec<CommandUsage>,
+    /// Who reads its events, by stream and consumer.
+    #[serde(default)]
+    pub consumers: Vec<ConsumerUsage>,
 }
 
 /// How often clients have sent a command in one version of its payload.
@@ -189,6 +192,22 @@ pub struct CommandUsage {
     /// How many were run, refused and failed ones too.
     pub count: u64,
     /// Log time of the last, milliseconds since the Unix epoch.
+    pub last_ms: u64,
+}
+
+/// A named consumer of one of an application's streams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConsumerUsage {
+    /// The stream.
+    pub stream: String,
+    /// The consumer's name.
+    pub name: String,
+    /// The version of events that it gets: the one that it is pinned to, or the one that is emitted.
+    pub event_version: u16,
+    /// Whether it is pinned to that.
+    pub pinned: bool,
+    /// Log time of its last commit, milliseconds since the Unix epoch.
     pub last_ms: u64,
 }
 

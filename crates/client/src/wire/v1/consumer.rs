@@ -20,6 +20,9 @@ pub struct ConsumerRecord {
     pub missed: u64,
     /// Log time of its last commit, milliseconds since the Unix epoch.
     pub committed_ms: u64,
+    /// The version of events that it is pinned to; absent: it gets them as they were emitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_version: Option<u16>,
 }
 
 /// `GET /v1/consumers`.
@@ -61,6 +64,31 @@ pub struct ConsumerCommitted {
     pub index: u64,
 }
 
+/// `PUT /v1/streams/{stream}/consumers/{name}/event-version`: in which version the consumer gets events that were emitted in a
+/// later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PinRequest {
+    /// The version, from 1; null: as they were emitted. It must stand there: nobody is to be unpinned by a slip.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub event_version: Option<u16>,
+}
+
+/// The answer to [`PinRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConsumerPinned {
+    /// The stream.
+    pub stream: String,
+    /// The consumer's name.
+    pub name: String,
+    /// The version that it is pinned to from now on; null: to none.
+    pub event_version: Option<u16>,
+    /// The entry that pinned it.
+    pub index: u64,
+}
+
 /// `DELETE /v1/streams/{stream}/consumers/{name}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -88,6 +116,7 @@ mod tests {
             lag: 3,
             missed: 0,
             committed_ms: 9,
+            event_version: None,
         };
         let text = serde_json::to_string(&record).unwrap();
         expect_test::expect![[r#"{"stream":"ledger.transfers","name":"audit","offset":7,"start":5,"end":10,"lag":3,"missed":0,"committed_ms":9}"#]]

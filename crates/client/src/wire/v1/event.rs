@@ -22,6 +22,10 @@ pub struct EventsParameters {
     /// Go on with new events as they come.
     #[serde(default)]
     pub follow: bool,
+    /// Events that were emitted in a later version are brought down into this one, as the application's manifest says how.
+    /// Absent: into the version that the consumer is pinned to, else none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_version: Option<u16>,
 }
 
 /// An event: one line of NDJSON, or the data of one server-sent event. The key stands in `key` (or `key_base64`, or
@@ -37,6 +41,8 @@ pub struct EventRecord {
     pub key: Option<Bytes>,
     /// Its value.
     pub value: Bytes,
+    /// The version of its value; in JSON it is left out where it is 1.
+    pub version: u16,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +60,12 @@ struct EventJson {
     value: Option<Box<RawValue>>,
     #[serde(default)]
     value_base64: Option<String>,
+    #[serde(default = "first")]
+    version: u16,
+}
+
+fn first() -> u16 {
+    1
 }
 
 /// What is written of an event, by nodes for each of its readers: nothing of it is copied that need not be.
@@ -69,6 +81,8 @@ struct EventView<'a> {
     value: Option<Cow<'a, RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u16>,
 }
 
 #[cfg(feature = "openapi")]
@@ -85,6 +99,7 @@ impl Serialize for EventRecord {
             key_base64,
             value,
             value_base64,
+            version: (self.version != first()).then_some(self.version),
         };
         view.serialize(serializer)
     }
@@ -98,6 +113,7 @@ impl TryFrom<EventJson> for EventRecord {
             time_ms: from.time_ms,
             key: content::key_from((from.key, from.key_base64))?,
             value: content::value_from("value", (from.value, from.value_base64))?,
+            version: from.version,
         })
     }
 }
@@ -113,11 +129,17 @@ mod tests {
             time_ms: 5,
             key: Some(Bytes::from_static(b"k")),
             value: "[1]".into(),
+            version: 1,
         };
         let text = serde_json::to_string(&event).unwrap();
         expect_test::expect![[r#"{"offset":3,"time_ms":5,"key":"k","value":[1]}"#]].assert_eq(&text);
         assert_eq!(serde_json::from_str::<EventRecord>(&text).unwrap(), event);
-        let bare = EventRecord { key: None, ..event };
+        let bare = EventRecord {
+            key: None,
+            version: 2,
+            ..event
+        };
+        assert!(serde_json::to_string(&bare).unwrap().ends_with(r#""version":2}"#));
         assert_eq!(
             serde_json::from_str::<EventRecord>(&serde_json::to_string(&bare).unwrap()).unwrap(),
             bare

@@ -32,7 +32,7 @@ pub struct Manifest {
     pub tables: Vec<TableSpec>,
     /// Streams that it emits, each beginning with the application's name and a dot.
     #[serde(default)]
-    pub streams: Vec<Named>,
+    pub streams: Vec<StreamSpec>,
 }
 
 /// A command that a version takes.
@@ -92,7 +92,35 @@ pub struct TableList {
     pub tables: Vec<TableSpec>,
 }
 
-/// A query or a stream.
+/// A stream that a version emits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct StreamSpec {
+    /// Its name.
+    pub name: String,
+    /// The version of the events that are emitted.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub event_version: u16,
+    /// Programs that bring events into versions of before, for whoever reads those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub downcasts: Vec<DowncastSpec>,
+}
+
+/// A program that brings an event's value from one version into an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DowncastSpec {
+    /// The version that was emitted, or that a further program comes to.
+    pub from: u16,
+    /// The version that comes out.
+    pub to: u16,
+    /// How, in jq: the value goes in, and one document comes out.
+    pub program: String,
+}
+
+/// A query.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -107,6 +135,10 @@ fn first() -> Vec<u16> {
 
 fn one() -> u16 {
     1
+}
+
+fn is_one(number: &u16) -> bool {
+    *number == one()
 }
 
 impl Manifest {
@@ -148,11 +180,18 @@ mod tests {
             converts = [1]
             [[streams]]
             name = "ledger.transfers"
+            [[streams]]
+            name = "ledger.audit"
+            event_version = 2
+            [[streams.downcasts]]
+            from = 2
+            to = 1
+            program = 'del(.fee)'
             "#,
         )
         .unwrap();
         let json = serde_json::to_string(&manifest).unwrap();
-        expect_test::expect![[r#"{"application":"ledger","version":2,"about":"Accounts and transfers","module":"ledger.wasm","commands":[{"name":"transfer","versions":[1]},{"name":"open","versions":[2,3],"upcasts":[{"from":1,"to":2,"program":".balance //= 0"}]}],"queries":[{"name":"total"}],"tables":[{"name":"accounts","shape":2,"converts":[1]}],"streams":[{"name":"ledger.transfers"}]}"#]]
+        expect_test::expect![[r#"{"application":"ledger","version":2,"about":"Accounts and transfers","module":"ledger.wasm","commands":[{"name":"transfer","versions":[1]},{"name":"open","versions":[2,3],"upcasts":[{"from":1,"to":2,"program":".balance //= 0"}]}],"queries":[{"name":"total"}],"tables":[{"name":"accounts","shape":2,"converts":[1]}],"streams":[{"name":"ledger.transfers"},{"name":"ledger.audit","event_version":2,"downcasts":[{"from":2,"to":1,"program":"del(.fee)"}]}]}"#]]
         .assert_eq(&json);
         assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
     }

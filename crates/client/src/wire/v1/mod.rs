@@ -25,8 +25,8 @@ mod trace;
 mod watch;
 
 pub use application::{
-    ApplicationInfo, ApplicationList, ApplicationPurged, ApplicationRemoved, CodeSource, CommandUsage, ModuleStored,
-    RemovalRequest, RemovedAt, UsageList, VersionInfo, VersionSwitch,
+    ApplicationInfo, ApplicationList, ApplicationPurged, ApplicationRemoved, CodeSource, CommandUsage, ConsumerUsage,
+    ModuleStored, RemovalRequest, RemovedAt, UsageList, VersionInfo, VersionSwitch,
 };
 pub use batch::{BATCH_MEDIA_TYPE, BatchAnswer, BatchCommand, BatchOutcome};
 pub use change::{
@@ -36,14 +36,18 @@ pub use change::{
 pub use command::{
     CommandOutcome, CommandReply, QueryOutcome, QueryReply, SEQUENCE_HEADER, SESSION_HEADER, SessionOpened,
 };
-pub use consumer::{CommitRequest, ConsumerCommitted, ConsumerList, ConsumerRecord, ConsumerRemoved};
+pub use consumer::{
+    CommitRequest, ConsumerCommitted, ConsumerList, ConsumerPinned, ConsumerRecord, ConsumerRemoved, PinRequest,
+};
 pub use conversion::{ConversionRecord, ConversionRequest, ConversionSteered, UnconvertedRow, VerifiedRecord};
 pub use copy::{CopiedSnapshot, CopyRecord, EntriesParameters};
 pub use dry_run::{Check, DryRun, Forecast, StepAhead, Verdict};
 pub use entry::{SkipDecided, SkipRequest, SkippedEntry, SkippedList};
 pub use error::{ErrorInfo, ErrorList};
 pub use event::{EventRecord, EventsParameters};
-pub use manifest::{CommandSpec, Manifest, ManifestError, Named, TableList, TableSpec, UpcastSpec};
+pub use manifest::{
+    CommandSpec, DowncastSpec, Manifest, ManifestError, Named, StreamSpec, TableList, TableSpec, UpcastSpec,
+};
 pub use record_batch::{RECORD_BATCH_MEDIA_TYPE, RecordBatch, heartbeat, whole_bytes};
 pub use rehearsal::{DifferenceRecord, RehearsalRecord, RehearsalRequest};
 pub use row::{Consistency, ConsistencyParameter, InvalidConsistency, Row, RowAnswer, Rows, RowsParameters};

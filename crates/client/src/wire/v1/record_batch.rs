@@ -2,7 +2,8 @@
 //! the code that writes them, as anybody's client would.
 //!
 //! Layout (big-endian): <https://kafka.apache.org/documentation/#recordbatch>. The integers within records are
-//! varints in zigzag form. A batch without records says no more than that the node is there.
+//! varints in zigzag form. A batch without records says no more than that the node is there. The version of a record's value,
+//! where it is not 1, stands in the record's header `version`, in decimal.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -127,11 +128,13 @@ impl RecordBatch {
             length => Some(record.take(usize::try_from(length).map_err(|_| LENGTH)?)?),
         };
         let value = record.counted()?;
+        let version = record.version()?;
         let event = EventRecord {
             offset: self.next,
             time_ms,
             key: key.map(|key| self.batch.slice_ref(key)),
             value: self.batch.slice_ref(value),
+            version,
         };
         self.at = self.batch.len() - cursor.bytes.len();
         self.next += 1;
@@ -189,6 +192,21 @@ impl<'a> Cursor<'a> {
         Err("an integer in a record is longer than 64 bits")
     }
 
+    /// What the headers say of the value's version; other headers mean nothing to this client.
+    fn version(&mut self) -> Result<u16, &'static str> {
+        let mut version = 1;
+        for _ in 0..self.varint()?.max(0) {
+            let (key, value) = (self.counted()?, self.counted()?);
+            if key == b"version" {
+                let text = std::str::from_utf8(value).ok();
+                version = text
+                    .and_then(|text| text.parse().ok())
+                    .ok_or("a record's version is no number")?;
+            }
+        }
+        Ok(version)
+    }
+
     fn counted(&mut self) -> Result<&'a [u8], &'static str> {
         let length = usize::try_from(self.varint()?).map_err(|_| LENGTH)?;
         self.take(length)
@@ -220,6 +238,7 @@ mod tests {
             time_ms: 1_700_000_000_000,
             key: key.map(Bytes::from_static),
             value: Bytes::from_static(value),
+            version: 1,
         };
         let events: Result<Vec<EventRecord>, _> = RecordBatch::open(&bytes).unwrap().collect();
         let expected = [

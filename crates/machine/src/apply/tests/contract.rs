@@ -27,7 +27,7 @@ fn upcast(from: u16, to: u16, program: &str) -> Upcast {
 
 impl Run {
     /// With application `transform`, and version 1 in force, which takes version 1 of each command.
-    fn with_transform() -> Run {
+    pub(super) fn with_transform() -> Run {
         let mut run = Run::new();
         let transform = Manifest {
             application: TRANSFORM.into(),
@@ -52,8 +52,8 @@ impl Run {
         let mut manifest = Run::manifest(2, 1, &[]);
         manifest.commands[0].versions = vec![3];
         let contract = Contract {
-            transform: None,
             upcasts,
+            ..Contract::default()
         };
         self.control(Body::PlanGuarded(PlanGuarded {
             plan: PlanApplication {

@@ -16,7 +16,7 @@ Example:
 pub struct ShowArguments {
     /// The application
     pub app: String,
-    /// Show which commands its clients send, how often and when last
+    /// Show which commands its clients send, how often and when last, and which version of its events consumers get
     #[arg(long)]
     pub usage: bool,
     /// Where the cluster is.
@@ -132,7 +132,20 @@ fn describe_usage(app: &ApplicationInfo, usage: &UsageList, now_ms: u64) -> Stri
             last,
         ]);
     }
-    output::columns(&rows)
+    let mut text = output::columns(&rows);
+    if !usage.consumers.is_empty() {
+        let mut rows = vec![["stream", "consumer", "events", "last"].map(str::to_owned).to_vec()];
+        rows.extend(usage.consumers.iter().map(|consumer| {
+            let events = match consumer.pinned {
+                true => format!("version {}, pinned", consumer.event_version),
+                false => format!("version {}, as emitted", consumer.event_version),
+            };
+            let (stream, name) = (consumer.stream.clone(), consumer.name.clone());
+            vec![stream, name, events, ago(now_ms, consumer.last_ms)]
+        }));
+        text = format!("{text}\n\n{}", output::columns(&rows));
+    }
+    text
 }
 
 fn ago(now_ms: u64, then_ms: u64) -> String {

@@ -229,6 +229,7 @@ fn record(event: &EmittedEvent) -> Value {
         time_ms: 0,
         key: event.key.clone(),
         value: event.value.clone(),
+        version: 1,
     });
     if let Some(fields) = record.as_object_mut() {
         fields.retain(|name, _| name != "offset" && name != "time_ms");
