@@ -1,14 +1,13 @@
 //! What stands in the log. Each entry is one byte of format, the kind's number, and the kind's body.
 
 mod packed;
-
-use std::collections::BTreeMap;
+mod streams;
 
 use bytes::Bytes;
 
 use crate::codec::{Codec, Error, Reader, put_varint};
 use crate::{
-    AssignVerification, ChangeId, ClusterId, ConvertRows, Digest, Index, Level, Manifest, MeterNumber, NodeId, Offset,
+    AssignVerification, ChangeId, ClusterId, ConvertRows, Digest, Index, Level, Manifest, MeterNumber, NodeId,
     OpenWindow, Rehearsed, Safeguards, Sequence, SessionId, SkipEntry, StateDigest, SteerConversion, TimeMs, Verified,
     limits, record,
 };
@@ -16,6 +15,7 @@ use crate::{
 use crate::skip::SKIP_ENTRY;
 
 pub use packed::{PackedRequests, RequestView, pack};
+pub use streams::{CommitConsumer, PinConsumer, RemoveConsumer, TrimStreams};
 
 /// The format of the entries that this binary writes. It reads this one and, for ever, all before it.
 pub const ENTRY_FORMAT: u8 = 1;
@@ -377,62 +377,6 @@ record!(RegisterNode {
     binary
 });
 
-/// Where a named consumer of a stream stands from now on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommitConsumer {
-    /// The stream.
-    pub stream: String,
-    /// The consumer's name; one that is not known is made.
-    pub consumer: String,
-    /// The event that it reads next.
-    pub offset: Offset,
-    /// Where it must stand before, unless it stands at `offset` already; none: anywhere.
-    pub expected: Option<Offset>,
-    /// Whether it may go back.
-    pub reset: bool,
-}
-record!(CommitConsumer {
-    stream,
-    consumer,
-    offset,
-    expected,
-    reset
-});
-
-/// Forgets a named consumer of a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemoveConsumer {
-    /// The stream.
-    pub stream: String,
-    /// The consumer's name.
-    pub consumer: String,
-}
-record!(RemoveConsumer { stream, consumer });
-
-/// In which version a named consumer of a stream gets events from now on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PinConsumer {
-    /// The stream.
-    pub stream: String,
-    /// The consumer's name.
-    pub consumer: String,
-    /// The version, from 1, that it gets events in which were emitted in a later one; none: as they were emitted.
-    pub version: Option<u16>,
-}
-record!(PinConsumer {
-    stream,
-    consumer,
-    version
-});
-
-/// Where streams begin from now on: events before are gone for good. All of it is done, or none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrimStreams {
-    /// The first event that is kept, by stream. A stream that begins there or later already stays as it is.
-    pub starts: BTreeMap<String, Offset>,
-}
-record!(TrimStreams { starts });
-
 /// What a node's digest was before a mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportDigest {
@@ -557,7 +501,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::codec::{Codec, Reader};
-    use crate::{Findings, Sample, Shape, Unconverted, VerifiedRows, Version};
+    use crate::{Findings, Offset, Sample, Shape, Unconverted, VerifiedRows, Version};
 
     fn request() -> impl Strategy<Value = Request> {
         let claim = proptest::option::of((any::<u64>(), any::<u64>(), any::<u64>()));

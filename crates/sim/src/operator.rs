@@ -173,12 +173,12 @@ impl Operator {
         }
     }
 
-    /// Sends a command at which the program fails, to an application that is linked in for that, and waits until it is
-    /// told that the command was skipped.
+    /// Sends a command at which the program fails, to an application that is linked in for that, and waits for what it is
+    /// told in the end: the code of a refusal.
     ///
     /// # Errors
-    /// The cluster refused, or gave no answer.
-    pub async fn poison(&self) -> anyhow::Result<()> {
+    /// The application could not be installed; or the command was applied.
+    pub async fn poison(&self) -> anyhow::Result<&'static str> {
         if self.admin.app("poison").await.is_err() {
             let manifest = Manifest::from_toml(POISON)?;
             let code = PackagedCode::Native;
@@ -188,8 +188,10 @@ impl Operator {
             self.until(change, Stage::Finalized).await?;
         }
         let client = Client::connect(self.environment.clone(), self.options.clone())?;
-        let answer = client.submit("poison", "drink", 1, "{}").await;
-        anyhow::bail!("it was drunk: {answer:?}")
+        match client.submit("poison", "drink", 1, "{}").await {
+            Ok(answer) => anyhow::bail!("it was drunk: {answer:?}"),
+            Err(error) => Ok(error.code().name()),
+        }
     }
 
     /// Has every entry skipped that a node stands before because the program fails there; does nothing else for ever.

@@ -142,8 +142,12 @@ impl Run {
 
     fn poison(&mut self) -> Option<()> {
         self.poisoned = true;
-        let operator = self.operator.clone();
-        self.operate(async move { operator.poison().await })
+        let (operator, shared) = (self.operator.clone(), self.shared.clone());
+        self.operate(async move {
+            let code = operator.poison().await?;
+            shared.history.lock().error(code);
+            Ok(())
+        })
     }
 
     fn skip_failing(&self) -> Option<()> {

@@ -78,11 +78,6 @@ fn encode_record(event: &EventView<'_>, time: TimeMs, offset_delta: i64, out: &m
     let key_bytes = event.key.map_or(-1, |key| key.len() as i64);
     let value_bytes = event.value.len() as i64;
     let key_len = event.key.map_or(0, <[u8]>::len);
-    let version = (event.version != EVENT_VERSION_FIRST).then(|| event.version.to_string());
-    let header_bytes = version.as_ref().map_or(0, |version| {
-        // Both lengths take one byte.
-        1 + VERSION_HEADER.len() + 1 + version.len()
-    });
     let length = 1
         + varint_bytes(time_delta)
         + varint_bytes(offset_delta)
@@ -90,8 +85,7 @@ fn encode_record(event: &EventView<'_>, time: TimeMs, offset_delta: i64, out: &m
         + key_len
         + varint_bytes(value_bytes)
         + event.value.len()
-        + 1
-        + header_bytes;
+        + headers_bytes(event.version);
     put_varint(length as i64, out);
     out.push(0); // attributes
     put_varint(time_delta, out);
@@ -100,13 +94,31 @@ fn encode_record(event: &EventView<'_>, time: TimeMs, offset_delta: i64, out: &m
     out.extend_from_slice(event.key.unwrap_or_default());
     put_varint(value_bytes, out);
     out.extend_from_slice(event.value);
-    put_varint(version.is_some().into(), out); // headers
-    if let Some(version) = version {
-        put_varint(VERSION_HEADER.len() as i64, out);
-        out.extend_from_slice(VERSION_HEADER);
-        put_varint(version.len() as i64, out);
-        out.extend_from_slice(version.as_bytes());
+    put_headers(event.version, out);
+}
+
+/// Bytes of a record's headers, their count among them.
+#[inline]
+fn headers_bytes(version: u16) -> usize {
+    match version {
+        EVENT_VERSION_FIRST => 1,
+        // Both lengths take one byte.
+        version => 1 + 1 + VERSION_HEADER.len() + 1 + version.to_string().len(),
     }
+}
+
+#[inline]
+fn put_headers(version: u16, out: &mut Vec<u8>) {
+    if version == EVENT_VERSION_FIRST {
+        out.push(0);
+        return;
+    }
+    let version = version.to_string();
+    put_varint(1, out);
+    put_varint(VERSION_HEADER.len() as i64, out);
+    out.extend_from_slice(VERSION_HEADER);
+    put_varint(version.len() as i64, out);
+    out.extend_from_slice(version.as_bytes());
 }
 
 fn zigzag(value: i64) -> u64 {
@@ -218,7 +230,11 @@ pub fn decode(batch: &Bytes) -> Result<Vec<Event>, &'static str> {
             length => Some(batch.slice_ref(record.take(usize::try_from(length).map_err(|_| LENGTH)?)?)),
         };
         let value = batch.slice_ref(record.counted()?);
-        let version = record.version()?;
+        let version = match record.bytes {
+            // Nearly all.
+            [0] => EVENT_VERSION_FIRST,
+            [..] => record.version()?,
+        };
         events.push(Event {
             offset: Offset(header.base.0 + at),
             time: TimeMs(header.time.0.wrapping_add(time_delta as u64)),
