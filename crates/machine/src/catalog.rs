@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::codec::{Codec, Error, Reader};
 use crate::contract::CommandContract;
 use crate::{
-    ChangeId, ClusterId, Code, Contract, Conversions, Digest, EventContract, Guarded, Index, Level, Manifest, NodeId,
-    Readiness, Rehearsal, RehearsalPlan, Skipped, TableId, TimeMs, Version, numbered, record,
+    ChangeId, ClusterId, Code, CommandSchema, Contract, Conversions, Digest, EventContract, Guarded, Index, Level,
+    Manifest, NodeId, Readiness, Rehearsal, RehearsalPlan, Skipped, TableId, TimeMs, Version, numbered, record,
 };
 
 /// All of it, as of one index.
@@ -94,6 +94,10 @@ impl Codec for Catalog {
                 .flat_map(BTreeMap::values)
                 .any(|contract| !contract.events.is_empty()),
             !pins.is_empty(),
+            contracts
+                .values()
+                .flat_map(BTreeMap::values)
+                .any(|contract| !contract.schemas.is_empty()),
         ];
         let last = some.iter().rposition(|some| *some).map_or(0, |place| place + 1);
         if last >= 1 {
@@ -120,10 +124,13 @@ impl Codec for Catalog {
         if last >= 8 {
             pins.encode(out);
         }
+        if last >= 9 {
+            parts(contracts, |contract| contract.schemas.clone()).encode(out);
+        }
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        Ok(Catalog {
+        let mut catalog = Catalog {
             cluster: Codec::decode(reader)?,
             level: Codec::decode(reader)?,
             applications: Codec::decode(reader)?,
@@ -141,7 +148,12 @@ impl Codec for Catalog {
             skipped: or_nothing(reader)?,
             contracts: read_contracts(reader)?,
             pins: or_nothing(reader)?,
-        })
+        };
+        let schemas: OfVersions<Vec<CommandSchema>> = or_nothing(reader)?;
+        put_parts(&mut catalog.contracts, schemas, |contract, part| {
+            contract.schemas = part
+        });
+        Ok(catalog)
     }
 }
 
@@ -167,22 +179,21 @@ fn parts<T>(contracts: &OfVersions<Contract>, part: impl Fn(&Contract) -> T) -> 
         .collect()
 }
 
+fn put_parts<T>(contracts: &mut OfVersions<Contract>, parts: OfVersions<T>, put: impl Fn(&mut Contract, T)) {
+    for (name, versions) in parts {
+        let of_name = contracts.entry(name).or_default();
+        for (version, part) in versions {
+            put(of_name.entry(version).or_default(), part);
+        }
+    }
+}
+
 fn read_contracts(reader: &mut Reader<'_>) -> Result<OfVersions<Contract>, Error> {
     let commands: OfVersions<CommandContract> = or_nothing(reader)?;
     let events: OfVersions<EventContract> = or_nothing(reader)?;
-    let mut contracts = OfVersions::<Contract>::new();
-    for (name, versions) in commands {
-        let of_name = contracts.entry(name).or_default();
-        for (version, part) in versions {
-            of_name.entry(version).or_default().set_commands(part);
-        }
-    }
-    for (name, versions) in events {
-        let of_name = contracts.entry(name).or_default();
-        for (version, part) in versions {
-            of_name.entry(version).or_default().events = part;
-        }
-    }
+    let mut contracts = OfVersions::new();
+    put_parts(&mut contracts, commands, Contract::set_commands);
+    put_parts(&mut contracts, events, |contract, part| contract.events = part);
     Ok(contracts)
 }
 

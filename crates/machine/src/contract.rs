@@ -12,8 +12,8 @@ use crate::apply::NoContext;
 use crate::codec::Codec;
 use crate::manifest::Error;
 use crate::{
-    ApplicationVersion, Applications, Call, CallOutcome, Catalog, EventContract, Manifest, Misuse, Stop, Trap, Version,
-    limits, record,
+    ApplicationVersion, Applications, Call, CallOutcome, Catalog, Digest, EventContract, Manifest, Misuse, Stop, Trap,
+    Version, limits, record,
 };
 
 /// Name of the application that runs programs, and of the query by which it is asked.
@@ -28,7 +28,28 @@ pub struct Contract {
     pub upcasts: Vec<Upcast>,
     /// What it says of the events that it emits.
     pub events: EventContract,
+    /// What payloads of its commands look like, for those who write clients.
+    pub schemas: Vec<CommandSchema>,
 }
+
+/// What one version of a command's payload looks like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandSchema {
+    /// The command.
+    pub command: String,
+    /// The version of its payload.
+    pub version: u16,
+    /// A JSON Schema.
+    pub schema: String,
+    /// Of that part of it that says which payloads are valid: what is only for people may change.
+    pub constraints: Digest,
+}
+record!(CommandSchema {
+    command,
+    version,
+    schema,
+    constraints
+});
 
 /// The part of a [`Contract`] that was in the log first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -119,19 +140,17 @@ impl Contract {
     /// # Errors
     /// The first thing that contradicts, with what to do.
     pub fn check(&self, manifest: &Manifest) -> Result<(), Error> {
-        let bytes = self.of_commands().to_bytes().len() + self.events.to_bytes().len();
+        let bytes = self.of_commands().to_bytes().len() + self.events.to_bytes().len() + self.schemas.to_bytes().len();
         if bytes > limits::CONTRACT_BYTES_MAX {
             return Err(Error(format!(
-                "its programs have {bytes} bytes: {} are the most",
+                "its programs and schemas have {bytes} bytes: {} are the most",
                 limits::CONTRACT_BYTES_MAX
             )));
         }
-        if self.upcasts.len() > limits::MANIFEST_ITEMS_MAX {
-            return Err(Error(format!(
-                "{} upcasts: {} are the most",
-                self.upcasts.len(),
-                limits::MANIFEST_ITEMS_MAX
-            )));
+        let count = self.upcasts.len().max(self.schemas.len());
+        if count > limits::MANIFEST_ITEMS_MAX {
+            let most = limits::MANIFEST_ITEMS_MAX;
+            return Err(Error(format!("{count} upcasts or schemas: {most} are the most")));
         }
         if let Some((what, _)) = self.programs().find(|(_, program)| program.trim().is_empty()) {
             return Err(Error(format!(
@@ -141,7 +160,38 @@ impl Contract {
         self.upcasts
             .iter()
             .try_for_each(|cast| self.check_upcast(manifest, cast))?;
+        self.schemas
+            .iter()
+            .try_for_each(|schema| self.check_schema(manifest, schema))?;
         self.events.check(manifest)
+    }
+
+    /// The schema of a version of a command's payload, where one is given.
+    #[must_use]
+    pub fn schema(&self, command: &str, version: u16) -> Option<&CommandSchema> {
+        let mut schemas = self.schemas.iter();
+        schemas.find(|schema| schema.command == command && schema.version == version)
+    }
+
+    fn check_schema(&self, manifest: &Manifest, schema: &CommandSchema) -> Result<(), Error> {
+        let CommandSchema { command, version, .. } = schema;
+        let refuse = |why: &str| {
+            Err(Error(format!(
+                "the schema of version {version} of command {command}: {why}"
+            )))
+        };
+        if self.upcasts_of(manifest, command, *version).is_none() {
+            return refuse("nobody takes that version, neither as it is nor through programs");
+        }
+        match self
+            .schemas
+            .iter()
+            .filter(|other| other.command == *command && other.version == *version)
+            .count()
+        {
+            1 => Ok(()),
+            _ => refuse("there is another one of that version"),
+        }
     }
 
     fn check_upcast(&self, manifest: &Manifest, cast: &Upcast) -> Result<(), Error> {
@@ -349,6 +399,24 @@ mod tests {
                 .check(&manifest(&[2]))
                 .is_err_and(|error| error.0.contains("are the most"))
         );
+        let schema = |version| CommandSchema {
+            command: "transfer".into(),
+            version,
+            schema: "{}".into(),
+            constraints: Digest::of(b"{}"),
+        };
+        let with = |versions: &[u16]| {
+            let schemas = versions.iter().map(|version| schema(*version)).collect();
+            let contract = Contract {
+                schemas,
+                ..contract(&[(1, 2)])
+            };
+            contract.check(&manifest(&[2])).map_err(|error| error.0)
+        };
+        assert_eq!(with(&[1, 2]), Ok(()));
+        assert!(with(&[3]).is_err_and(|why| why.contains("nobody takes")));
+        assert!(with(&[2, 2]).is_err_and(|why| why.contains("another one")));
+        assert!(with(&[2; limits::MANIFEST_ITEMS_MAX + 1]).is_err_and(|why| why.contains("are the most")));
         let many: Vec<(u16, u16)> = (10..=10 + limits::MANIFEST_ITEMS_MAX as u16)
             .map(|from| (from, from + 1))
             .collect();

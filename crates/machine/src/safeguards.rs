@@ -20,9 +20,9 @@ pub struct Safeguards {
     pub rehearse: Option<RehearsalPlan>,
     /// 6: every stored row is brought into the new shape and back before the switch, and must come through.
     pub verify_data: bool,
-    /// 7, and 8 for what it says of events: what the version promises to those who do not change with it; kept with the
-    /// version.
-    pub contract: Option<Contract>,
+    /// 7, and 8 for what it says of events, and 9 for the schemas of commands: what the version promises to those who do not
+    /// change with it; kept with the version.
+    pub contract: Option<Box<Contract>>,
 }
 
 impl Safeguards {
@@ -59,6 +59,7 @@ impl Codec for Safeguards {
             *verify_data,
             contract.is_some(),
             contract.as_ref().is_some_and(|contract| !contract.events.is_empty()),
+            contract.as_ref().is_some_and(|contract| !contract.schemas.is_empty()),
         ];
         put_varint(some.into_iter().map(u64::from).sum(), out);
         if let Some(within) = confirm_within_ms {
@@ -90,6 +91,10 @@ impl Codec for Safeguards {
                 put_varint(8, out);
                 contract.events.encode(out);
             }
+            if !contract.schemas.is_empty() {
+                put_varint(9, out);
+                contract.schemas.encode(out);
+            }
         }
     }
 
@@ -108,6 +113,7 @@ impl Codec for Safeguards {
                     .get_or_insert_default()
                     .set_commands(Codec::decode(reader)?),
                 8 => safeguards.contract.get_or_insert_default().events = Codec::decode(reader)?,
+                9 => safeguards.contract.get_or_insert_default().schemas = Codec::decode(reader)?,
                 number => return Err(reader.unknown("Safeguards", number)),
             }
         }
@@ -148,7 +154,7 @@ record!(AutomaticRevert { index, place });
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EventContract, Upcast, Version};
+    use crate::{CommandSchema, Digest, EventContract, Upcast, Version};
 
     #[test]
     fn safeguards_come_back_and_an_unknown_one_is_an_error() {
@@ -167,7 +173,7 @@ mod tests {
                         expected: vec!["rows:accounts/balance".parse().unwrap()],
                     }),
                     verify_data: revert_on_trap,
-                    contract: revert_on_trap.then(|| Contract {
+                    contract: revert_on_trap.then(|| Box::new(Contract {
                         transform: Some(Version(3)),
                         upcasts: vec![Upcast {
                             command: "transfer".into(),
@@ -182,15 +188,24 @@ mod tests {
                                 .collect(),
                             downcasts: vec![],
                         },
-                    }),
+                        schemas: confirm_within_ms
+                            .map(|_| CommandSchema {
+                                command: "transfer".into(),
+                                version: 1,
+                                schema: "{}".into(),
+                                constraints: Digest([4; 32]),
+                            })
+                            .into_iter()
+                            .collect(),
+                    })),
                 };
                 assert_eq!(Safeguards::from_bytes(&safeguards.to_bytes()), Ok(safeguards));
             }
         }
         assert_eq!(Safeguards::default().to_bytes(), [0]);
         assert!(matches!(
-            Safeguards::from_bytes(&[1, 9]),
-            Err(Error::Unknown { number: 9, .. })
+            Safeguards::from_bytes(&[1, 10]),
+            Err(Error::Unknown { number: 10, .. })
         ));
     }
 }

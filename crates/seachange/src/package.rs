@@ -66,6 +66,9 @@ impl PlanOptions {
 /// Bytes that a module may have, as the cluster says too; past it the file is not even read.
 const MODULE_BYTES_MAX: u64 = machine::limits::MODULE_BYTES_MAX as u64;
 
+/// Bytes that a schema may have: all of a contract's together may not have more.
+const SCHEMA_BYTES_MAX: u64 = machine::limits::CONTRACT_BYTES_MAX as u64;
+
 impl Package {
     /// For whoever runs it without a cluster.
     #[must_use]
@@ -96,10 +99,15 @@ impl Package {
             let remedy = "Name the directory that holds manifest.toml and the module.";
             Stopped::failed(format!("cannot read {}: {error}", path.display()), remedy)
         })?;
-        let manifest = Manifest::from_toml(&text).map_err(|error| {
+        let mut manifest = Manifest::from_toml(&text).map_err(|error| {
             let remedy = "docs/applications.md shows what stands in a manifest.";
             Stopped::failed(format!("{}: {error}", path.display()), remedy)
         })?;
+        for schema in manifest.commands.iter_mut().flat_map(|command| &mut command.schemas) {
+            if let Some(file) = schema.file.take() {
+                schema.schema = read_schema(&directory.join(file))?;
+            }
+        }
         if native {
             let code = PackagedCode::Native;
             return Ok(Package { manifest, code });
@@ -198,6 +206,22 @@ async fn install_transform(admin: &Admin) -> anyhow::Result<()> {
     Err(Stopped::failed(what, "It runs the programs of the manifest: try again.").into())
 }
 
+fn read_schema(path: &Path) -> anyhow::Result<serde_json::Value> {
+    let cannot = |why: String| {
+        let remedy = "Under `schemas` of a command the manifest names a file with a JSON Schema, by its path beside the manifest.";
+        Stopped::failed(format!("cannot read the schema {}: {why}", path.display()), remedy)
+    };
+    let bytes = std::fs::metadata(path)
+        .map_err(|error| cannot(error.to_string()))?
+        .len();
+    if bytes > SCHEMA_BYTES_MAX {
+        return Err(cannot(format!("it has {bytes} bytes; {SCHEMA_BYTES_MAX} are the most")).into());
+    }
+    let text = std::fs::read(path).map_err(|error| cannot(error.to_string()))?;
+    let schema = serde_json::from_slice(&text).map_err(|error| cannot(error.to_string()))?;
+    Ok(schema)
+}
+
 fn read_module(path: &Path) -> anyhow::Result<Vec<u8>> {
     let cannot = |error: std::io::Error| {
         let remedy = "Build it first: docs/applications.md shows how.";
@@ -239,5 +263,11 @@ mod tests {
         assert!(refused(&[("manifest.toml", b"application = \"a\"\nversion = 1")]).contains("names no module"));
         assert!(refused(&[("manifest.toml", manifest)]).contains("a.wasm"));
         assert!(refused(&[("manifest.toml", manifest), ("a.wasm", b"#!/bin/sh")]).contains("no WASM module"));
+        let schema =
+            b"application = \"a\"\nversion = 1\n[[commands]]\nname = \"a\"\n[[commands.schemas]]\nfile = \"a.json\"";
+        assert!(refused(&[("manifest.toml", schema)]).contains("a.json"));
+        assert!(refused(&[("manifest.toml", schema), ("a.json", b"{")]).contains("a.json"));
+        let long = vec![b' '; SCHEMA_BYTES_MAX as usize + 1];
+        assert!(refused(&[("manifest.toml", schema), ("a.json", &long)]).contains("are the most"));
     }
 }

@@ -8,12 +8,13 @@ use client::wire;
 use client::wire::{ApplicationInfo, ApplicationList, Code, CodeSource, Named, RemovedAt, VersionInfo, VersionSwitch};
 use machine::manifest::{CommandSpec, TableSpec};
 use machine::{
-    Application, Catalog, Contract, Downcast, EVENT_VERSION_FIRST, EventContract, Manifest, Shape, Upcast, Version,
+    Application, Catalog, CommandSchema, Contract, Digest, Downcast, EVENT_VERSION_FIRST, EventContract, Manifest,
+    Shape, Upcast, Version,
 };
 
 use super::extract::UrlPath;
 use super::problems::{ANY, problems};
-use super::{Api, conversion};
+use super::{Api, conversion, schema};
 use crate::codes::{self, Refusal};
 
 problems!(ListProblems: ANY);
@@ -125,12 +126,26 @@ fn show_manifest(manifest: &Manifest, contract: Option<&Contract>) -> wire::Mani
                 name: command.name.clone(),
                 versions: command.versions.clone(),
                 upcasts: upcasts(&command.name),
+                schemas: schemas(&command.name, contract),
             })
             .collect(),
         queries: named(&manifest.queries),
         tables: manifest.tables.iter().map(show_table).collect(),
         streams: manifest.streams.iter().map(stream).collect(),
     }
+}
+
+fn schemas(command: &str, contract: Option<&Contract>) -> Vec<wire::SchemaSpec> {
+    let schemas = contract.into_iter().flat_map(|contract| &contract.schemas);
+    let of_command = schemas.filter(|schema| schema.command == command);
+    of_command
+        .map(|schema| wire::SchemaSpec {
+            version: schema.version,
+            file: None,
+            // It was one when it was planned.
+            schema: serde_json::from_str(&schema.schema).unwrap_or_default(),
+        })
+        .collect()
 }
 
 fn show_stream(name: &str, events: Option<&EventContract>) -> wire::StreamSpec {
@@ -189,8 +204,18 @@ pub(crate) fn read_contract(manifest: &wire::Manifest) -> Option<Contract> {
                 .collect(),
             downcasts: manifest.streams.iter().flat_map(of_stream).collect(),
         },
+        schemas: manifest.commands.iter().flat_map(schemas_of).collect(),
     };
     (!contract.is_empty()).then_some(contract)
+}
+
+fn schemas_of(command: &wire::CommandSpec) -> impl Iterator<Item = CommandSchema> {
+    command.schemas.iter().map(|spec| CommandSchema {
+        command: command.name.clone(),
+        version: spec.version,
+        schema: spec.schema.to_string(),
+        constraints: Digest::of(schema::constraints(&spec.schema).as_bytes()),
+    })
 }
 
 /// A manifest as the log has it. Whether it holds together is the machine's to say.

@@ -218,6 +218,15 @@ pub(super) fn read_plan(
     plan: PlanRequest,
     meter_default: MeterNumber,
 ) -> Result<(PlanApplication, Safeguards), Refusal> {
+    for command in &plan.manifest.commands {
+        let is_schema = |spec: &wire::SchemaSpec| spec.schema.is_object() || spec.schema.is_boolean();
+        if let Some(spec) = command.schemas.iter().find(|spec| !is_schema(spec)) {
+            return Err(Refusal::malformed(format!(
+                "the schema of version {} of command {} is none: `schema` is an object, or true or false; nothing was done",
+                spec.version, command.name
+            )));
+        }
+    }
     let safeguards = Safeguards {
         confirm_within_ms: plan.confirm_within_ms,
         revert_on_trap: plan.revert_on_trap.unwrap_or(!plan.finalize),
@@ -225,7 +234,7 @@ pub(super) fn read_plan(
         allow_breaking: plan.allow_breaking,
         rehearse: plan.rehearse.map(rehearsal::read).transpose()?,
         verify_data: plan.verify_data,
-        contract: apps::read_contract(&plan.manifest),
+        contract: apps::read_contract(&plan.manifest).map(Box::new),
     };
     let plan = PlanApplication {
         manifest: apps::read_manifest(plan.manifest),

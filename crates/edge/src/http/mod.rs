@@ -27,6 +27,7 @@ mod queries;
 mod rehearsal;
 mod removal;
 mod routes;
+mod schema;
 mod sessions;
 mod snapshots;
 mod status;

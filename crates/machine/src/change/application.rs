@@ -80,7 +80,7 @@ pub(crate) fn plan_guarded(catalog: &mut Catalog, index: Index, time: TimeMs, pl
     let decision = plan_with(catalog, index, time, plan, &safeguards);
     if let Decision::Planned(id) = decision {
         if let Some(contract) = safeguards.contract.take() {
-            keep_contract(catalog, &name, version, contract);
+            keep_contract(catalog, &name, version, *contract);
         }
         let guarded = Guarded {
             safeguards,
@@ -305,13 +305,13 @@ pub(crate) fn force(
     // Whoever asks what would have been may ask it of a version that breaks clients, too.
     let safeguards = Safeguards {
         allow_breaking: Some("to try it".to_owned()),
-        contract: (!contract.is_empty()).then_some(contract),
+        contract: (!contract.is_empty()).then(|| Box::new(contract)),
         ..Safeguards::default()
     };
     preconditions::check(catalog, &plan, &safeguards)?;
     let PlanApplication { manifest, code, .. } = plan;
     if let Some(contract) = safeguards.contract {
-        keep_contract(catalog, &name, to, contract);
+        keep_contract(catalog, &name, to, *contract);
     }
     let application = catalog.applications.entry(name).or_insert_with(Application::planned);
     application.versions.insert(to, ApplicationVersion { manifest, code });

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::apply::refused;
 use crate::{
-    ApplicationVersion, Catalog, Code, Contract, Decision, Expected, Manifest, MeterNumber, PlanApplication,
-    RehearsalPlan, Safeguards, Shape, TRANSFORM, limits,
+    ApplicationVersion, Catalog, Code, CommandSchema, Contract, Decision, Expected, Manifest, MeterNumber,
+    PlanApplication, RehearsalPlan, Safeguards, Shape, TRANSFORM, limits,
 };
 
 /// The newest meter that every binary of level 1 knows.
@@ -25,7 +25,7 @@ pub(super) struct Precondition {
 }
 
 /// In the order in which they are looked at: the first that does not hold is what a plan is refused for, in every release.
-pub(super) const PRECONDITIONS: [Precondition; 10] = [
+pub(super) const PRECONDITIONS: [Precondition; 11] = [
     Precondition {
         name: "manifest",
         holds: "the manifest is in order",
@@ -65,6 +65,11 @@ pub(super) const PRECONDITIONS: [Precondition; 10] = [
         name: "commands",
         holds: "it takes all that clients may send now",
         check: check_commands,
+    },
+    Precondition {
+        name: "schemas",
+        holds: "what a payload may be stays so under its number",
+        check: check_schemas,
     },
     Precondition {
         name: "events",
@@ -207,12 +212,15 @@ fn check_number(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguar
     let was_in_force = history.any(|(_, version)| *version == manifest.version);
     let nothing = Contract::default();
     let promised = |contract: Option<&Contract>| {
-        let Contract { upcasts, events, .. } = contract.unwrap_or(&nothing).clone();
-        (upcasts, events)
+        Contract {
+            // Decided when it was planned.
+            transform: None,
+            ..contract.unwrap_or(&nothing).clone()
+        }
     };
     let before = promised(catalog.contract(name, manifest.version));
     let same = |kept: &ApplicationVersion| {
-        kept.code == plan.code && kept.manifest == *manifest && before == promised(safeguards.contract.as_ref())
+        kept.code == plan.code && kept.manifest == *manifest && before == promised(safeguards.contract.as_deref())
     };
     if !was_in_force || kept.is_none_or(same) {
         return Ok(());
@@ -262,6 +270,29 @@ fn check_commands(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safegu
     Err(refused("commands_dropped", reason))
 }
 
+/// A client that sends a version of a payload relies on what that version was.
+fn check_schemas(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguards) -> Result<(), Decision> {
+    let manifest = &plan.manifest;
+    let before = in_force(catalog, plan).and_then(|before| catalog.contract(&before.application, before.version));
+    let (Some(before), Some(after), None) = (before, &safeguards.contract, &safeguards.allow_breaking) else {
+        return Ok(());
+    };
+    let changed = after.schemas.iter().find(|schema| {
+        let known = before.schema(&schema.command, schema.version);
+        known.is_some_and(|known| known.constraints != schema.constraints)
+    });
+    let Some(CommandSchema { command, version, .. }) = changed else {
+        return Ok(());
+    };
+    let reason = format!(
+        "version {} of {} gives another schema for version {version} of command {command} than the version in force: clients \
+         that send it rely on that one; give the new payload a version of its own, with an upcast from the old one, or \
+         allow it to break them and say why",
+        manifest.version, manifest.application
+    );
+    Err(refused("schema_changed", reason))
+}
+
 /// Whoever is pinned to a version of events goes on getting it, and nobody gets an earlier one than now.
 fn check_events(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguards) -> Result<(), Decision> {
     let broken = broken_events(catalog, plan, safeguards);
@@ -283,7 +314,7 @@ fn check_events(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguar
 pub(super) fn broken_events(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguards) -> Vec<String> {
     let manifest = &plan.manifest;
     let nothing = Contract::default();
-    let events = &safeguards.contract.as_ref().unwrap_or(&nothing).events;
+    let events = &safeguards.contract.as_deref().unwrap_or(&nothing).events;
     let unserved = catalog.unserved(manifest, events).map(|(stream, consumer, pin)| {
         format!(
             "consumer {consumer} of {stream} is pinned to version {pin}, and nothing brings version {} down to it",
@@ -313,7 +344,7 @@ pub fn dropped<'c>(catalog: &'c Catalog, plan: &PlanApplication, safeguards: &Sa
         return Vec::new();
     };
     let nothing = Contract::default();
-    let after = safeguards.contract.as_ref().unwrap_or(&nothing);
+    let after = safeguards.contract.as_deref().unwrap_or(&nothing);
     let taken = |name: &str, version: u16| after.upcasts_of(&plan.manifest, name, version).is_some();
     let as_they_are = in_force
         .commands

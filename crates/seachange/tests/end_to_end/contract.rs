@@ -175,3 +175,55 @@ async fn a_consumer_that_is_pinned_gets_events_as_it_knows_them() {
         as_emitted
     );
 }
+
+/// A version of ledger that says what a transfer looks like.
+fn with_schema(name: &str, schema: &Value) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let manifest = std::fs::read_to_string(app(name).join("manifest.toml")).unwrap();
+    let transfer = "[[commands]]\nname = \"transfer\"\n";
+    assert!(manifest.contains(transfer), "{manifest}");
+    let with = format!("{transfer}[[commands.schemas]]\nfile = \"transfer.json\"\n");
+    std::fs::write(
+        directory.path().join("manifest.toml"),
+        manifest.replace(transfer, &with),
+    )
+    .unwrap();
+    std::fs::write(directory.path().join("transfer.json"), schema.to_string()).unwrap();
+    std::fs::copy(app(name).join("ledger.wasm"), directory.path().join("ledger.wasm")).unwrap();
+    directory
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_payload_may_be_stays_so_under_its_number() {
+    let (cluster, _environment) = cluster(1).await;
+    let line = CommandLine::of(&cluster);
+    let amount = |schema: Value| json!({"type": "object", "properties": {"amount": schema}});
+    let package = |name, schema: &Value| {
+        let directory = with_schema(name, schema);
+        let path = directory.path().display().to_string();
+        (directory, path)
+    };
+    let (_kept, first) = package("ledger-1", &amount(json!({"type": "integer"})));
+    line.ok(&["app", "install", &first]);
+    let shown: Value = serde_json::from_str(&line.ok(&["app", "show", "ledger", "--json"])).unwrap();
+    assert_eq!(
+        shown["versions"][0]["manifest"]["commands"][1]["schemas"],
+        json!([{"version": 1, "schema": {"type": "object", "properties": {"amount": {"type": "integer"}}}}])
+    );
+    let (_kept, other) = package("ledger-2", &amount(json!({"type": "string"})));
+    let refused = line.run(&["app", "upgrade", "ledger", &other, "--dry-run"]);
+    assert_eq!(refused.code, 6, "{refused:?}");
+    let refused = line.fails(1, &["app", "upgrade", "ledger", &other]);
+    assert!(
+        refused.contains("schema_changed") && refused.contains("transfer"),
+        "{refused}"
+    );
+    let (_kept, broken) = package("ledger-2", &json!(7));
+    let refused = line.fails(1, &["app", "upgrade", "ledger", &broken]);
+    assert!(refused.contains("an object, or true or false"), "{refused}");
+    let (_kept, told) = package(
+        "ledger-2",
+        &amount(json!({"type": "integer", "description": "whole units"})),
+    );
+    line.ok(&["app", "upgrade", "ledger", &told]);
+}

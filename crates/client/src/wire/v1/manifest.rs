@@ -48,6 +48,25 @@ pub struct CommandSpec {
     /// Programs that bring other versions of its payload into these: clients that send those are served.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub upcasts: Vec<UpcastSpec>,
+    /// What its payload looks like, for those who write clients.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schemas: Vec<SchemaSpec>,
+}
+
+/// What one version of a command's payload looks like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SchemaSpec {
+    /// The version.
+    #[serde(default = "one")]
+    pub version: u16,
+    /// Path of a file with the schema, relative to the manifest. For the command line only: servers ignore it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// A JSON Schema.
+    #[serde(default)]
+    pub schema: serde_json::Value,
 }
 
 /// A program that brings a command's payload from one version into a later one.
@@ -172,6 +191,9 @@ mod tests {
             from = 1
             to = 2
             program = '.balance //= 0'
+            [[commands.schemas]]
+            version = 2
+            schema = { type = "object" }
             [[queries]]
             name = "total"
             [[tables]]
@@ -191,7 +213,7 @@ mod tests {
         )
         .unwrap();
         let json = serde_json::to_string(&manifest).unwrap();
-        expect_test::expect![[r#"{"application":"ledger","version":2,"about":"Accounts and transfers","module":"ledger.wasm","commands":[{"name":"transfer","versions":[1]},{"name":"open","versions":[2,3],"upcasts":[{"from":1,"to":2,"program":".balance //= 0"}]}],"queries":[{"name":"total"}],"tables":[{"name":"accounts","shape":2,"converts":[1]}],"streams":[{"name":"ledger.transfers"},{"name":"ledger.audit","event_version":2,"downcasts":[{"from":2,"to":1,"program":"del(.fee)"}]}]}"#]]
+        expect_test::expect![[r#"{"application":"ledger","version":2,"about":"Accounts and transfers","module":"ledger.wasm","commands":[{"name":"transfer","versions":[1]},{"name":"open","versions":[2,3],"upcasts":[{"from":1,"to":2,"program":".balance //= 0"}],"schemas":[{"version":2,"schema":{"type":"object"}}]}],"queries":[{"name":"total"}],"tables":[{"name":"accounts","shape":2,"converts":[1]}],"streams":[{"name":"ledger.transfers"},{"name":"ledger.audit","event_version":2,"downcasts":[{"from":2,"to":1,"program":"del(.fee)"}]}]}"#]]
         .assert_eq(&json);
         assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
     }

@@ -62,7 +62,7 @@ impl Run {
                 finalize: false,
             },
             safeguards: Safeguards {
-                contract: Some(contract),
+                contract: Some(Box::new(contract)),
                 ..safeguards
             },
         }))

@@ -28,10 +28,10 @@ impl Run {
                 finalize: false,
             },
             safeguards: Safeguards {
-                contract: Some(Contract {
+                contract: Some(Box::new(Contract {
                     events,
                     ..Contract::default()
-                }),
+                })),
                 ..safeguards
             },
         }))
@@ -211,10 +211,10 @@ fn a_dry_run_says_who_goes_on_getting_what() {
         finalize: false,
     };
     let safeguards = |casts, why: Option<&str>| Safeguards {
-        contract: Some(Contract {
+        contract: Some(Box::new(Contract {
             events: events(2, casts),
             ..Contract::default()
-        }),
+        })),
         allow_breaking: why.map(str::to_owned),
         ..Safeguards::default()
     };
