@@ -19,6 +19,11 @@ use crate::{
 /// Name of the application that runs programs, and of the query by which it is asked.
 pub const TRANSFORM: &str = "transform";
 
+/// How [`TRANSFORM`]'s refusal of a program that cannot be compiled begins.
+const BAD_PROGRAM: &str = r#"{"code":"bad_program""#;
+/// What is said of a program whose nesting goes too deep, most often while it is compiled.
+const TOO_DEEP: &str = "its calls went too deep";
+
 /// What a version promises beside what its manifest says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Contract {
@@ -268,12 +273,28 @@ pub fn transform(
         Ok(CallOutcome::Trapped(trap)) => Err(Miscast::Failed(
             match trap {
                 Trap::Fuel => "it used up its fuel: it loops, or the document is too large for it",
-                Trap::Depth => "its calls went too deep",
+                Trap::Depth => TOO_DEEP,
                 Trap::Guest | Trap::Misuse(_) | Trap::State(_) => "it trapped: it used up its memory, most likely",
             }
             .to_owned(),
         )),
         Err(error) => Err(Miscast::Stop(error.into())),
+    }
+}
+
+/// Whether a program can be compiled: it is run on a document that it is not for, and that it then fails on says nothing.
+///
+/// # Errors
+/// See [`Miscast`].
+pub fn compiles(
+    version: &ApplicationVersion,
+    applications: &mut dyn Applications,
+    program: &str,
+) -> Result<(), Miscast> {
+    match transform(version, applications, program, b"{}") {
+        Err(Miscast::Failed(why)) if !why.starts_with(BAD_PROGRAM) && why != TOO_DEEP => Ok(()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -46,7 +46,7 @@ pub use catalog::{
 };
 pub use comparison::{Comparison, Difference};
 pub use consumers::{Consumer, Consumers};
-pub use contract::{CommandSchema, Contract, Miscast, TRANSFORM, Upcast, transform};
+pub use contract::{CommandSchema, Contract, Miscast, TRANSFORM, Upcast, compiles, transform};
 pub use conversion::{Conversion, Conversions, ConvertRows, SteerConversion, Unconverted, next_batch};
 pub use digest::StateDigest;
 pub use entry::{

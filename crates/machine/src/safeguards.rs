@@ -173,31 +173,33 @@ mod tests {
                         expected: vec!["rows:accounts/balance".parse().unwrap()],
                     }),
                     verify_data: revert_on_trap,
-                    contract: revert_on_trap.then(|| Box::new(Contract {
-                        transform: Some(Version(3)),
-                        upcasts: vec![Upcast {
-                            command: "transfer".into(),
-                            from: 1,
-                            to: 2,
-                            program: ".".into(),
-                        }],
-                        events: EventContract {
-                            versions: refusals_max
-                                .map(|_| ("ledger.transfers".into(), 2))
+                    contract: revert_on_trap.then(|| {
+                        Box::new(Contract {
+                            transform: Some(Version(3)),
+                            upcasts: vec![Upcast {
+                                command: "transfer".into(),
+                                from: 1,
+                                to: 2,
+                                program: ".".into(),
+                            }],
+                            events: EventContract {
+                                versions: refusals_max
+                                    .map(|_| ("ledger.transfers".into(), 2))
+                                    .into_iter()
+                                    .collect(),
+                                downcasts: vec![],
+                            },
+                            schemas: confirm_within_ms
+                                .map(|_| CommandSchema {
+                                    command: "transfer".into(),
+                                    version: 1,
+                                    schema: "{}".into(),
+                                    constraints: Digest([4; 32]),
+                                })
                                 .into_iter()
                                 .collect(),
-                            downcasts: vec![],
-                        },
-                        schemas: confirm_within_ms
-                            .map(|_| CommandSchema {
-                                command: "transfer".into(),
-                                version: 1,
-                                schema: "{}".into(),
-                                constraints: Digest([4; 32]),
-                            })
-                            .into_iter()
-                            .collect(),
-                    })),
+                        })
+                    }),
                 };
                 assert_eq!(Safeguards::from_bytes(&safeguards.to_bytes()), Ok(safeguards));
             }

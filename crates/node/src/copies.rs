@@ -96,17 +96,16 @@ impl Copies {
     /// [`ReadError::CopyUnderWay`], or the disk failed.
     pub async fn begin(&self, committed: Index) -> Result<CopyListing, ReadError> {
         let facts = self.published.facts();
-        // What a parked node cannot apply is what whoever replays it wants to see.
-        let known = match facts.parked {
-            Some(_) => committed.min(self.log.flushed().unwrap_or_default()),
-            None => facts.applied,
-        };
+        // What a parked node cannot apply is what whoever replays it wants to see; and a decision to skip an entry lies
+        // behind it.
+        let known = committed.min(self.log.flushed().unwrap_or_default());
         let last = known.max(facts.applied);
         let copy = CopyId(self.environment.chance.next_u64());
         let taken = self.place.lock().take(copy, last, self.environment.clock.now());
         taken.map_err(|since| {
             ReadError::CopyUnderWay(format!(
-                "somebody else has been copying this node's log for {} s, and a node gives one copy at a time",
+                "somebody else has been copying this node's log for {} s, and a node gives one copy at a time; one that is \
+                 asked for nothing any more has ended within half a minute",
                 since.as_secs()
             ))
         })?;

@@ -19,6 +19,8 @@ pub const PEER_APPEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a call to a peer other than of Raft may take.
 pub const PEER_CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Fuel after which a page of events that are brought into an earlier version ends: about a second of a reader's time.
+pub const DOWNCAST_PAGE_FUEL: u64 = 200_000_000;
 /// Requests that wait for their turn or their reply; past it the node answers that it is overloaded.
 pub const REQUESTS_WAITING_MAX: usize = 65_536;
 /// Bytes of those.

@@ -8,13 +8,15 @@ use bytes::Bytes;
 use environment::Environment;
 use environment::channel::{mpsc, oneshot};
 use host::{Host, Registry};
-use machine::{Applications, BatchPage, EventPage, Index, Miscast, Offset, Read, ReadAnswer, ReadError, WayDown};
+use machine::{
+    Applications, BatchPage, Catalog, Event, EventPage, Index, Miscast, Offset, Read, ReadAnswer, ReadError,
+};
 use parking_lot::RwLock;
 use store::streams::StreamReader;
 
 use crate::applier::Held;
 use crate::condition::Condition;
-use crate::limits::{READERS, READS_WAITING_MAX};
+use crate::limits::{DOWNCAST_PAGE_FUEL, READERS, READS_WAITING_MAX};
 
 type Answer<T> = oneshot::Sender<Result<T, ReadError>>;
 
@@ -133,6 +135,7 @@ impl Reader {
             // Whoever asked may have gone.
             match job {
                 Job::Read(read, answer) => drop(answer.send(self.read(&read))),
+                Job::Events(_, answer) if answer.is_closed() => {}
                 Job::Events(wanted, answer) => drop(answer.send(self.events(&wanted))),
                 Job::Batches(stream, range, bytes_max, answer) => {
                     drop(answer.send(self.batches(&stream, range, bytes_max)));
@@ -156,7 +159,7 @@ impl Reader {
         let stream = &wanted.stream;
         match self.of_stream(stream, self.streams.read(stream, wanted.from, wanted.bytes_max))? {
             Some(page) => match wanted.version {
-                Some(version) => self.brought_down(stream, page, version),
+                Some(version) => self.brought_down(stream, page, version, wanted.bytes_max),
                 None => Ok(page),
             },
             None => Ok(EventPage {
@@ -168,50 +171,58 @@ impl Reader {
     }
 
     /// Events of later versions brought into that one: as many of the page as can be, and an error where the first cannot.
-    fn brought_down(&mut self, stream: &str, mut page: EventPage, version: u16) -> Result<EventPage, ReadError> {
+    fn brought_down(
+        &mut self,
+        stream: &str,
+        mut page: EventPage,
+        version: u16,
+        bytes_max: usize,
+    ) -> Result<EventPage, ReadError> {
         if page.events.iter().all(|event| event.version <= version) {
             return Ok(page);
         }
         let catalog = self.held.read().machine.catalog().clone();
-        let mut failed = None;
+        let spent_before = self.applications.fuel_spent_in_all();
+        let (mut bytes, mut end) = (0, Ok(page.events.len()));
         for (place, event) in page.events.iter_mut().enumerate() {
-            if event.version <= version {
-                continue;
+            // Others wait for this thread, and a program may make much of little.
+            let spent = self.applications.fuel_spent_in_all().saturating_sub(spent_before);
+            if bytes >= bytes_max || spent >= DOWNCAST_PAGE_FUEL {
+                end = Ok(place);
+                break;
             }
-            let way = catalog.way_down(stream, event.version, version);
-            let brought = match &way {
-                Some(way) => self.bring(way, &event.value),
-                None => Err(format!(
-                    "it was emitted in version {}, and no version of the application that was in force has a downcast from \
-                     there: bring one whose manifest has it, or ask for version {}",
-                    event.version, event.version
-                )),
-            };
-            match brought {
-                Ok(value) => (event.value, event.version) = (value, version),
-                Err(why) => {
-                    failed = Some((place, event.offset, why));
-                    break;
+            if event.version > version {
+                match self.bring(&catalog, stream, event, version) {
+                    Ok(value) => (event.value, event.version) = (value, version),
+                    Err(error) => {
+                        end = if place == 0 { Err(error) } else { Ok(place) };
+                        break;
+                    }
                 }
             }
+            bytes += event.value.len();
         }
         self.applications.end_entry();
-        match failed {
-            None => Ok(page),
-            Some((0, offset, why)) => Err(ReadError::EventVersionUnserved {
-                stream: stream.to_owned(),
-                offset,
-                version,
-                why,
-            }),
-            Some((place, ..)) => {
-                page.events.truncate(place);
-                Ok(page)
-            }
-        }
+        page.events.truncate(end?);
+        Ok(page)
     }
 
-    fn bring(&mut self, way: &WayDown<'_>, value: &[u8]) -> Result<Bytes, String> {
+    /// The value of an event in an earlier version.
+    fn bring(&mut self, catalog: &Catalog, stream: &str, event: &Event, version: u16) -> Result<Bytes, ReadError> {
+        let unserved = |why: String| ReadError::EventVersionUnserved {
+            stream: stream.to_owned(),
+            offset: event.offset,
+            version,
+            why,
+        };
+        let Some(way) = catalog.way_down(stream, event.version, version) else {
+            return Err(unserved(format!(
+                "it was emitted in version {}, and no version of the application that was in force has a downcast from there: \
+                 bring one whose manifest has it, or ask for version {}",
+                event.version, event.version
+            )));
+        };
+        let value = &event.value;
         let mut brought = way.bring(value, &mut self.applications);
         if let Err(Miscast::Failed(_)) = brought {
             // What was run before it on the same instance may have left too little for it.
@@ -219,8 +230,9 @@ impl Reader {
             brought = way.bring(value, &mut self.applications);
         }
         brought.map_err(|error| match error {
-            Miscast::Failed(why) => why,
-            Miscast::Stop(stop) => stop.reason().to_owned(),
+            Miscast::Failed(why) => unserved(why),
+            // For reasons of this node alone, and for now.
+            Miscast::Stop(stop) => ReadError::Unavailable(stop.reason().to_owned()),
         })
     }
 

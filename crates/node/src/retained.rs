@@ -86,7 +86,13 @@ impl Retained {
     /// # Errors
     /// A text: the disk failed.
     pub fn let_go(&self) -> Result<(), String> {
-        self.hold(None)
+        let before = self.0.purges.lock().held;
+        self.hold(None)?;
+        match before {
+            // Whoever copies it begins again: the room is needed.
+            Some(before) => self.0.keeper.drop_old(before).map_err(|error| error.to_string()),
+            None => Ok(()),
+        }
     }
 
     fn hold(&self, held: Option<Index>) -> Result<(), String> {

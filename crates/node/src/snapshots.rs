@@ -228,10 +228,20 @@ impl Keeper {
         let Some(before) = before.filter(|before| Some(*before) != held) else {
             return Ok(());
         };
+        match self.0.read.lock().contains(&before) {
+            true => Ok(()),
+            false => self.drop_old(before),
+        }
+    }
+
+    /// Removes the one as of `index`, read or not, unless it is one of the newest. Blocks.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn drop_old(&self, index: Index) -> Result<(), Error> {
         let all = self.0.snapshots.list()?;
-        let mut old = all.iter().rev().skip(SNAPSHOTS_KEPT);
-        match old.any(|index| *index == before) && !self.0.read.lock().contains(&before) {
-            true => self.0.snapshots.remove(before),
+        match all.iter().rev().skip(SNAPSHOTS_KEPT).any(|old| *old == index) {
+            true => self.0.snapshots.remove(index),
             false => Ok(()),
         }
     }
@@ -248,6 +258,8 @@ impl Keeper {
         for index in self.0.snapshots.list()? {
             match self.0.snapshots.check(index) {
                 Ok(()) => {}
+                // What was held may go at any time.
+                Err(_) if !self.0.disk.exists(&self.0.snapshots.path(index)).unwrap_or(true) => {}
                 Err(error) if Some(index) == newest => wrong = Err(error),
                 Err(error) => {
                     warn!(%error, "an older snapshot is damaged and was removed");

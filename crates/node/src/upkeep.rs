@@ -111,6 +111,10 @@ impl Upkeep {
         let (done, wait) = oneshot::channel();
         self.0.orders.send(Order::Snapshot(done)).map_err(|_| stopping())?;
         let made = self.settle(wait.await).map_err(|trouble| trouble.to_string());
+        if made.is_ok() {
+            // A change may have switched before it was made, and the log goes only now.
+            self.look_what_is_kept().await;
+        }
         made.inspect(|_| self.0.counts.snapshots.increment())
     }
 
@@ -126,14 +130,14 @@ impl Upkeep {
         }
     }
 
-    /// Lets go of what is kept for replay: there is no room for it.
-    pub async fn keep_nothing(&self) {
+    /// Lets go of what is kept for replay: there is no room for it. Says whether anything was.
+    pub async fn keep_nothing(&self) -> bool {
         let retained = self.0.retained.clone();
-        if retained.holds()
-            && let Err(error) = self.work("retain none", move || retained.let_go()).await
-        {
+        let holds = retained.holds();
+        if holds && let Err(error) = self.work("retain none", move || retained.let_go()).await {
             warn!(error, "what is kept for replay could not be let go of");
         }
+        holds
     }
 
     /// The rows as of the next checkpoint, and its entry.

@@ -15,9 +15,11 @@ const ANNOTATIONS: [&str; 9] = [
     "writeOnly",
 ];
 /// Keywords whose value has schemas under names that are the author's.
-const NAMED: [&str; 5] = [
+const NAMED: [&str; 7] = [
     "$defs",
     "definitions",
+    "dependencies",
+    "dependentRequired",
     "dependentSchemas",
     "patternProperties",
     "properties",
@@ -110,5 +112,15 @@ mod tests {
         let one = json!({"properties": {"title": {"const": {"title": 1}}}});
         let two = json!({"properties": {"title": {"const": {"title": 2}}}});
         assert_ne!(constraints(&one), constraints(&two), "a document is no schema");
+        let one = json!({"dependentRequired": {"title": ["isbn"]}});
+        assert_ne!(constraints(&one), constraints(&json!({"dependentRequired": {}})));
+    }
+
+    /// Its digest lies in logs: another text for the same schema would pass for another schema.
+    #[test]
+    fn the_text_is_pinned() {
+        let schema = json!({"type": ["object"], "title": "x", "properties": {"b": {"const": 1.5}, "a": {"not": true}}});
+        let text = r#"{"properties":{"a":{"not":true,},"b":{"const":1.5,},},"type":["object",],}"#;
+        assert_eq!(constraints(&schema), text);
     }
 }

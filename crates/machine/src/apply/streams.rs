@@ -3,7 +3,7 @@
 use super::refused;
 use crate::consumers::{Commit, Refusal, unknown_consumer};
 use crate::machine::Machine;
-use crate::{Catalog, CommitConsumer, Decision, Index, Offset, PinConsumer, RemoveConsumer, TrimStreams};
+use crate::{Catalog, CommitConsumer, Decision, Index, Offset, PinConsumer, RemoveConsumer, Stage, TrimStreams};
 
 impl Machine {
     pub(super) fn commit_consumer(&mut self, index: Index, commit: &CommitConsumer) -> Decision {
@@ -113,24 +113,31 @@ fn require_served(catalog: &Catalog, stream: &str, version: u16) -> Result<(), R
     let Some((id, change)) = catalog.running_change(name) else {
         return Ok(());
     };
-    let to_come = catalog.contract(name, change.to).map(|contract| &contract.events);
-    let breaks = catalog
-        .guarded
-        .get(&id)
-        .is_some_and(|guarded| guarded.safeguards.allow_breaking.is_some());
-    let unserved = to_come.is_some_and(|events| {
+    // The one that is to come, and the one that it may be taken back to.
+    let others = match change.stage {
+        Stage::Switched => change.from,
+        Stage::Preparing | Stage::Ready => Some(change.to),
+        Stage::Finalized | Stage::Aborted | Stage::Reverted => None,
+    };
+    let Some(other) = others else {
+        return Ok(());
+    };
+    let events = catalog.contract(name, other).map(|contract| &contract.events);
+    let serves = events.is_none_or(|events| {
         let emitted = events.version_of(stream);
-        version < emitted && events.downcasts_of(stream, emitted, version).is_none()
+        version >= emitted || events.downcasts_of(stream, emitted, version).is_some()
     });
-    if unserved && !breaks {
-        let reason = format!(
-            "change {id} brings version {} of {name}, which has no downcast of events of {stream} into version {version}: \
-             abort that change, or pin to a later version",
-            change.to
-        );
-        return Err(("event_version_unserved", reason));
+    match serves {
+        true => Ok(()),
+        false => {
+            let reason = format!(
+                "while change {id} is {}, version {other} of {name} may answer, which has no downcast of events of {stream} \
+                 into version {version}: end that change first, or pin to a later version",
+                change.stage.name()
+            );
+            Err(("event_version_unserved", reason))
+        }
     }
-    Ok(())
 }
 
 fn decision(index: Index, done: Result<(), Refusal>) -> Decision {

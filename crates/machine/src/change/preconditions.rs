@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::apply::refused;
 use crate::{
-    ApplicationVersion, Catalog, Code, CommandSchema, Contract, Decision, Expected, Manifest, MeterNumber,
+    ApplicationVersion, Catalog, Code, CommandSchema, Contract, Decision, Digest, Expected, Manifest, MeterNumber,
     PlanApplication, RehearsalPlan, Safeguards, Shape, TRANSFORM, limits,
 };
 
@@ -212,11 +212,14 @@ fn check_number(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safeguar
     let was_in_force = history.any(|(_, version)| *version == manifest.version);
     let nothing = Contract::default();
     let promised = |contract: Option<&Contract>| {
-        Contract {
-            // Decided when it was planned.
-            transform: None,
-            ..contract.unwrap_or(&nothing).clone()
-        }
+        let mut promised = contract.unwrap_or(&nothing).clone();
+        // Decided when it was planned, and by whoever planned it.
+        promised.transform = None;
+        promised
+            .schemas
+            .iter_mut()
+            .for_each(|schema| schema.constraints = Digest([0; 32]));
+        promised
     };
     let before = promised(catalog.contract(name, manifest.version));
     let same = |kept: &ApplicationVersion| {

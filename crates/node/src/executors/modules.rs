@@ -1,11 +1,16 @@
 //! Makes the code of every version ready that this node runs or will run, and reports on changes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use environment::Moment;
 use environment::channel::oneshot;
-use machine::{ApplicationVersion, Body, Catalog, ChangeId, Code, Digest, Index, Machine, NodeReady, Readiness};
+use host::Registry;
+use machine::{
+    ApplicationVersion, Applications, Body, Catalog, ChangeId, Code, Contract, Digest, Index, Machine, Miscast,
+    NodeReady, Readiness, TRANSFORM, Version,
+};
 use tracing::{info, warn};
 
 use super::Hands;
@@ -20,8 +25,9 @@ struct Prepared {
     again: Moment,
 }
 
-/// By the version's code, application and number.
-type Found = BTreeMap<(Code, String, u32), Prepared>;
+/// By the version's code, application and number, what programs its contract has, and what runs them.
+type Found = BTreeMap<Key, Prepared>;
+type Key = (Code, String, u32, Digest, Option<Version>);
 
 pub async fn run(hands: Hands) {
     let mut seen = Index::default();
@@ -29,9 +35,10 @@ pub async fn run(hands: Hands) {
     loop {
         let catalog = hands.published.catalog();
         for version in wanted(&catalog) {
-            if is_due(&hands, version, found.get(&key_of(version))) {
-                let readiness = prepare(&hands, version.clone()).await;
-                note(&hands, version, readiness, &mut found);
+            let key = key_of(&catalog, version);
+            if is_due(&hands, version, found.get(&key)) {
+                let readiness = prepare(&hands, &catalog, version.clone()).await;
+                note(&hands, version, key, readiness, &mut found);
             }
         }
         report(&hands, &catalog, &found).await;
@@ -44,14 +51,18 @@ pub async fn run(hands: Hands) {
 fn is_due(hands: &Hands, version: &ApplicationVersion, found: Option<&Prepared>) -> bool {
     match found {
         None => true,
-        Some(_) if hands.registry.is_ready(&version.code, &version.manifest) => false,
+        Some(prepared)
+            if matches!(prepared.readiness, Readiness::Ready { .. })
+                && hands.registry.is_ready(&version.code, &version.manifest) =>
+        {
+            false
+        }
         Some(prepared) => hands.environment.clock.now() >= prepared.again,
     }
 }
 
-fn note(hands: &Hands, version: &ApplicationVersion, readiness: Readiness, found: &mut Found) {
+fn note(hands: &Hands, version: &ApplicationVersion, key: Key, readiness: Readiness, found: &mut Found) {
     let again = hands.environment.clock.now() + RETRY_AFTER;
-    let key = key_of(version);
     let news = found.get(&key).is_none_or(|before| before.readiness != readiness);
     if news {
         tell(version, &readiness);
@@ -63,20 +74,31 @@ fn note(hands: &Hands, version: &ApplicationVersion, readiness: Readiness, found
     }
 }
 
-fn key_of(version: &ApplicationVersion) -> (Code, String, u32) {
+fn key_of(catalog: &Catalog, version: &ApplicationVersion) -> Key {
+    let contract = contract_of(catalog, version);
+    let programs: Vec<&str> = contract
+        .into_iter()
+        .flat_map(|contract| contract.programs().map(|(_, program)| program))
+        .collect();
     (
         version.code.clone(),
         version.manifest.application.clone(),
         version.manifest.version.0,
+        Digest::of(programs.join("\0").as_bytes()),
+        contract.and_then(|contract| contract.transform),
     )
 }
 
-/// Every kept version may be needed: to run, to go back to, or to read a row that it wrote.
+fn contract_of<'c>(catalog: &'c Catalog, version: &ApplicationVersion) -> Option<&'c Contract> {
+    catalog.contract(&version.manifest.application, version.manifest.version)
+}
+
+/// Every kept version may be needed: to run, to go back to, or to read a row that it wrote. What runs the programs of others
+/// comes before them.
 fn wanted(catalog: &Catalog) -> impl Iterator<Item = &ApplicationVersion> {
-    catalog
-        .applications
-        .values()
-        .flat_map(|application| application.versions.values())
+    let (first, others): (Vec<_>, Vec<_>) = catalog.applications.iter().partition(|(name, _)| *name == TRANSFORM);
+    let in_order = first.into_iter().chain(others);
+    in_order.flat_map(|(_, application)| application.versions.values())
 }
 
 fn tell(version: &ApplicationVersion, readiness: &Readiness) {
@@ -88,8 +110,9 @@ fn tell(version: &ApplicationVersion, readiness: &Readiness) {
 }
 
 /// Compiles on a thread of its own.
-async fn prepare(hands: &Hands, version: ApplicationVersion) -> Readiness {
+async fn prepare(hands: &Hands, catalog: &Arc<Catalog>, version: ApplicationVersion) -> Readiness {
     let (done, wait) = oneshot::channel();
+    let catalog = catalog.clone();
     let (held, registry, measures) = (hands.held.clone(), hands.registry.clone(), hands.measures.clone());
     hands.environment.spawn_worker("compile", async move {
         let module = match &version.code {
@@ -108,15 +131,16 @@ async fn prepare(hands: &Hands, version: ApplicationVersion) -> Readiness {
         let begun = measures.clock.now();
         let prepared = registry.prepare(&version.manifest, &version.code, module.as_deref());
         measures.compile.time(measures.clock.now() - begun);
-        let readiness = match prepared {
-            Ok(instrumented) => Readiness::Ready {
-                instrumented: Digest(instrumented.0),
-            },
-            Err(error) => {
+        let compiled = prepared.map_err(|error| error.to_string());
+        let ready = compiled.and_then(|instrumented| {
+            compile_programs(&catalog, &version, &registry)?;
+            Ok(Digest(instrumented.0))
+        });
+        let readiness = match ready {
+            Ok(instrumented) => Readiness::Ready { instrumented },
+            Err(reason) => {
                 measures.compile_failures.increment();
-                Readiness::Failed {
-                    reason: error.to_string(),
-                }
+                Readiness::Failed { reason }
             }
         };
         done.send(readiness).ok();
@@ -127,6 +151,26 @@ async fn prepare(hands: &Hands, version: ApplicationVersion) -> Readiness {
     wait.await.unwrap_or_else(|_| lost())
 }
 
+/// Compiles each program of the version's contract, so that none is found to be none by the first command that needs it.
+fn compile_programs(catalog: &Catalog, version: &ApplicationVersion, registry: &Registry) -> Result<(), String> {
+    let Some(contract) = contract_of(catalog, version) else {
+        return Ok(());
+    };
+    let Some(transform) = catalog.transform_of(contract) else {
+        return Ok(());
+    };
+    let mut host = registry.host();
+    for (what, program) in contract.programs() {
+        let compiled = machine::compiles(transform, &mut host, program);
+        host.end_entry();
+        compiled.map_err(|error| match error {
+            Miscast::Failed(why) => format!("{what} cannot be compiled: {why}"),
+            Miscast::Stop(stop) => format!("{what} could not be tried: {}", stop.reason()),
+        })?;
+    }
+    Ok(())
+}
+
 /// Says in the log what was found, for every change that waits for it and does not know it.
 async fn report(hands: &Hands, catalog: &Catalog, found: &Found) {
     for (id, change) in catalog.changes.iter().filter(|(_, change)| !change.stage.is_final()) {
@@ -134,7 +178,7 @@ async fn report(hands: &Hands, catalog: &Catalog, found: &Found) {
             .applications
             .get(&change.application)
             .and_then(|application| application.versions.get(&change.to));
-        let Some(Prepared { readiness, .. }) = version.and_then(|version| found.get(&key_of(version))) else {
+        let Some(Prepared { readiness, .. }) = version.and_then(|version| found.get(&key_of(catalog, version))) else {
             continue;
         };
         if change.readiness.get(&hands.node) == Some(readiness) {

@@ -75,8 +75,11 @@ pub async fn watch_room(hands: Hands) {
     let condition = hands.upkeep.condition().clone();
     while hands.pause(UPKEEP_INTERVAL).await {
         hands.room.look(condition.free_bytes());
-        if hands.room.check().is_err() {
-            hands.upkeep.keep_nothing().await;
+        if hands.room.check().is_err() && hands.upkeep.keep_nothing().await {
+            // Since it was started the Raft crate may have had no reason to let go of anything.
+            let newest = hands.upkeep.keeper().newest().map_or(0, |header| header.index.0);
+            let through = newest.saturating_sub(hands.options.log_keep_entries);
+            hands.group.purge(Index(through)).await;
         }
     }
 }

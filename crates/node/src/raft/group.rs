@@ -354,6 +354,12 @@ impl Group {
         self.raft.trigger().snapshot().await.ok();
     }
 
+    /// Has the Raft crate let go of the log up to `through`, as far as there is a snapshot of it.
+    pub async fn purge(&self, through: Index) {
+        // What it purged shows in the log.
+        self.raft.trigger().purge_log(through.0).await.ok();
+    }
+
     /// From now on this node may seek votes.
     pub fn let_campaign(&self) {
         self.raft.runtime_config().elect(true);

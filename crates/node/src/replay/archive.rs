@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use environment::{Disk, Environment, FileLock};
 use host::Registry;
-use machine::{ClusterId, Index, NodeId, Row, Standing, StateDigest, TableId};
-use store::format::{Repair, copied, identity};
+use machine::{ClusterId, Index, NodeId, Row, Standing, TableId};
+use store::format::{Copied, Repair, copied, identity};
 use store::limits::LOG_SEGMENT_BYTES_MIN;
 use store::log::{Identity, Log, LogOptions};
 use store::snapshot::{Header, Reader, Snapshots};
@@ -37,6 +37,8 @@ pub struct Archive {
     log: Log,
     files: Snapshots,
     witnesses: Witnesses,
+    /// The last entry that a copy has; zero for a node's own directory.
+    copied: Index,
     warnings: Vec<String>,
     _lock: Box<dyn FileLock>,
 }
@@ -55,7 +57,7 @@ impl Archive {
         let mut environment = environment.clone();
         environment.disk = Arc::new(Untouched::new(real.clone()));
         let disk = environment.disk.clone();
-        let (identity, said) = whose(&*disk, data)?;
+        let (identity, copied) = whose(&*disk, data)?;
         let lock = disk.lock(&data.join("lock")).map_err(|error| match error.kind() {
             std::io::ErrorKind::WouldBlock => Error::InUse(data.to_owned()),
             _ => Error::Unreadable(format!("{}: {error}", data.display())),
@@ -74,7 +76,7 @@ impl Archive {
             Some(checkpoint) => standing(&*real, &condition, checkpoint, &mut warnings)?,
             None => None,
         };
-        Ok(Archive {
+        let archive = Archive {
             disk,
             identity,
             log: opened.log,
@@ -82,11 +84,28 @@ impl Archive {
             witnesses: Witnesses {
                 snapshots,
                 standing,
-                said,
+                said: copied.said.iter().map(|said| (said.index, said.digest)).collect(),
             },
+            copied: copied.last,
             warnings,
             _lock: lock,
-        })
+        };
+        let last = archive.log.last().map(|(last, _)| last).unwrap_or_default();
+        let here = archive.witnesses.snapshots.keys().next_back().copied().max(Some(last));
+        match here.unwrap_or_default() < copied.last {
+            true => Err(Error::NotWhole {
+                last: copied.last,
+                here: last,
+            }),
+            false => Ok(archive),
+        }
+    }
+
+    /// An entry of which the node that was copied said its digest, and that lies behind `applied`.
+    #[must_use]
+    pub fn said_behind(&self, applied: Index) -> Option<Index> {
+        let mut said = self.witnesses.said.keys().rev();
+        said.next().filter(|said| **said > applied).copied()
     }
 
     /// Whose it is.
@@ -114,7 +133,10 @@ impl Archive {
         let noted = self.log.read_committed().map(|(index, _)| index);
         let applied = self.witnesses.standing.as_ref().map(|standing| standing.applied);
         let snapshot = self.witnesses.snapshots.keys().next_back().copied();
-        let known = [noted, applied, snapshot].into_iter().flatten().max();
+        let known = [noted, applied, snapshot, Some(self.copied)]
+            .into_iter()
+            .flatten()
+            .max();
         known.unwrap_or_default().min(last)
     }
 
@@ -247,15 +269,14 @@ pub fn start(
     }
 }
 
-/// Whose log and snapshots lie in a directory, and what a node that was copied said of its digest.
-fn whose(disk: &(dyn Disk + 'static), data: &Path) -> Result<(Identity, BTreeMap<Index, StateDigest>), Error> {
+/// Whose log and snapshots lie in a directory, and what it is a copy of, if it is one.
+fn whose(disk: &(dyn Disk + 'static), data: &Path) -> Result<(Identity, Copied), Error> {
     if let Some(copied) = copied::read(disk, data).map_err(Error::unreadable)? {
         let identity = Identity {
             cluster: copied.cluster,
             node: copied.node,
         };
-        let said = copied.said.iter().map(|said| (said.index, said.digest)).collect();
-        return Ok((identity, said));
+        return Ok((identity, copied));
     }
     let stored = identity::read(disk, data).map_err(Error::unreadable)?;
     let stored = stored.filter(|stored| stored.node != NodeId(0));
@@ -264,7 +285,7 @@ fn whose(disk: &(dyn Disk + 'static), data: &Path) -> Result<(Identity, BTreeMap
         cluster: stored.cluster,
         node: stored.node,
     };
-    Ok((identity, BTreeMap::new()))
+    Ok((identity, Copied::default()))
 }
 
 /// The headers of snapshots; of one that cannot be read, a warning.

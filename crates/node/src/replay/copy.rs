@@ -118,7 +118,7 @@ impl SnapshotCopy {
         )?;
         if let Some((index, term)) = before {
             let purged = wait_for(|done| opened.log.purge_through(index, term, done)).await;
-            purged.map_err(Error::Copy)?;
+            purged.map_err(Error::CopyDisk)?;
         }
         Ok(LogCopy {
             environment: self.environment,
@@ -159,7 +159,7 @@ impl LogCopy {
             )));
         }
         let appended = wait_for(|done| self.log.append(records, done)).await;
-        appended.map_err(Error::Copy)?;
+        appended.map_err(Error::CopyDisk)?;
         self.next = next;
         Ok(())
     }
@@ -178,6 +178,7 @@ impl LogCopy {
         let copied = Copied {
             cluster: self.identity.cluster,
             node: self.identity.node,
+            last,
             said,
         };
         copied::write(&*self.environment.disk, &self.directory, &copied).map_err(Error::unreadable)
@@ -189,6 +190,13 @@ impl LogCopy {
 /// # Errors
 /// The disk failed.
 pub fn discard(disk: &dyn Disk, directory: &Path) -> std::io::Result<()> {
+    // First what makes a copy of the rest.
+    let note = directory.join(copied::COPIED_FILE);
+    for note in [note.with_extension("new"), note] {
+        if disk.exists(&note)? {
+            disk.remove_file(&note)?;
+        }
+    }
     for part in [SNAPSHOTS, LOG] {
         let path = directory.join(part);
         if disk.exists(&path)? {
@@ -200,5 +208,5 @@ pub fn discard(disk: &dyn Disk, directory: &Path) -> std::io::Result<()> {
 
 fn failed(directory: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let directory = directory.to_owned();
-    move |error| Error::Copy(format!("{}: {error}", directory.display()))
+    move |error| Error::CopyDisk(format!("{}: {error}", directory.display()))
 }

@@ -17,6 +17,17 @@ pub enum Error {
     /// What a running node gave cannot be used, or not be written.
     #[error("the copy cannot be made: {0}")]
     Copy(String),
+    /// The directory of a copy cannot be written.
+    #[error("the copy cannot be written: {0}")]
+    CopyDisk(String),
+    /// Some of a copy is missing.
+    #[error("the copy is not whole: it goes up to entry {last}, and its log ends at entry {here}")]
+    NotWhole {
+        /// The last entry that it has had.
+        last: Index,
+        /// The last that is here.
+        here: Index,
+    },
     /// Nothing is left from which replay could begin.
     #[error(
         "no state from before entry {wanted} is left here: the oldest from which the log goes on is as of entry {oldest}"

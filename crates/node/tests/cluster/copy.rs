@@ -105,6 +105,7 @@ async fn a_node_that_runs_is_replayed_to_the_digest_that_it_names() {
         &store::format::Copied {
             cluster: listing.cluster,
             node: listing.node,
+            last: listing.last,
             said: vec![Said {
                 index: listing.applied,
                 digest: Default::default(),

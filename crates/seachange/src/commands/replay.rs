@@ -15,7 +15,7 @@ use environment::channel::oneshot;
 use environment::{Environment, Moment};
 use host::Registry;
 use machine::{Index, Outcome, Read, ReadValue};
-use node::replay::{Archive, Checkpointed, Error, Proof, Replay, Step};
+use node::replay::{Archive, Checkpointed, Error, Proof, Replay, Step, Witness};
 use serde_json::json;
 use store::state::{Backend, FjallBackend, FjallOptions};
 
@@ -210,7 +210,10 @@ impl Arguments {
         let mut tally = Tally::default();
         if replay.applied() > Index(0) {
             for proof in replay.proofs_here() {
-                tally.prove(proof);
+                // The snapshot that it begins with is what it begins with.
+                if proof.witness != Witness::Snapshot {
+                    tally.prove(proof);
+                }
                 show.proof(&proof)?;
             }
         }
@@ -222,7 +225,8 @@ impl Arguments {
             show.step(&step, from.unwrap_or_default())?;
             self.keep_events(step, &mut kept);
         }
-        show.end(&tally, &replay, seconds(environment, begun))?;
+        let not_reached = archive.said_behind(replay.applied());
+        show.end(&tally, &replay, not_reached, seconds(environment, begun))?;
         if let Some(package) = &self.package {
             // Its end is compared with production's, too.
             let proofs = compare::run(self, package, replay, &archive, &show)?;
@@ -387,7 +391,11 @@ pub fn explain(error: &Error) -> Stopped {
             "Ask for an earlier entry, or replay the data of a member that knows more.",
         ),
         Error::Unreadable(_) => ("unreadable", ""),
-        Error::Copy(_) => ("copy_failed", "Copy it again, or off another member."),
+        Error::Copy(_) | Error::NotWhole { .. } => ("copy_failed", "Copy it again, or off another member."),
+        Error::CopyDisk(_) => (
+            "copy_failed",
+            "Make room, or name another directory: with --keep, or for a copy that is not kept with TMPDIR.",
+        ),
         Error::Stopped { .. } => ("replay_stopped", ""),
         Error::Refused { .. } => ("version_refused", ""),
     };
@@ -396,10 +404,8 @@ pub fn explain(error: &Error) -> Stopped {
 
 #[cfg(test)]
 mod tests {
-    use machine::{StateDigest, TimeMs};
-    use node::replay::Witness;
-
     use super::*;
+    use machine::{StateDigest, TimeMs};
 
     fn proof(index: u64, ours: u128) -> Proof {
         let digest = |rows| StateDigest { rows, history: 0 };

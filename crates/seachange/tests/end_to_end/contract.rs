@@ -47,6 +47,16 @@ async fn a_client_of_before_is_served_by_a_version_that_takes_only_the_next_payl
     let refused = line.run(&["app", "upgrade", "ledger", &broken, "--dry-run"]);
     assert_eq!(refused.code, 6, "{refused:?}");
     assert!(refused.out.contains("fails on every payload"), "{refused:?}");
+    let missing = "application transform, which runs its programs, is not installed yet";
+    assert!(refused.out.contains(missing), "{refused:?}");
+    // Whoever does not ask first is told by the nodes, before anything is switched.
+    let waits = line.fails(1, &["app", "upgrade", "ledger", &broken]);
+    assert!(
+        waits.contains("cannot run version 2") && waits.contains("cannot be compiled"),
+        "{waits}"
+    );
+    let change = waits.split("seachange change abort ").nth(1).unwrap();
+    line.ok(&["change", "abort", change.split_whitespace().next().unwrap()]);
 
     // Dollars became cents.
     let next = package(".amount = .amount * 100");
@@ -54,7 +64,6 @@ async fn a_client_of_before_is_served_by_a_version_that_takes_only_the_next_payl
     let foretold = line.ok(&["app", "upgrade", "ledger", &next, "--dry-run"]);
     for said in [
         "clients that still send version 1 of command transfer are served",
-        "application transform, which runs its programs, is not installed yet",
         "compiles, tried here",
     ] {
         assert!(foretold.contains(said), "{said}: {foretold}");

@@ -19,10 +19,17 @@ pub struct Copied {
     pub cluster: ClusterId,
     /// The node that it was copied off.
     pub node: NodeId,
+    /// The last entry that was copied, which the node knew to be committed.
+    pub last: Index,
     /// What that node said of its digest.
     pub said: Vec<Said>,
 }
-record!(Copied { cluster, node, said });
+record!(Copied {
+    cluster,
+    node,
+    last,
+    said
+});
 
 /// What a node said of its digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +70,7 @@ mod tests {
         let copied = Copied {
             cluster: ClusterId(7),
             node: NodeId(2),
+            last: Index(301),
             said: vec![Said {
                 index: Index(300),
                 digest: StateDigest { rows: 1, history: 2 },

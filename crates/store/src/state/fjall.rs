@@ -117,6 +117,8 @@ impl FjallBackend {
     /// journal, a list in memory, and then the file. They are in order of key, each once.
     fn write_files(&self, batch: Vec<Write>) -> Result<(), Error> {
         let failed = |error: fjall::Error| self.failed(&error);
+        // What lies in memory comes before it. Left to the end, it would not be told to those who cut the journal.
+        self.rows.rotate_memtable().map_err(failed)?;
         let mut files = self.rows.start_ingestion().map_err(failed)?;
         for (table, key, row) in batch {
             let key = stored_key(table, &key);
@@ -126,8 +128,9 @@ impl FjallBackend {
             };
             written.map_err(failed)?;
         }
-        files.finish().map_err(failed)?;
-        self.sync_large_rows()
+        // All files of large rows have their names by now, and must keep them once the end names them.
+        self.sync_large_rows()?;
+        files.finish().map_err(failed)
     }
 
     /// The store syncs files of large rows, and leaves it to the file system whether that holds for their names, too.
@@ -276,12 +279,17 @@ impl Backend for FjallBackend {
     fn write(&self, batch: Vec<Write>) -> Result<(), Error> {
         let bytes = |(_, key, row): &Write| key.len() + row.as_ref().map_or(0, |row| row.document.len());
         let bytes: usize = batch.iter().map(bytes).sum();
-        // A batch waits where compaction does not follow; files of its own would not.
-        let follows = self.rows.l0_table_count() < FJALL_FILES_MAX;
-        match follows && bytes as u64 > FJALL_MEMTABLE_BYTES {
+        let is_large = bytes as u64 > FJALL_MEMTABLE_BYTES;
+        // A batch waits where compaction does not follow, and may stand in any order; files of its own do neither.
+        let may_be_files = || {
+            let in_order = batch.is_sorted_by(|one, next| (one.0, &one.1) < (next.0, &next.1));
+            in_order && self.rows.l0_table_count() < FJALL_FILES_MAX
+        };
+        let as_files = is_large && may_be_files();
+        guarded(&self.directory, || match as_files {
             true => self.write_files(batch),
             false => self.write_batch(batch),
-        }
+        })
     }
 
     fn rows_about(&self) -> u64 {

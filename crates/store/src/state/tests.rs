@@ -404,7 +404,10 @@ fn batches_with_and_without_files_of_their_own_lie_over_one_another_in_their_ord
         many.iter_mut()
             .step_by(5 + usize::from(round))
             .for_each(|(_, _, row)| *row = None);
-        for batch in [many, few.collect()] {
+        // One that is not in order goes through the journal, however large.
+        let mut shuffled = large_batch(10 + round);
+        shuffled.swap(0, 9);
+        for batch in [many, few.collect(), shuffled] {
             for (_, key, row) in &batch {
                 match row {
                     Some(row) => drop(expected.insert(key.clone(), row.clone())),

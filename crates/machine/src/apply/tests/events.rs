@@ -187,9 +187,16 @@ fn a_consumer_is_pinned_to_what_it_can_be_given_and_no_longer_than_it_is_there()
     // The change was planned before, and would leave it without events.
     assert_eq!(code(&run.pin("audit", Some(1))), "event_version_unserved");
     assert_eq!(run.step(change, Step::Abort), "done");
-    run.emitting(2, events(2, &[(2, 1, "!")]), Safeguards::default());
+    let second = run.emitting(2, events(2, &[(2, 1, "!")]), Safeguards::default());
     assert_eq!(code(&run.pin("audit", Some(1))), "done");
     assert_eq!(run.machine.catalog().pin(STREAM, "audit"), Some(1));
+    assert_eq!(code(&run.pin("audit", None)), "done");
+    assert_eq!(run.step(second, Step::Finalize), "done");
+    let third = run.emitting(3, events(3, &[(3, 1, "?")]), Safeguards::default());
+    // Version 2 serves it, too, should the change be taken back; nothing serves version 2 now.
+    assert_eq!(code(&run.pin("audit", Some(1))), "done");
+    assert_eq!(code(&run.pin("audit", Some(2))), "event_version_unserved");
+    assert_eq!(run.step(third, Step::Revert), "done");
     assert_eq!(code(&run.pin("audit", None)), "done");
     assert_eq!(run.machine.catalog().pin(STREAM, "audit"), None);
     assert_eq!(code(&run.pin("audit", Some(2))), "done");

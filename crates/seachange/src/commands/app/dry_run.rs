@@ -94,12 +94,10 @@ fn compile(program: &str) -> Result<(), String> {
     let registry = Registry::new(Vec::new());
     let prepared = registry.prepare(&version.manifest, &version.code, Some(transform::MODULE));
     prepared.map_err(|error| error.to_string())?;
-    match machine::transform(&version, &mut registry.host(), program, b"{}") {
-        Err(Miscast::Failed(why)) if why.contains("bad_program") => Err(why),
-        Err(Miscast::Stop(stop)) => Err(stop.reason().to_owned()),
-        // An empty payload is not what it is for.
-        Ok(_) | Err(Miscast::Failed(_)) => Ok(()),
-    }
+    machine::compiles(&version, &mut registry.host(), program).map_err(|error| match error {
+        Miscast::Failed(why) => why,
+        Miscast::Stop(stop) => stop.reason().to_owned(),
+    })
 }
 
 /// A change waits for every voter, so it is worth knowing which would let it wait.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use client::wire::{Code, CopyRecord};
 use client::{Admin, Error, Options};
-use environment::{Disk, Environment};
+use environment::{Disk, Environment, FileLock};
 use machine::{ClusterId, Index, NodeId, StateDigest};
 use node::replay::{self, LogCopy, SnapshotCopy};
 use store::format::{SNAPSHOT, Said};
@@ -21,7 +21,12 @@ pub struct Place {
     directory: PathBuf,
     temporary: Option<tempfile::TempDir>,
     whole: bool,
+    /// As long as it is written: nobody else writes there, and no node begins there.
+    lock: Option<Box<dyn FileLock>>,
 }
+
+/// Name of the file that says that a directory is in use, of a node's too.
+const LOCK: &str = "lock";
 
 impl Place {
     /// A directory that is new or empty, or a temporary one.
@@ -38,12 +43,30 @@ impl Place {
             return Err(Stopped::failed(format!("{} is not empty", directory.display()), remedy).into());
         }
         disk.create_dir_all(&directory)?;
+        let lock = disk.lock(&directory.join(LOCK)).map_err(|error| {
+            let what = format!("{} is in use: {error}", directory.display());
+            Stopped::failed(what, "Name a directory that is new or empty.")
+        })?;
         Ok(Place {
             disk: disk.clone(),
             directory,
             temporary,
             whole: false,
+            lock: Some(lock),
         })
+    }
+
+    /// It is a copy, and whoever replays it may open it.
+    fn finish(&mut self) {
+        self.whole = true;
+        self.unlock();
+    }
+
+    fn unlock(&mut self) {
+        if self.lock.take().is_some() {
+            // One that stays says nothing.
+            self.disk.remove_file(&self.directory.join(LOCK)).ok();
+        }
     }
 
     /// Where it lies.
@@ -57,6 +80,7 @@ impl Drop for Place {
         if !self.whole && self.temporary.is_none() {
             // What cannot be removed is no copy all the same: its note is missing.
             replay::discard(&*self.disk, &self.directory).ok();
+            self.unlock();
         }
     }
 }
@@ -111,7 +135,7 @@ pub async fn copy(
         };
         match copying.run(from, to).await {
             Ok((name, start, snapshot_bytes, last)) => {
-                place.whole = true;
+                place.finish();
                 return Ok(Copied {
                     place,
                     name,
@@ -120,16 +144,23 @@ pub async fn copy(
                     last,
                 });
             }
-            Err(Broken::Moved(why)) if !again => {
+            Err(Broken::Moved(why, _)) if !again => {
                 output::progress(format!("{address}: {why}: beginning again"));
                 replay::discard(&*environment.disk, place.directory())?;
                 again = true;
             }
-            Err(Broken::Moved(why)) => {
+            Err(Broken::Moved(why, code)) => {
                 let what = format!("{address}: {why}, and for the second time");
-                let remedy = "It makes snapshots faster than they can be copied: copy with --from-index, off another member, or \
-                              while there is less to do.";
-                return Err(Stopped::failed(what, remedy).coded(Code::EntriesPurged.name()).into());
+                let remedy = match code {
+                    Code::EntriesPurged | Code::UnknownSnapshot => {
+                        "It makes snapshots faster than they can be copied: copy with --from-index, off another member, or while \
+                         there is less to do."
+                    }
+                    _ => {
+                        "Somebody else copies off it, or it was started again: wait a little, or copy off another member."
+                    }
+                };
+                return Err(Stopped::failed(what, remedy).coded(code.name()).into());
             }
             Err(Broken::Stopped(error)) => return Err(error),
         }
@@ -139,7 +170,7 @@ pub async fn copy(
 /// Why a copy came to no end.
 enum Broken {
     /// The node has let go of what was being copied.
-    Moved(String),
+    Moved(String, Code),
     /// Anything else.
     Stopped(anyhow::Error),
 }
@@ -257,7 +288,9 @@ impl Copying<'_> {
 
     /// What the node says of its digest, but for the snapshot that the copy begins with, whose header says the same.
     fn said(&self, listing: &CopyRecord, start: Index) -> Result<Vec<Said>, Broken> {
-        let snapshots = listing.snapshots.iter().filter(|snapshot| snapshot.index > start.0);
+        // One that was made since the copy began lies behind its end.
+        let inside = |index: u64| index > start.0 && index <= listing.last;
+        let snapshots = listing.snapshots.iter().filter(|snapshot| inside(snapshot.index));
         let snapshots = snapshots.map(|snapshot| (snapshot.index, &snapshot.digest));
         let said = snapshots.chain([(listing.applied, &listing.digest)]);
         let said = said.map(|(index, digest)| {
@@ -276,7 +309,9 @@ impl Copying<'_> {
 
     fn failed(&self, error: &Error) -> Broken {
         match error.code() {
-            Code::UnknownCopy | Code::UnknownSnapshot | Code::EntriesPurged => Broken::Moved(error.to_string()),
+            code @ (Code::UnknownCopy | Code::UnknownSnapshot | Code::EntriesPurged) => {
+                Broken::Moved(error.to_string(), code)
+            }
             _ => refused(self.address, error).into(),
         }
     }
@@ -297,6 +332,7 @@ fn refused(address: &str, error: &Error) -> Stopped {
         }
         Error::Problem(problem) => {
             let remedy = match problem.code {
+                Code::Unavailable => "It cannot give what it has now: copy off another member.",
                 Code::CopyUnderWay => "Copy off another member, or wait until the other copy has ended.",
                 Code::NotFound | Code::MethodNotAllowed => {
                     "The node's binary gives no copies: bring it up to this one's release, or copy its data directory."
@@ -372,7 +408,7 @@ mod tests {
         let start = |listing: &CopyRecord, from: Option<u64>| match copying.start(listing, from.map(Index), None) {
             Ok(start) => Ok(start.0),
             Err(Broken::Stopped(error)) => Err(error.to_string()),
-            Err(Broken::Moved(why)) => Err(why),
+            Err(Broken::Moved(why, _)) => Err(why),
         };
         assert_eq!(start(&listing(1, &[50, 80]), None), Ok(0));
         assert_eq!(start(&listing(1, &[50, 80]), Some(81)), Ok(80));
@@ -411,7 +447,9 @@ mod tests {
                 std::fs::create_dir(keep.join(part)).unwrap();
             }
             assert!(Place::new(&disk, Some(&keep)).is_err(), "it is not empty");
-            place.whole = whole;
+            if whole {
+                place.finish();
+            }
             drop(place);
             assert_eq!(std::fs::read_dir(&keep).unwrap().count() == 2, whole);
         }

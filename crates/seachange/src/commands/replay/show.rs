@@ -171,7 +171,7 @@ impl Show {
     }
 
     /// What came of it.
-    pub fn end(&self, tally: &Tally, replay: &Replay, seconds: f64) -> anyhow::Result<()> {
+    pub fn end(&self, tally: &Tally, replay: &Replay, not_reached: Option<Index>, seconds: f64) -> anyhow::Result<()> {
         let a_second = tally.commands as f64 / seconds.max(f64::MIN_POSITIVE);
         if self.json {
             return output::json(&json!({
@@ -186,6 +186,7 @@ impl Show {
                 "commands_per_second": a_second,
                 "digests_equal": tally.equal,
                 "digests_unequal": tally.unequal_count,
+                "digest_not_reached": not_reached.map(|index| index.0),
             }));
         }
         output::line(format!(
@@ -208,7 +209,14 @@ impl Show {
             "as of entry {}: digest {}; {proven}",
             output::grouped(replay.applied().0),
             replay.digest()
-        ))
+        ))?;
+        match not_reached {
+            Some(said) => output::line(format!(
+                "the node said its digest as of entry {}, which was not reached",
+                output::grouped(said.0)
+            )),
+            None => Ok(()),
+        }
     }
 }
 
