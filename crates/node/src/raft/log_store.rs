@@ -74,7 +74,11 @@ impl RaftLogReader<Types> for LogStore {
         while next < end {
             let some = self.entries(next, end, APPEND_BYTES_MAX)?;
             if some.is_empty() {
-                break;
+                // What the Raft crate was to apply was taken by a disk that failed: it must not go on without.
+                match self.log.failed() {
+                    Some(error) => return Err(error),
+                    None => break,
+                }
             }
             next.0 += some.len() as u64;
             entries.extend(some);

@@ -327,6 +327,12 @@ impl Log {
         self.shared.memory.lock().purged()
     }
 
+    /// The error that every append gets since the disk failed, if it did. What was on its way then is not there.
+    #[must_use]
+    pub fn failed(&self) -> Option<io::Error> {
+        self.shared.memory.lock().failed()
+    }
+
     /// The last index that is durable.
     #[must_use]
     pub fn flushed(&self) -> Option<Index> {
