@@ -23,6 +23,7 @@ pub fn plan(seed: u64) -> Script {
         dice,
     };
     plan.draw();
+    plan.draw_changes(seed);
     let mut acts = plan.acts;
     acts.sort_by_key(|(at, _)| *at);
     let mut dice = plan.dice;
@@ -72,6 +73,21 @@ impl Plan {
                 self.add(trouble, at);
             }
         }
+    }
+
+    /// Changes that look after themselves, and an entry that no node gets past. They are drawn apart from the rest, so that a
+    /// seed without them goes as it went before there were any.
+    fn draw_changes(&mut self, seed: u64) {
+        let dice = std::mem::replace(&mut self.dice, Dice::new(seed, "changes"));
+        if self.dice.per_mille(400) {
+            let picked = Trouble::CHANGES[self.dice.index(Trouble::CHANGES.len())];
+            let mut at = 0;
+            while at < self.length {
+                at += self.dice.between(SECOND, 15 * SECOND);
+                self.add(picked, at);
+            }
+        }
+        self.dice = dice;
     }
 
     fn push(&mut self, at: Nanos, act: Act) {

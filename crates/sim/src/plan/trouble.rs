@@ -35,6 +35,10 @@ pub enum Trouble {
     Look,
     Trim,
     Join,
+    Rehearse,
+    Unconfirmed,
+    Convert,
+    Poison,
 }
 
 impl Trouble {
@@ -66,6 +70,14 @@ impl Trouble {
         Trouble::Look,
         Trouble::Trim,
         Trouble::Join,
+    ];
+
+    /// Those that are drawn apart.
+    pub const CHANGES: [Trouble; 4] = [
+        Trouble::Rehearse,
+        Trouble::Unconfirmed,
+        Trouble::Convert,
+        Trouble::Poison,
     ];
 }
 
@@ -135,6 +147,19 @@ impl Plan {
             }
             Trouble::Trim => self.push(at, Act::Trim),
             Trouble::Join => self.push(at, Act::Join),
+            Trouble::Rehearse => self.rehearse(at, end),
+            Trouble::Unconfirmed => {
+                let within = self.dice.between(1, 10);
+                let next = match self.dice.flip() {
+                    true => Act::Confirm(ledger()),
+                    false => Act::Revert(ledger()),
+                };
+                let upgrade = Act::UpgradeUnlessConfirmed(ledger(), self.version(), within);
+                self.between(at, upgrade, end, next);
+            }
+            // Rows are converted by themselves once there is no way back.
+            Trouble::Convert => self.push(at, Act::Upgrade(ledger(), 2, true)),
+            Trouble::Poison => self.between(at, Act::Poison, end, Act::Skip),
         }
     }
 
@@ -214,6 +239,23 @@ impl Plan {
         if self.dice.flip() {
             self.between(at, Act::Kill(who), end, Act::Start(who));
         }
+    }
+
+    fn rehearse(&mut self, at: Nanos, end: Nanos) {
+        let commands = self.dice.between(1, 300);
+        let next = match self.dice.below(4) {
+            0 => Act::Abort(ledger()),
+            1 => Act::Approve(ledger()),
+            2 => Act::Finalize(ledger()),
+            _ => Act::Revert(ledger()),
+        };
+        let upgrade = Act::UpgradeOnceRehearsed(ledger(), self.version(), commands);
+        self.between(at, upgrade, end, next);
+    }
+
+    /// One that works, mostly, or one that traps now and then.
+    fn version(&mut self) -> u32 {
+        if self.dice.per_mille(700) { 2 } else { 3 }
     }
 
     fn upgrade(&mut self, at: Nanos, end: Nanos) {
