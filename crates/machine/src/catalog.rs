@@ -63,13 +63,14 @@ impl Codec for Catalog {
             modules,
             table_next,
             node_next,
-            guarded,
-            removed,
-            rehearsals,
-            conversions,
-            skipped,
-            contracts,
-            pins,
+            // Below.
+            guarded: _,
+            removed: _,
+            rehearsals: _,
+            conversions: _,
+            skipped: _,
+            contracts: _,
+            pins: _,
         } = self;
         cluster.encode(out);
         level.encode(out);
@@ -81,52 +82,7 @@ impl Codec for Catalog {
         modules.encode(out);
         table_next.encode(out);
         node_next.encode(out);
-        // Came later: where there is none, the bytes are those of before.
-        let some = [
-            !guarded.is_empty(),
-            !removed.is_empty(),
-            !rehearsals.is_empty(),
-            !conversions.is_empty(),
-            !skipped.is_empty(),
-            !contracts.is_empty(),
-            contracts
-                .values()
-                .flat_map(BTreeMap::values)
-                .any(|contract| !contract.events.is_empty()),
-            !pins.is_empty(),
-            contracts
-                .values()
-                .flat_map(BTreeMap::values)
-                .any(|contract| !contract.schemas.is_empty()),
-        ];
-        let last = some.iter().rposition(|some| *some).map_or(0, |place| place + 1);
-        if last >= 1 {
-            guarded.encode(out);
-        }
-        if last >= 2 {
-            removed.encode(out);
-        }
-        if last >= 3 {
-            rehearsals.encode(out);
-        }
-        if last >= 4 {
-            conversions.encode(out);
-        }
-        if last >= 5 {
-            skipped.encode(out);
-        }
-        if last >= 6 {
-            parts(contracts, Contract::of_commands).encode(out);
-        }
-        if last >= 7 {
-            parts(contracts, |contract| contract.events.clone()).encode(out);
-        }
-        if last >= 8 {
-            pins.encode(out);
-        }
-        if last >= 9 {
-            parts(contracts, |contract| contract.schemas.clone()).encode(out);
-        }
+        self.encode_later(out);
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
@@ -154,6 +110,57 @@ impl Codec for Catalog {
             contract.schemas = part
         });
         Ok(catalog)
+    }
+}
+
+impl Catalog {
+    /// What came later than the format: where there is none of it, the bytes are those of before.
+    fn encode_later(&self, out: &mut Vec<u8>) {
+        let some = [
+            !self.guarded.is_empty(),
+            !self.removed.is_empty(),
+            !self.rehearsals.is_empty(),
+            !self.conversions.is_empty(),
+            !self.skipped.is_empty(),
+            !self.contracts.is_empty(),
+            self.contracts
+                .values()
+                .flat_map(BTreeMap::values)
+                .any(|contract| !contract.events.is_empty()),
+            !self.pins.is_empty(),
+            self.contracts
+                .values()
+                .flat_map(BTreeMap::values)
+                .any(|contract| !contract.schemas.is_empty()),
+        ];
+        let last = some.iter().rposition(|some| *some).map_or(0, |place| place + 1);
+        if last >= 1 {
+            self.guarded.encode(out);
+        }
+        if last >= 2 {
+            self.removed.encode(out);
+        }
+        if last >= 3 {
+            self.rehearsals.encode(out);
+        }
+        if last >= 4 {
+            self.conversions.encode(out);
+        }
+        if last >= 5 {
+            self.skipped.encode(out);
+        }
+        if last >= 6 {
+            parts(&self.contracts, Contract::of_commands).encode(out);
+        }
+        if last >= 7 {
+            parts(&self.contracts, |contract| contract.events.clone()).encode(out);
+        }
+        if last >= 8 {
+            self.pins.encode(out);
+        }
+        if last >= 9 {
+            parts(&self.contracts, |contract| contract.schemas.clone()).encode(out);
+        }
     }
 }
 

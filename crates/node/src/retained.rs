@@ -102,9 +102,9 @@ impl Retained {
             (_, Some(held)) => info!(%held, "keeping the log behind this entry, for replay of a change"),
             (_, None) => info!("keeping nothing more for replay of a change than for other reasons"),
         }
-        self.0.keeper.hold(held).map_err(|error| error.to_string())?;
+        let kept = self.0.keeper.hold(held);
         self.purge_allowed();
-        Ok(())
+        kept.map_err(|error| error.to_string())
     }
 
     /// What was held back and is no longer. Nobody waits for it: the Raft crate has long believed that it is gone.

@@ -105,6 +105,11 @@ impl Package {
         })?;
         for schema in manifest.commands.iter_mut().flat_map(|command| &mut command.schemas) {
             if let Some(file) = schema.file.take() {
+                if !schema.schema.is_null() {
+                    let remedy = "Leave out one of the two.";
+                    let what = format!("{}: a schema has both `file` and `schema`", path.display());
+                    return Err(Stopped::failed(what, remedy).into());
+                }
                 schema.schema = read_schema(&directory.join(file))?;
             }
         }

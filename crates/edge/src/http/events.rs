@@ -137,7 +137,7 @@ impl Span {
         let grown = async {
             self.api.cluster.events_beyond(self.stream.clone(), self.next).await;
             // It may also say so because the node stops, again and again: that must not become a busy loop.
-            let page = self.events(1).await;
+            let page = self.api.cluster.events(self.stream.clone(), self.next, 1, None).await;
             if page.is_ok_and(|page| page.events.is_empty()) {
                 environment.sleep(FOLLOW_PAUSE).await;
             }

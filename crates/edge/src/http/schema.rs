@@ -24,13 +24,19 @@ const NAMED: [&str; 7] = [
     "patternProperties",
     "properties",
 ];
+/// Keywords whose value is a list in which the order means nothing.
+const SETS: [&str; 3] = ["enum", "required", "type"];
 /// Keywords whose value is a document, or a list of them, and no schema.
 const DOCUMENTS: [&str; 2] = ["const", "enum"];
 
 /// The schema without annotations, as a text that does not depend on the order of its fields.
 pub(super) fn constraints(schema: &Value) -> String {
+    text(&constrained(schema))
+}
+
+fn text(value: &Value) -> String {
     let mut text = String::new();
-    write(&constrained(schema), &mut text);
+    write(value, &mut text);
     text
 }
 
@@ -48,6 +54,13 @@ fn constrained(schema: &Value) -> Value {
                         Value::Object(named.collect())
                     }
                     (_, value) => constrained(value),
+                };
+                let value = match value {
+                    Value::Array(mut values) if SETS.contains(&keyword.as_str()) => {
+                        values.sort_by_cached_key(text);
+                        Value::Array(values)
+                    }
+                    value => value,
                 };
                 (keyword.clone(), value)
             });
@@ -112,6 +125,11 @@ mod tests {
         let one = json!({"properties": {"title": {"const": {"title": 1}}}});
         let two = json!({"properties": {"title": {"const": {"title": 2}}}});
         assert_ne!(constraints(&one), constraints(&two), "a document is no schema");
+        let one = json!({"type": ["string", "null"], "required": ["a", "b"]});
+        assert_eq!(
+            constraints(&one),
+            constraints(&json!({"required": ["b", "a"], "type": ["null", "string"]}))
+        );
         let one = json!({"dependentRequired": {"title": ["isbn"]}});
         assert_ne!(constraints(&one), constraints(&json!({"dependentRequired": {}})));
     }

@@ -282,7 +282,7 @@ fn check_schemas(catalog: &Catalog, plan: &PlanApplication, safeguards: &Safegua
     };
     let changed = after.schemas.iter().find(|schema| {
         let known = before.schema(&schema.command, schema.version);
-        known.is_some_and(|known| known.constraints != schema.constraints)
+        known.is_some_and(|known| known.constraints != schema.constraints && known.schema != schema.schema)
     });
     let Some(CommandSchema { command, version, .. }) = changed else {
         return Ok(());

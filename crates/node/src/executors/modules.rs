@@ -8,7 +8,7 @@ use environment::Moment;
 use environment::channel::oneshot;
 use host::Registry;
 use machine::{
-    ApplicationVersion, Applications, Body, Catalog, ChangeId, Code, Contract, Digest, Index, Machine, Miscast,
+    ApplicationVersion, Applications, Body, Catalog, Change, ChangeId, Code, Contract, Digest, Index, Machine, Miscast,
     NodeReady, Readiness, TRANSFORM, Version,
 };
 use tracing::{info, warn};
@@ -153,6 +153,12 @@ async fn prepare(hands: &Hands, catalog: &Arc<Catalog>, version: ApplicationVers
 
 /// Compiles each program of the version's contract, so that none is found to be none by the first command that needs it.
 fn compile_programs(catalog: &Catalog, version: &ApplicationVersion, registry: &Registry) -> Result<(), String> {
+    // What answers already is not tried again.
+    let (name, number) = (&version.manifest.application, version.manifest.version);
+    let is_to_come = |change: &Change| change.application == *name && change.to == number && !change.stage.is_final();
+    if !catalog.changes.values().any(is_to_come) {
+        return Ok(());
+    }
     let Some(contract) = contract_of(catalog, version) else {
         return Ok(());
     };

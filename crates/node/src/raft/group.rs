@@ -356,8 +356,11 @@ impl Group {
 
     /// Has the Raft crate let go of the log up to `through`, as far as there is a snapshot of it.
     pub async fn purge(&self, through: Index) {
-        // What it purged shows in the log.
-        self.raft.trigger().purge_log(through.0).await.ok();
+        // None lies before the first.
+        if let Some(through) = from_index(through) {
+            // What it purged shows in the log.
+            self.raft.trigger().purge_log(through).await.ok();
+        }
     }
 
     /// From now on this node may seek votes.

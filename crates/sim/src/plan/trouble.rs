@@ -125,10 +125,7 @@ impl Plan {
                 let times = [10, 100, 1000][self.dice.index(3)];
                 self.between(at, Act::DiskSlow(who, times), end, Act::DiskSound(who));
             }
-            Trouble::DiskFull => {
-                let bytes = [0, 1 << 10, 1 << 20, 20 << 20][self.dice.index(4)];
-                self.between(at, Act::DiskFull(who, bytes), end, Act::DiskSound(who));
-            }
+            Trouble::DiskFull => self.fill_disk(at, end, who),
             Trouble::SyncFails => self.between(at, Act::SyncFails(who), end, Act::DiskSound(who)),
             Trouble::Flip => self.flip(at, end),
             Trouble::Date => {
@@ -148,15 +145,7 @@ impl Plan {
             Trouble::Trim => self.push(at, Act::Trim),
             Trouble::Join => self.push(at, Act::Join),
             Trouble::Rehearse => self.rehearse(at, end),
-            Trouble::Unconfirmed => {
-                let within = self.dice.between(1, 10);
-                let next = match self.dice.flip() {
-                    true => Act::Confirm(ledger()),
-                    false => Act::Revert(ledger()),
-                };
-                let upgrade = Act::UpgradeUnlessConfirmed(ledger(), self.version(), within);
-                self.between(at, upgrade, end, next);
-            }
+            Trouble::Unconfirmed => self.wait_for_confirmation(at, end),
             // Rows are converted by themselves once there is no way back.
             Trouble::Convert => self.push(at, Act::Upgrade(ledger(), 2, true)),
             Trouble::Poison => self.between(at, Act::Poison, end, Act::Skip),
@@ -239,6 +228,21 @@ impl Plan {
         if self.dice.flip() {
             self.between(at, Act::Kill(who), end, Act::Start(who));
         }
+    }
+
+    fn fill_disk(&mut self, at: Nanos, end: Nanos, who: Who) {
+        let bytes = [0, 1 << 10, 1 << 20, 20 << 20][self.dice.index(4)];
+        self.between(at, Act::DiskFull(who, bytes), end, Act::DiskSound(who));
+    }
+
+    fn wait_for_confirmation(&mut self, at: Nanos, end: Nanos) {
+        let within = self.dice.between(1, 10);
+        let next = match self.dice.flip() {
+            true => Act::Confirm(ledger()),
+            false => Act::Revert(ledger()),
+        };
+        let upgrade = Act::UpgradeUnlessConfirmed(ledger(), self.version(), within);
+        self.between(at, upgrade, end, next);
     }
 
     fn rehearse(&mut self, at: Nanos, end: Nanos) {
