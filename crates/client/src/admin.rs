@@ -1,5 +1,7 @@
 use bytes::Bytes;
 use environment::Environment;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use crate::feeds::{ChangeWatch, Events, Watch};
@@ -494,12 +496,21 @@ impl Admin {
         name: &str,
         commit: &CommitRequest,
     ) -> Result<ConsumerCommitted, Error> {
-        let body = serde_json::to_vec(commit).map_err(|error| Error::Invalid(error.to_string()))?;
         let repeat = match commit.reset && commit.expected.is_none() {
             true => Repeat::IfNotDone,
             false => Repeat::Freely,
         };
-        let request = HttpRequest::put(consumer_path(stream, name), body)
+        self.put_json(consumer_path(stream, name), commit, repeat).await
+    }
+
+    async fn put_json<T: DeserializeOwned>(
+        &self,
+        path: String,
+        body: &impl Serialize,
+        repeat: Repeat,
+    ) -> Result<T, Error> {
+        let body = serde_json::to_vec(body).map_err(|error| Error::Invalid(error.to_string()))?;
+        let request = HttpRequest::put(path, body)
             .header("content-type", "application/json")
             .repeat(repeat);
         self.http.send(&request).await?.json()
@@ -515,12 +526,8 @@ impl Admin {
         name: &str,
         event_version: Option<u16>,
     ) -> Result<ConsumerPinned, Error> {
-        let pin = PinRequest { event_version };
-        let body = serde_json::to_vec(&pin).map_err(|error| Error::Invalid(error.to_string()))?;
-        let request = HttpRequest::put(format!("{}/event-version", consumer_path(stream, name)), body)
-            .header("content-type", "application/json")
-            .repeat(Repeat::Freely);
-        self.http.send(&request).await?.json()
+        let path = format!("{}/event-version", consumer_path(stream, name));
+        self.put_json(path, &PinRequest { event_version }, Repeat::Freely).await
     }
 
     /// Forgets a consumer.

@@ -291,18 +291,14 @@ pub fn compiles(
     applications: &mut dyn Applications,
     program: &str,
 ) -> Result<(), Miscast> {
-    let is_bad = |why: &str| why.starts_with(BAD_PROGRAM);
-    match transform(version, applications, program, b"{}") {
-        // It may go deep on a document that it is not for; not where it is compiled only.
-        Err(Miscast::Failed(why)) if why == TOO_DEEP => {
-            applications.end_entry();
-            match transform(version, applications, &format!("empty | ({program})"), b"{}") {
-                Err(Miscast::Failed(why)) if why != TOO_DEEP && !is_bad(&why) => Ok(()),
-                Ok(_) => Ok(()),
-                Err(error) => Err(error),
-            }
-        }
-        Err(Miscast::Failed(why)) if !is_bad(&why) => Ok(()),
+    let mut tried = transform(version, applications, program, b"{}");
+    if matches!(&tried, Err(Miscast::Failed(why)) if why == TOO_DEEP) {
+        // It may go deep on a document that it is not for, and must not where it is compiled only.
+        applications.end_entry();
+        tried = transform(version, applications, &format!("empty | ({program}\n)"), b"{}");
+    }
+    match tried {
+        Err(Miscast::Failed(why)) if why != TOO_DEEP && !why.starts_with(BAD_PROGRAM) => Ok(()),
         Ok(_) => Ok(()),
         Err(error) => Err(error),
     }

@@ -157,18 +157,11 @@ pub(super) async fn step(
         step,
         reason: asked.reason.unwrap_or_default(),
     });
-    match api.propose(request, body, false).await? {
-        Routed::Here(Decision::Done { index }) => {
-            api.caught_up(index).await;
-            let taken = StepTaken {
-                change: id,
-                index: index.0,
-            };
-            Ok(decided(index, taken))
-        }
-        Routed::Here(decision) => Err(codes::unexpected(&decision)),
-        Routed::Elsewhere(response) => Ok(response),
-    }
+    api.done(request, body, false, |index| StepTaken {
+        change: id,
+        index: index.0,
+    })
+    .await
 }
 
 /// Watch a change

@@ -9,14 +9,13 @@ use client::wire::{
     Code, CommitRequest, ConsistencyParameter, ConsumerCommitted, ConsumerList, ConsumerPinned, ConsumerRecord,
     ConsumerRemoved, PinRequest,
 };
-use machine::{Body, CommitConsumer, Consumer, Decision, Offset, PinConsumer, ReadError, RemoveConsumer, StreamStatus};
+use machine::{Body, CommitConsumer, Consumer, Offset, PinConsumer, ReadError, RemoveConsumer, StreamStatus};
 
 use super::extract::{UrlPath, UrlQuery};
 use super::problems::{ANY, WRITE, problems};
-use super::{Api, consistency, decided, parse};
+use super::{Api, consistency, parse};
 use crate::codes::{self, Refusal};
 use crate::limits::DOCUMENT_BODY_BYTES_MAX;
-use crate::router::Routed;
 
 problems!(ListProblems: ANY, &[Code::ReadUnconfirmed, Code::Unavailable]);
 problems!(ShowProblems: ANY, &[Code::UnknownStream, Code::UnknownConsumer, Code::ReadUnconfirmed, Code::Unavailable]);
@@ -113,20 +112,13 @@ pub(super) async fn commit(
     });
     // Sent twice it is found done, unless it goes back from anywhere: that could undo what came between.
     let repeatable = !asked.reset || asked.expected.is_some();
-    match api.propose(request, body, repeatable).await? {
-        Routed::Here(Decision::Done { index }) => {
-            api.caught_up(index).await;
-            let committed = ConsumerCommitted {
-                stream,
-                name,
-                offset: asked.offset,
-                index: index.0,
-            };
-            Ok(decided(index, committed))
-        }
-        Routed::Here(decision) => Err(codes::unexpected(&decision)),
-        Routed::Elsewhere(response) => Ok(response),
-    }
+    api.done(request, body, repeatable, |index| ConsumerCommitted {
+        stream,
+        name,
+        offset: asked.offset,
+        index: index.0,
+    })
+    .await
 }
 
 /// Pin a consumer to a version of events
@@ -154,20 +146,13 @@ pub(super) async fn pin(
         consumer: name.clone(),
         version: asked.event_version,
     });
-    match api.propose(request, body, true).await? {
-        Routed::Here(Decision::Done { index }) => {
-            api.caught_up(index).await;
-            let pinned = ConsumerPinned {
-                stream,
-                name,
-                event_version: asked.event_version,
-                index: index.0,
-            };
-            Ok(decided(index, pinned))
-        }
-        Routed::Here(decision) => Err(codes::unexpected(&decision)),
-        Routed::Elsewhere(response) => Ok(response),
-    }
+    api.done(request, body, true, |index| ConsumerPinned {
+        stream,
+        name,
+        event_version: asked.event_version,
+        index: index.0,
+    })
+    .await
 }
 
 /// Remove a consumer
@@ -190,19 +175,12 @@ pub(super) async fn remove(
         consumer: name.clone(),
     });
     // A second removal would be refused because of the first: not to be sent twice.
-    match api.propose(request, body, false).await? {
-        Routed::Here(Decision::Done { index }) => {
-            api.caught_up(index).await;
-            let removed = ConsumerRemoved {
-                stream,
-                name,
-                index: index.0,
-            };
-            Ok(decided(index, removed))
-        }
-        Routed::Here(decision) => Err(codes::unexpected(&decision)),
-        Routed::Elsewhere(response) => Ok(response),
-    }
+    api.done(request, body, false, |index| ConsumerRemoved {
+        stream,
+        name,
+        index: index.0,
+    })
+    .await
 }
 
 /// The consumer as this node has it.

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use client::wire::{Code, ConversionRecord, ConversionRequest, ConversionSteered, UnconvertedRow, VerifiedRecord};
-use machine::{Body, Catalog, ChangeId, Conversion, Decision, SteerConversion, Unconverted};
+use machine::{Body, Catalog, ChangeId, Conversion, SteerConversion, Unconverted};
 
 use super::body::{self, Media};
 use super::extract::UrlPath;
 use super::problems::{WRITE, problems};
-use super::{Api, decided, parse};
-use crate::codes::{self, Refusal};
+use super::{Api, parse};
+use crate::codes::Refusal;
 use crate::limits::DOCUMENT_BODY_BYTES_MAX;
-use crate::router::Routed;
 
 problems!(Problems: WRITE, &[Code::ChangeRefused]);
 
@@ -40,14 +39,8 @@ pub(super) async fn steer(
         paused: asked.paused,
         rate: asked.rows_per_second,
     });
-    match api.propose(request, body, true).await? {
-        Routed::Here(Decision::Done { index }) => {
-            api.caught_up(index).await;
-            Ok(decided(index, ConversionSteered { index: index.0 }))
-        }
-        Routed::Here(decision) => Err(codes::unexpected(&decision)),
-        Routed::Elsewhere(response) => Ok(response),
-    }
+    api.done(request, body, true, |index| ConversionSteered { index: index.0 })
+        .await
 }
 
 /// Those of an application, by table.

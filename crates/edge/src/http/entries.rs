@@ -6,15 +6,14 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use client::wire::{Code, SkipDecided, SkipRequest, SkippedEntry, SkippedList};
-use machine::{Body, Decision, Index, SkipEntry, Skipped};
+use machine::{Body, Index, SkipEntry, Skipped};
 
 use super::body::{self, Media};
 use super::extract::UrlPath;
 use super::problems::{ANY, WRITE, problems};
-use super::{Api, decided, parse_or_nothing};
-use crate::codes::{self, Refusal};
+use super::{Api, parse_or_nothing};
+use crate::codes::Refusal;
 use crate::limits::DOCUMENT_BODY_BYTES_MAX;
-use crate::router::Routed;
 
 problems!(ListProblems: ANY);
 problems!(SkipProblems: WRITE, &[Code::SkipRefused]);
@@ -42,15 +41,8 @@ pub(super) async fn skip(
         reason: asked.reason.unwrap_or_default(),
     });
     // Decided twice, it is skipped once.
-    match api.propose(request, body, true).await? {
-        Routed::Here(Decision::Done { index }) => {
-            api.caught_up(index).await;
-            let answer = SkipDecided { entry, index: index.0 };
-            Ok(decided(index, answer))
-        }
-        Routed::Here(decision) => Err(codes::unexpected(&decision)),
-        Routed::Elsewhere(response) => Ok(response),
-    }
+    api.done(request, body, true, |index| SkipDecided { entry, index: index.0 })
+        .await
 }
 
 /// Entries that were skipped

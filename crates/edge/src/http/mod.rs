@@ -127,6 +127,24 @@ impl Api {
         }
     }
 
+    /// The same for an entry that is done or refused: answers with what `answer` makes of its index, once this node shows it.
+    async fn done<T: Serialize>(
+        &self,
+        request: Forward,
+        body: Body,
+        repeatable: bool,
+        answer: impl FnOnce(Index) -> T,
+    ) -> Result<Response, Refusal> {
+        match self.propose(request, body, repeatable).await? {
+            Routed::Here(Decision::Done { index }) => {
+                self.caught_up(index).await;
+                Ok(decided(index, answer(index)))
+            }
+            Routed::Here(decision) => Err(codes::unexpected(&decision)),
+            Routed::Elsewhere(response) => Ok(response),
+        }
+    }
+
     /// Waits a little until this node shows what the leader has answered.
     async fn show_here(&self, decided: Option<Index>) {
         if let Some(index) = decided {

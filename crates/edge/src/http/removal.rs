@@ -5,15 +5,14 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use client::wire::{ApplicationPurged, ApplicationRemoved, Code, RemovalRequest};
-use machine::{Body, Decision, PurgeApplication, RemoveApplication};
+use machine::{Body, PurgeApplication, RemoveApplication};
 
 use super::body::{self, Media};
 use super::extract::UrlPath;
 use super::problems::{WRITE, problems};
-use super::{Api, decided, parse_or_nothing};
-use crate::codes::{self, Refusal};
+use super::{Api, parse_or_nothing};
+use crate::codes::Refusal;
 use crate::limits::DOCUMENT_BODY_BYTES_MAX;
-use crate::router::Routed;
 
 problems!(Problems: WRITE, &[Code::UnknownApplication, Code::ChangeRefused]);
 
@@ -38,18 +37,11 @@ pub(super) async fn remove(
         application: application.clone(),
         reason: asked.reason.unwrap_or_default(),
     });
-    match api.propose(request, body, false).await? {
-        Routed::Here(Decision::Done { index }) => {
-            api.caught_up(index).await;
-            let removed = ApplicationRemoved {
-                application,
-                index: index.0,
-            };
-            Ok(decided(index, removed))
-        }
-        Routed::Here(decision) => Err(codes::unexpected(&decision)),
-        Routed::Elsewhere(response) => Ok(response),
-    }
+    api.done(request, body, false, |index| ApplicationRemoved {
+        application,
+        index: index.0,
+    })
+    .await
 }
 
 /// Purge a removed application
@@ -70,18 +62,13 @@ pub(super) async fn purge(
     let body = Body::PurgeApplication(PurgeApplication {
         application: application.clone(),
     });
-    match api.propose(request, body, false).await? {
-        Routed::Here(Decision::Done { index }) => {
-            api.caught_up(index).await;
-            let gone = !api.cluster.catalog().removed.contains_key(&application);
-            let purged = ApplicationPurged {
-                application,
-                index: index.0,
-                gone,
-            };
-            Ok(decided(index, purged))
+    api.done(request, body, false, |index| {
+        let gone = !api.cluster.catalog().removed.contains_key(&application);
+        ApplicationPurged {
+            application,
+            index: index.0,
+            gone,
         }
-        Routed::Here(decision) => Err(codes::unexpected(&decision)),
-        Routed::Elsewhere(response) => Ok(response),
-    }
+    })
+    .await
 }

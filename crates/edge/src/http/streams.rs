@@ -10,16 +10,15 @@ use client::wire::{
     Code, ConsistencyParameter, EventRecord, EventsParameters, RECORD_BATCH_MEDIA_TYPE, STREAM_END_HEADER,
     STREAM_FROM_HEADER, STREAM_START_HEADER, StreamList, StreamRecord, StreamTrimmed, TrimRequest,
 };
-use machine::{Body, Consistency, Decision, EventPage, Offset, ReadError, TrimStreams};
+use machine::{Body, Consistency, EventPage, Offset, ReadError, TrimStreams};
 
 use super::events::{self, Span};
 use super::extract::{Parameters, UrlPath, UrlQuery};
 use super::feed::{self, Form, last_event_id};
 use super::problems::{ANY, WRITE, problems};
-use super::{Api, consumers, decided, parse};
+use super::{Api, consumers, parse};
 use crate::codes::{self, Refusal};
 use crate::limits::{DOCUMENT_BODY_BYTES_MAX, EVENT_PAGE_BYTES};
-use crate::router::Routed;
 
 impl Parameters for EventsParameters {
     const NAMES: &'static [&'static str] = &["from", "consumer", "limit", "follow", "event_version"];
@@ -141,19 +140,12 @@ pub(super) async fn trim(
     let body = Body::TrimStreams(TrimStreams {
         starts: [(stream.clone(), Offset(asked.before))].into(),
     });
-    match api.propose(request, body, true).await? {
-        Routed::Here(Decision::Done { index }) => {
-            api.caught_up(index).await;
-            let trimmed = StreamTrimmed {
-                stream,
-                before: asked.before,
-                index: index.0,
-            };
-            Ok(decided(index, trimmed))
-        }
-        Routed::Here(decision) => Err(codes::unexpected(&decision)),
-        Routed::Elsewhere(response) => Ok(response),
-    }
+    api.done(request, body, true, |index| StreamTrimmed {
+        stream,
+        before: asked.before,
+        index: index.0,
+    })
+    .await
 }
 
 /// The version that the reader asks for, or that its consumer is pinned to.

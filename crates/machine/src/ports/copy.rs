@@ -17,7 +17,7 @@ pub struct CopyListing {
     pub node: NodeId,
     /// The first entry that its log holds, or will hold.
     pub first: Index,
-    /// The last entry that is given: committed, and applied unless the node is parked.
+    /// The last entry that is given: known to be committed, applied here or not yet.
     pub last: Index,
     /// What the node has applied.
     pub applied: Index,

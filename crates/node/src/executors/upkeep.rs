@@ -43,8 +43,8 @@ pub async fn make_snapshots(hands: Hands) {
     }
 }
 
-/// Bytes of log after which a snapshot is due, where the last one had so many. A large one is due half as often as its own
-/// size, so that a node writes at most twice as many bytes of snapshots as of log, however large its state has grown.
+/// Bytes of log after which a snapshot is due, where the last one had so many. Behind a large one half of its own size must have
+/// come, so that a node writes at most twice as many bytes of snapshots as of log, however large its state has grown.
 fn log_before_the_next(asked_for: u64, last_bytes: u64) -> u64 {
     match last_bytes {
         0..SNAPSHOT_LARGE_BYTES => asked_for,

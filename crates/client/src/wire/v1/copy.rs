@@ -14,7 +14,7 @@ pub struct CopyRecord {
     pub name: String,
     /// The first entry that its log holds, or will hold.
     pub first: u64,
-    /// The last entry that is given: committed, and applied unless the node is parked.
+    /// The last entry that is given: known to be committed, applied here or not yet.
     pub last: u64,
     /// What the node has applied.
     pub applied: u64,
