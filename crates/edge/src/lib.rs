@@ -34,8 +34,10 @@ pub fn read_manifest(manifest: client::wire::Manifest) -> machine::Manifest {
 }
 
 /// What a manifest of the public API promises beside what stands in the log's; none: nothing.
-#[must_use]
-pub fn read_contract(manifest: &client::wire::Manifest) -> Option<machine::Contract> {
+///
+/// # Errors
+/// What cannot be read, for people.
+pub fn read_contract(manifest: &client::wire::Manifest) -> Result<Option<machine::Contract>, String> {
     http::read_contract(manifest)
 }
 

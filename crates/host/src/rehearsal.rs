@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use machine::codec::{Codec, put_bytes};
 use machine::{
-    Applications, ChangeId, End, Findings, Index, NodeId, Outcome, RehearsalPlan, Rehearsed, Rehearser, Sample,
-    StateError, Trial, limits,
+    ApplicationVersion, Applications, ChangeId, End, Findings, Index, Miscast, NodeId, Outcome, RehearsalPlan,
+    Rehearsed, Rehearser, Sample, StateError, Trial, limits,
 };
+use serde_json::Value;
 use tracing::warn;
 
 pub use self::compare::same_document;
@@ -108,10 +109,21 @@ impl Rehearser for RehearsalHost {
         let Some(open) = self.open.get_mut(&trial.change) else {
             return;
         };
+        let mut stopped = None;
+        let mut judge = |condition: &str, both: &Value| {
+            holds(trial.transform, &mut self.converter, (condition, both)).map_err(|error| match error {
+                Miscast::Failed(why) => why,
+                Miscast::Stop(stop) => stopped.insert(stop).reason().to_owned(),
+            })
+        };
+        let verdict = compare(&trial, &open.plan.expected, &mut judge);
+        if let Some(stop) = stopped {
+            return self.failed(trial.change, &StateError(stop.reason().to_owned()));
+        }
         let findings = &mut open.findings;
         findings.commands += 1;
         findings.digest.chain(&bytes_of(&trial));
-        match compare(&trial, &open.plan.expected) {
+        match verdict {
             Verdict::Equal => {}
             Verdict::AsExpected => findings.expected += 1,
             Verdict::Otherwise(what) => {
@@ -141,6 +153,24 @@ impl Rehearser for RehearsalHost {
     fn end_entry(&mut self) {
         self.applications.end_entry();
         self.converter.end_entry();
+    }
+}
+
+/// Whether a condition holds, in jq, for what lies there under both versions.
+fn holds(
+    transform: Option<&ApplicationVersion>,
+    applications: &mut Host,
+    (condition, both): (&str, &Value),
+) -> Result<bool, Miscast> {
+    let transform = transform.ok_or_else(|| Miscast::Failed("there is nothing that runs it".to_owned()))?;
+    let answer = machine::transform(transform, applications, condition, both.to_string().as_bytes())?;
+    match &answer[..] {
+        b"true" => Ok(true),
+        b"false" | b"null" => Ok(false),
+        other => Err(Miscast::Failed(format!(
+            "it comes to {}, and not to true or false",
+            compare::shown(other)
+        ))),
     }
 }
 
@@ -184,8 +214,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use bytes::Bytes;
+    use machine::DeclaredDifference;
 
     use super::*;
+    use crate::transform;
 
     fn plan(one_in: u64) -> RehearsalPlan {
         RehearsalPlan {
@@ -214,6 +246,8 @@ mod tests {
             real: end("1"),
             new: end(new),
             lossy: Vec::new(),
+            declared: &[],
+            transform: None,
         }
     }
 
@@ -254,6 +288,143 @@ mod tests {
         assert_ne!(digest(0, "1"), digest(0, "2"));
         assert_ne!(digest(0, "1"), digest(1, "1"));
         assert_eq!(digest(0, "1"), digest(0, "1"));
+    }
+
+    /// What is said of replies `old` and `new` where the version declares that difference, under that condition.
+    fn declared(at: &str, when: &str, (old, new): (End, End)) -> Findings {
+        let registry = Registry::new(Vec::new());
+        let transform = ApplicationVersion {
+            manifest: transform::manifest(),
+            code: transform::code(),
+        };
+        let prepared = registry.prepare(&transform.manifest, &transform.code, Some(transform::MODULE));
+        prepared.expect("the kept module runs");
+        let mut host = RehearsalHost::new(NodeId(2), &registry);
+        host.open(ChangeId(5), Index(7), &[NodeId(2)].into(), &plan(1));
+        let declared = [DeclaredDifference {
+            at: at.parse().unwrap(),
+            when: when.to_owned(),
+        }];
+        host.tried(Trial {
+            real: old,
+            new,
+            declared: &declared,
+            transform: Some(&transform),
+            ..trial(0, "1")
+        });
+        next_window(&mut host).remove(0).findings
+    }
+
+    #[test]
+    fn a_declared_difference_is_expected_where_its_condition_holds() {
+        let replies = || (end(r#"{"sum":5,"fee":0}"#), end(r#"{"sum":4,"fee":1}"#));
+        let check = |at: &str, when: &str, says: &str| {
+            let found = declared(at, when, replies());
+            let says_so = found.samples.first().map_or("", |sample| &sample.what);
+            assert_eq!((found.commands, says_so), (1, says), "{at} {when}");
+            assert_eq!(found.expected, u64::from(says.is_empty()), "{at} {when}");
+        };
+        check("reply:put", "", "");
+        check(
+            "reply:put",
+            r#".command == "put" and .old.sum - .new.fee == .new.sum"#,
+            "",
+        );
+        check(
+            "reply:put",
+            ".old.sum == .new.sum",
+            "reply:put/fee: 0 → 1; reply:put/sum: 5 → 4",
+        );
+        check("reply:put", "null", "reply:put/fee: 0 → 1; reply:put/sum: 5 → 4");
+        check("reply:put/fee", ".new == .old + 1", "reply:put/sum: 5 → 4");
+        check("reply:put/fee", "true", "reply:put/sum: 5 → 4");
+        check("reply:get", "true", "reply:put/fee: 0 → 1; reply:put/sum: 5 → 4");
+        check(
+            "reply:put",
+            ".new.sum",
+            "the condition of the expected difference reply:put: it comes to 4, and not to true or false; reply:put/fee: 0 \
+             → 1; reply:put/sum: 5 → 4",
+        );
+        for (when, why) in [("def f: f; f", "fuel"), (".old | error", "5"), ("(", "compile")] {
+            let found = declared("reply:put", when, replies());
+            assert_eq!((found.differed, found.expected), (1, 0), "{when}");
+            let told = &found.samples[0].what;
+            assert!(
+                told.starts_with("the condition of the expected difference reply:put: "),
+                "{told}"
+            );
+            assert!(told.contains(why), "{when}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_condition_sees_how_a_command_ended_and_what_is_not_there() {
+        let is_expected = |at: &str, when: &str, ends: (End, End)| declared(at, when, ends).expected == 1;
+        let refused = End {
+            outcome: Outcome::Refused(Bytes::from_static(b"no")),
+            ..end("")
+        };
+        let ended = r#".old.applied.sum == 5 and .new.refused == "no""#;
+        assert!(is_expected("reply:put", ended, (end(r#"{"sum":5}"#), refused)));
+        let wrote = |document: Option<&'static str>| {
+            let mut end = end("1");
+            if let Some(document) = document {
+                let place = ("accounts".to_owned(), Bytes::from_static(b"ada"));
+                end.rows.insert(place, Some(Bytes::from_static(document.as_bytes())));
+            }
+            end
+        };
+        let is_new = r#".key == "ada" and (has("old") | not) and .new.fee == 1"#;
+        assert!(is_expected(
+            "rows:accounts",
+            is_new,
+            (wrote(None), wrote(Some(r#"{"fee":1}"#)))
+        ));
+        assert!(!is_expected(
+            "rows:accounts",
+            is_new,
+            (wrote(None), wrote(Some(r#"{"fee":2}"#)))
+        ));
+        let emitted = |key: Option<&'static str>, values: &[&'static str]| {
+            let events = values
+                .iter()
+                .map(|value| ("log".to_owned(), key.map(Bytes::from), Bytes::from(*value)));
+            End {
+                events: events.collect(),
+                ..end("1")
+            }
+        };
+        let more = ".new == .old + [2]";
+        assert!(is_expected(
+            "events:log",
+            more,
+            (emitted(None, &["1"]), emitted(None, &["1", "2"]))
+        ));
+        let keyed = r#".old.key == null and .new.key == "k""#;
+        assert!(is_expected(
+            "events:log",
+            keyed,
+            (emitted(None, &["1"]), emitted(Some("k"), &["1"]))
+        ));
+    }
+
+    #[test]
+    fn a_node_that_cannot_run_a_condition_says_nothing_of_the_window() {
+        let transform = ApplicationVersion {
+            manifest: transform::manifest(),
+            code: transform::code(),
+        };
+        let mut host = rehearsing(1);
+        let declared = [DeclaredDifference {
+            at: "reply:put".parse().unwrap(),
+            when: "true".to_owned(),
+        }];
+        host.tried(Trial {
+            declared: &declared,
+            transform: Some(&transform),
+            ..trial(0, "2")
+        });
+        assert!(next_window(&mut host).is_empty());
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::codec::{Codec, Error, Reader};
 use crate::contract::CommandContract;
 use crate::{
-    ChangeId, ClusterId, Code, CommandSchema, Contract, Conversions, Digest, EventContract, Guarded, Index, Level,
-    Manifest, NodeId, Readiness, Rehearsal, RehearsalPlan, Skipped, TableId, TimeMs, Version, numbered, record,
+    ChangeId, ClusterId, Code, CommandSchema, Contract, Conversions, DeclaredDifference, Digest, EventContract,
+    Guarded, Index, Level, Manifest, NodeId, Readiness, Rehearsal, RehearsalPlan, Skipped, TableId, TimeMs, Version,
+    numbered, record,
 };
 
 /// All of it, as of one index.
@@ -109,6 +110,10 @@ impl Codec for Catalog {
         put_parts(&mut catalog.contracts, schemas, |contract, part| {
             contract.schemas = part
         });
+        let differences: OfVersions<Vec<DeclaredDifference>> = or_nothing(reader)?;
+        put_parts(&mut catalog.contracts, differences, |contract, part| {
+            contract.differences = part
+        });
         Ok(catalog)
     }
 }
@@ -116,6 +121,7 @@ impl Codec for Catalog {
 impl Catalog {
     /// What came later than the format: where there is none of it, the bytes are those of before.
     fn encode_later(&self, out: &mut Vec<u8>) {
+        let any_contract = |has: fn(&Contract) -> bool| self.contracts.values().flat_map(BTreeMap::values).any(has);
         let some = [
             !self.guarded.is_empty(),
             !self.removed.is_empty(),
@@ -123,15 +129,10 @@ impl Catalog {
             !self.conversions.is_empty(),
             !self.skipped.is_empty(),
             !self.contracts.is_empty(),
-            self.contracts
-                .values()
-                .flat_map(BTreeMap::values)
-                .any(|contract| !contract.events.is_empty()),
+            any_contract(|contract| !contract.events.is_empty()),
             !self.pins.is_empty(),
-            self.contracts
-                .values()
-                .flat_map(BTreeMap::values)
-                .any(|contract| !contract.schemas.is_empty()),
+            any_contract(|contract| !contract.schemas.is_empty()),
+            any_contract(|contract| !contract.differences.is_empty()),
         ];
         let last = some.iter().rposition(|some| *some).map_or(0, |place| place + 1);
         if last >= 1 {
@@ -160,6 +161,9 @@ impl Catalog {
         }
         if last >= 9 {
             parts(&self.contracts, |contract| contract.schemas.clone()).encode(out);
+        }
+        if last >= 10 {
+            parts(&self.contracts, |contract| contract.differences.clone()).encode(out);
         }
     }
 }

@@ -12,8 +12,8 @@ use crate::apply::NoContext;
 use crate::codec::Codec;
 use crate::manifest::Error;
 use crate::{
-    ApplicationVersion, Applications, Call, CallOutcome, Catalog, Digest, EventContract, Manifest, Misuse, Stop, Trap,
-    Version, limits, record,
+    ApplicationVersion, Applications, Call, CallOutcome, Catalog, DeclaredDifference, Digest, EventContract, Manifest,
+    Misuse, Stop, Trap, Version, limits, record,
 };
 
 /// Name of the application that runs programs, and of the query by which it is asked.
@@ -35,6 +35,8 @@ pub struct Contract {
     pub events: EventContract,
     /// What payloads of its commands look like, for those who write clients.
     pub schemas: Vec<CommandSchema>,
+    /// What is meant to come out otherwise than in the version before, where it is rehearsed.
+    pub differences: Vec<DeclaredDifference>,
 }
 
 /// What one version of a command's payload looks like.
@@ -119,7 +121,8 @@ impl Contract {
                 program.as_str(),
             )
         });
-        upcasts.chain(self.events.programs())
+        let conditions = self.differences.iter().filter_map(DeclaredDifference::program);
+        upcasts.chain(self.events.programs()).chain(conditions)
     }
 
     /// The programs that bring a command of that version, one after the other, into one that the manifest takes; none
@@ -145,7 +148,10 @@ impl Contract {
     /// # Errors
     /// The first thing that contradicts, with what to do.
     pub fn check(&self, manifest: &Manifest) -> Result<(), Error> {
-        let bytes = self.of_commands().to_bytes().len() + self.events.to_bytes().len() + self.schemas.to_bytes().len();
+        let bytes = self.of_commands().to_bytes().len()
+            + self.events.to_bytes().len()
+            + self.schemas.to_bytes().len()
+            + self.differences.to_bytes().len();
         if bytes > limits::CONTRACT_BYTES_MAX {
             return Err(Error(format!(
                 "its programs and schemas have {bytes} bytes: {} are the most",
@@ -168,6 +174,7 @@ impl Contract {
         self.schemas
             .iter()
             .try_for_each(|schema| self.check_schema(manifest, schema))?;
+        self.check_differences()?;
         self.events.check(manifest)
     }
 
@@ -196,6 +203,17 @@ impl Contract {
         {
             1 => Ok(()),
             _ => refuse("there is another one of that version"),
+        }
+    }
+
+    fn check_differences(&self) -> Result<(), Error> {
+        let (count, most) = (self.differences.len(), limits::EXPECTED_MAX);
+        if count > most {
+            return Err(Error(format!("{count} expected differences: {most} are the most")));
+        }
+        match self.differences.iter().find(|declared| !declared.at.is_sound()) {
+            Some(declared) => Err(Error(format!("{} names no difference", declared.at))),
+            None => Ok(()),
         }
     }
 
@@ -339,6 +357,7 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Expected;
     use crate::manifest::CommandSpec;
 
     fn manifest(versions: &[u16]) -> Manifest {
@@ -373,6 +392,33 @@ mod tests {
         let contract = contract(casts);
         let path = contract.upcasts_of(&manifest(&[4]), "transfer", version)?;
         Some(path.iter().map(|cast| cast.to).collect())
+    }
+
+    #[test]
+    fn declared_differences_are_counted_and_each_is_one() {
+        let with = |count: usize, at: &Expected, when: &str| {
+            let declared = DeclaredDifference {
+                at: at.clone(),
+                when: when.to_owned(),
+            };
+            Contract {
+                differences: vec![declared; count],
+                ..Contract::default()
+            }
+        };
+        let check = |contract: Contract| contract.check(&manifest(&[1])).map_err(|error| error.0);
+        let at: Expected = "reply:transfer/fee".parse().unwrap();
+        assert_eq!(check(with(limits::EXPECTED_MAX, &at, ".new == 1")), Ok(()));
+        let many = check(with(limits::EXPECTED_MAX + 1, &at, ""));
+        assert!(many.is_err_and(|why| why.contains("are the most")));
+        let unfit = Expected {
+            name: String::new(),
+            ..at.clone()
+        };
+        assert!(check(with(1, &unfit, "")).is_err_and(|why| why.contains("names no difference")));
+        // Only a condition is a program, and needs what runs programs.
+        let count = |when| with(1, &at, when).programs().count();
+        assert_eq!((count(""), count("true")), (0, 1));
     }
 
     #[test]

@@ -68,7 +68,9 @@ pub use ports::{
     StateRead, StateTxn, Status, StreamStatus, SubmitError, TOGETHER_BYTES_MAX, TOGETHER_COMMANDS_MAX, Trap, Trial,
 };
 pub use refound::refound;
-pub use rehearsal::{Aspect, Expected, Findings, OpenWindow, Rehearsal, RehearsalPlan, Rehearsed, Sample, Window};
+pub use rehearsal::{
+    Aspect, DeclaredDifference, Expected, Findings, OpenWindow, Rehearsal, RehearsalPlan, Rehearsed, Sample, Window,
+};
 pub use reply::{Failure, FailureCode, Outcome, Reply};
 pub use safeguards::{AutomaticRevert, Guarded, Safeguards};
 pub use skip::{SkipEntry, Skipped, skip_in};

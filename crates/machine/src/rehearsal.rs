@@ -82,6 +82,13 @@ impl fmt::Display for Expected {
     }
 }
 
+impl Expected {
+    /// Whether it is written as it is read, and of a size that the log takes.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.to_string().parse().as_ref() == Ok(self)
+    }
+}
+
 impl FromStr for Expected {
     type Err = String;
 
@@ -104,6 +111,24 @@ impl FromStr for Expected {
             name: name.to_owned(),
             pointer: pointer.to_owned(),
         })
+    }
+}
+
+/// A difference that a version's own manifest declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredDifference {
+    /// Where.
+    pub at: Expected,
+    /// When it is meant to be, in jq; empty: always.
+    pub when: String,
+}
+record!(DeclaredDifference { at, when });
+
+impl DeclaredDifference {
+    /// The condition, if there is one, with what it is, for people.
+    pub(crate) fn program(&self) -> Option<(String, &str)> {
+        let what = || format!("the condition of the expected difference {}", self.at);
+        (!self.when.is_empty()).then(|| (what(), self.when.as_str()))
     }
 }
 

@@ -20,8 +20,8 @@ pub struct Safeguards {
     pub rehearse: Option<RehearsalPlan>,
     /// 6: every stored row is brought into the new shape and back before the switch, and must come through.
     pub verify_data: bool,
-    /// 7, and 8 for what it says of events, and 9 for the schemas of commands: what the version promises to those who do not
-    /// change with it; kept with the version.
+    /// 7, and 8 for what it says of events, 9 for the schemas of commands, and 10 for the differences that it declares: what the
+    /// version promises to those who do not change with it; kept with the version.
     pub contract: Option<Box<Contract>>,
 }
 
@@ -60,6 +60,9 @@ impl Codec for Safeguards {
             contract.is_some(),
             contract.as_ref().is_some_and(|contract| !contract.events.is_empty()),
             contract.as_ref().is_some_and(|contract| !contract.schemas.is_empty()),
+            contract
+                .as_ref()
+                .is_some_and(|contract| !contract.differences.is_empty()),
         ];
         put_varint(some.into_iter().map(u64::from).sum(), out);
         if let Some(within) = confirm_within_ms {
@@ -95,6 +98,10 @@ impl Codec for Safeguards {
                 put_varint(9, out);
                 contract.schemas.encode(out);
             }
+            if !contract.differences.is_empty() {
+                put_varint(10, out);
+                contract.differences.encode(out);
+            }
         }
     }
 
@@ -114,6 +121,7 @@ impl Codec for Safeguards {
                     .set_commands(Codec::decode(reader)?),
                 8 => safeguards.contract.get_or_insert_default().events = Codec::decode(reader)?,
                 9 => safeguards.contract.get_or_insert_default().schemas = Codec::decode(reader)?,
+                10 => safeguards.contract.get_or_insert_default().differences = Codec::decode(reader)?,
                 number => return Err(reader.unknown("Safeguards", number)),
             }
         }
@@ -154,7 +162,7 @@ record!(AutomaticRevert { index, place });
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CommandSchema, Digest, EventContract, Upcast, Version};
+    use crate::{CommandSchema, DeclaredDifference, Digest, EventContract, Upcast, Version};
 
     #[test]
     fn safeguards_come_back_and_an_unknown_one_is_an_error() {
@@ -198,6 +206,13 @@ mod tests {
                                 })
                                 .into_iter()
                                 .collect(),
+                            differences: refusals_max
+                                .map(|most| DeclaredDifference {
+                                    at: "rows:accounts/fee".parse().unwrap(),
+                                    when: format!(".new < {most}"),
+                                })
+                                .into_iter()
+                                .collect(),
                         })
                     }),
                 };
@@ -206,8 +221,8 @@ mod tests {
         }
         assert_eq!(Safeguards::default().to_bytes(), [0]);
         assert!(matches!(
-            Safeguards::from_bytes(&[1, 10]),
-            Err(Error::Unknown { number: 10, .. })
+            Safeguards::from_bytes(&[1, 11]),
+            Err(Error::Unknown { number: 11, .. })
         ));
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use client::Admin;
 use client::wire::{Code as ErrorCode, CodeSource, Manifest, PlanRequest, RehearsalRequest, Stage};
 use host::Registry;
-use machine::{Code, Digest, TRANSFORM};
+use machine::{Code, Contract, Digest, TRANSFORM};
 use node::replay::Candidate;
 
 use crate::connection::explain;
@@ -70,9 +70,24 @@ const MODULE_BYTES_MAX: u64 = machine::limits::MODULE_BYTES_MAX as u64;
 const SCHEMA_BYTES_MAX: u64 = machine::limits::CONTRACT_BYTES_MAX as u64;
 
 impl Package {
+    /// What its manifest promises.
+    ///
+    /// # Errors
+    /// What in it cannot be read.
+    pub fn contract(&self) -> anyhow::Result<Contract> {
+        let contract = edge::read_contract(&self.manifest).map_err(|why| {
+            let remedy = "Mend the manifest; docs/applications.md shows what stands in one.";
+            Stopped::failed(format!("the manifest of {}: {why}", self.manifest.application), remedy)
+        })?;
+        Ok(contract.unwrap_or_default())
+    }
+
     /// For whoever runs it without a cluster.
-    #[must_use]
-    pub fn into_candidate(self) -> Candidate {
+    ///
+    /// # Errors
+    /// See [`Package::contract`].
+    pub fn into_candidate(self) -> anyhow::Result<Candidate> {
+        let contract = self.contract()?;
         let (code, module) = match self.code {
             PackagedCode::Module(module) => {
                 let meter = Registry::new(Vec::new()).meter();
@@ -81,12 +96,12 @@ impl Package {
             }
             PackagedCode::Native => (Code::Native, None),
         };
-        Candidate {
-            contract: edge::read_contract(&self.manifest).unwrap_or_default(),
+        Ok(Candidate {
+            contract,
             manifest: edge::read_manifest(self.manifest),
             code,
             module,
-        }
+        })
     }
 
     /// Reads the directory that holds `manifest.toml` and, unless the code is linked into the nodes, the module it names.
@@ -142,8 +157,7 @@ impl Package {
     /// # Errors
     /// The cluster refused, or gave no answer.
     pub async fn plan(&self, admin: &Admin, options: &PlanOptions) -> anyhow::Result<u64> {
-        let contract = edge::read_contract(&self.manifest);
-        if contract.is_some_and(|contract| contract.programs().next().is_some()) {
+        if self.contract()?.programs().next().is_some() {
             install_transform(admin).await?;
         }
         if let PackagedCode::Module(module) = &self.code {

@@ -27,7 +27,7 @@ pub use v1::{
     ApplicationPurged, ApplicationRemoved, CommandUsage, ConsumerUsage, RemovalRequest, RemovedAt, UsageList,
 };
 pub use v1::{Check, DryRun, Forecast, StepAhead, Verdict};
-pub use v1::{ConsumerPinned, DowncastSpec, PinRequest, SchemaSpec, StreamSpec};
+pub use v1::{ConsumerPinned, DifferenceSpec, DowncastSpec, PinRequest, SchemaSpec, StreamSpec};
 pub use v1::{ConversionRecord, ConversionRequest, ConversionSteered, UnconvertedRow, VerifiedRecord};
 pub use v1::{CopiedSnapshot, CopyRecord, EntriesParameters};
 pub use v1::{DifferenceRecord, RehearsalRecord, RehearsalRequest};

@@ -8,8 +8,8 @@ use client::wire;
 use client::wire::{ApplicationInfo, ApplicationList, Code, CodeSource, Named, RemovedAt, VersionInfo, VersionSwitch};
 use machine::manifest::{CommandSpec, TableSpec};
 use machine::{
-    Application, Catalog, CommandSchema, Contract, Digest, Downcast, EVENT_VERSION_FIRST, EventContract, Manifest,
-    Shape, Upcast, Version,
+    Application, Catalog, CommandSchema, Contract, DeclaredDifference, Digest, Downcast, EVENT_VERSION_FIRST,
+    EventContract, Manifest, Shape, Upcast, Version,
 };
 
 use super::extract::UrlPath;
@@ -132,7 +132,18 @@ fn show_manifest(manifest: &Manifest, contract: Option<&Contract>) -> wire::Mani
         queries: named(&manifest.queries),
         tables: manifest.tables.iter().map(show_table).collect(),
         streams: manifest.streams.iter().map(stream).collect(),
+        expected_differences: differences(contract),
     }
+}
+
+fn differences(contract: Option<&Contract>) -> Vec<wire::DifferenceSpec> {
+    let declared = contract.into_iter().flat_map(|contract| &contract.differences);
+    declared
+        .map(|declared| wire::DifferenceSpec {
+            at: declared.at.to_string(),
+            when: declared.when.clone(),
+        })
+        .collect()
 }
 
 fn schemas(command: &str, contract: Option<&Contract>) -> Vec<wire::SchemaSpec> {
@@ -171,7 +182,10 @@ pub(super) fn show_table(table: &TableSpec) -> wire::TableSpec {
 }
 
 /// What a manifest promises beside what stands in the log's; none: nothing.
-pub(crate) fn read_contract(manifest: &wire::Manifest) -> Option<Contract> {
+///
+/// # Errors
+/// What cannot be read, for people.
+pub(crate) fn read_contract(manifest: &wire::Manifest) -> Result<Option<Contract>, String> {
     let of_command = |command: &wire::CommandSpec| {
         let name = command.name.clone();
         command.upcasts.clone().into_iter().map(move |cast| Upcast {
@@ -205,8 +219,20 @@ pub(crate) fn read_contract(manifest: &wire::Manifest) -> Option<Contract> {
             downcasts: manifest.streams.iter().flat_map(of_stream).collect(),
         },
         schemas: manifest.commands.iter().flat_map(schemas_of).collect(),
+        differences: manifest
+            .expected_differences
+            .iter()
+            .map(read_difference)
+            .collect::<Result<_, _>>()?,
     };
-    (!contract.is_empty()).then_some(contract)
+    Ok((!contract.is_empty()).then_some(contract))
+}
+
+fn read_difference(spec: &wire::DifferenceSpec) -> Result<DeclaredDifference, String> {
+    Ok(DeclaredDifference {
+        at: spec.at.parse()?,
+        when: spec.when.clone(),
+    })
 }
 
 fn schemas_of(command: &wire::CommandSpec) -> impl Iterator<Item = CommandSchema> {

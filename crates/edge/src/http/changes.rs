@@ -220,6 +220,8 @@ pub(super) fn read_plan(
             )));
         }
     }
+    let contract = apps::read_contract(&plan.manifest)
+        .map_err(|why| Refusal::malformed(format!("the manifest: {why}; nothing was done")))?;
     let safeguards = Safeguards {
         confirm_within_ms: plan.confirm_within_ms,
         revert_on_trap: plan.revert_on_trap.unwrap_or(!plan.finalize),
@@ -227,7 +229,7 @@ pub(super) fn read_plan(
         allow_breaking: plan.allow_breaking,
         rehearse: plan.rehearse.map(rehearsal::read).transpose()?,
         verify_data: plan.verify_data,
-        contract: apps::read_contract(&plan.manifest).map(Box::new),
+        contract: contract.map(Box::new),
     };
     let plan = PlanApplication {
         manifest: apps::read_manifest(plan.manifest),

@@ -1,11 +1,11 @@
 //! How one command came out under two versions: byte for byte, else as JSON, but for what is meant to be otherwise.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use bytes::Bytes;
 use machine::{Aspect, End, Expected, Failure, Outcome, Trial, limits};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Differences of one command that are told of.
 const TOLD: usize = 4;
@@ -29,10 +29,16 @@ pub fn same_document(one: &[u8], other: &[u8]) -> bool {
     one == other || parsed(one).is_some_and(|one| parsed(other) == Some(one))
 }
 
+/// Says whether a condition holds for what it is given; else why it cannot say so.
+pub(super) type Judge<'j> = dyn FnMut(&str, &Value) -> Result<bool, String> + 'j;
+
 /// Compares both ends of a command.
-pub(super) fn compare(trial: &Trial<'_>, expected: &[Expected]) -> Verdict {
+pub(super) fn compare(trial: &Trial<'_>, expected: &[Expected], judge: &mut Judge<'_>) -> Verdict {
     let mut differences = Differences {
+        trial,
         expected,
+        judge,
+        unjudged: BTreeSet::new(),
         told: Vec::new(),
         more: 0,
         as_expected: 0,
@@ -40,33 +46,19 @@ pub(super) fn compare(trial: &Trial<'_>, expected: &[Expected]) -> Verdict {
     let (real, new) = (&trial.real, &trial.new);
     let class = |end: &End| std::mem::discriminant(&end.outcome);
     if class(real) != class(new) {
-        differences.add(
-            Aspect::Reply,
-            trial.command,
-            "",
-            "",
-            (said(&real.outcome), said(&new.outcome)),
-        );
+        let mut site = Site::of(Aspect::Reply, trial.command, "");
+        site.both = (outcome_value(&real.outcome), outcome_value(&new.outcome));
+        differences.add(&mut site, "", (said(&real.outcome), said(&new.outcome)));
     } else {
-        differences.documents(
-            Aspect::Reply,
-            trial.command,
-            "",
-            answer(&real.outcome),
-            answer(&new.outcome),
-        );
+        let site = Site::of(Aspect::Reply, trial.command, "");
+        differences.documents(site, answer(&real.outcome), answer(&new.outcome));
         differences.events(real, new);
         differences.rows(real, new);
     }
     for lossy in &trial.lossy {
         let key = shown(&lossy.key);
-        differences.documents(
-            Aspect::WayBack,
-            &lossy.table,
-            &key,
-            Some(&lossy.wrote),
-            Some(&lossy.reads),
-        );
+        let site = Site::of(Aspect::WayBack, &lossy.table, &key);
+        differences.documents(site, Some(&lossy.wrote), Some(&lossy.reads));
     }
     match (differences.told.is_empty(), differences.as_expected) {
         (false, _) => Verdict::Otherwise(differences.text()),
@@ -75,14 +67,65 @@ pub(super) fn compare(trial: &Trial<'_>, expected: &[Expected]) -> Verdict {
     }
 }
 
-struct Differences<'a> {
+struct Differences<'a, 'j> {
+    trial: &'a Trial<'a>,
     expected: &'a [Expected],
+    judge: &'a mut Judge<'j>,
+    /// Conditions that could not say, each with why.
+    unjudged: BTreeSet<String>,
     told: Vec<String>,
     more: usize,
     as_expected: usize,
 }
 
-impl Differences<'_> {
+/// Where two versions are compared.
+struct Site<'s> {
+    aspect: Aspect,
+    name: &'s str,
+    key: &'s str,
+    /// What lies there, as conditions see it; none: nothing.
+    both: (Option<Value>, Option<Value>),
+    /// What each of the declared differences whose condition was asked here comes to, by its place.
+    judged: BTreeMap<usize, bool>,
+}
+
+impl<'s> Site<'s> {
+    fn of(aspect: Aspect, name: &'s str, key: &'s str) -> Site<'s> {
+        Site {
+            aspect,
+            name,
+            key,
+            both: (None, None),
+            judged: BTreeMap::new(),
+        }
+    }
+
+    /// Whether that covers what lies at the pointer here.
+    fn is_of(&self, expected: &Expected, pointer: &str) -> bool {
+        let rest = pointer.strip_prefix(expected.pointer.as_str());
+        expected.aspect == self.aspect
+            && expected.name == self.name
+            && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// What a condition is given that is declared for the pointer: nothing stands for what is not there.
+    fn question(&self, command: &str, pointer: &str) -> Value {
+        let mut question = Map::new();
+        question.insert("command".into(), command.into());
+        if !self.key.is_empty() {
+            question.insert("key".into(), self.key.into());
+        }
+        let (old, new) = &self.both;
+        for (name, value) in [("old", old), ("new", new)] {
+            if let Some(value) = value.as_ref().and_then(|value| value.pointer(pointer)) {
+                question.insert(name.into(), value.clone());
+            }
+        }
+        Value::Object(question)
+    }
+}
+
+impl Differences<'_, '_> {
     /// Events stream by stream, in their order.
     fn events(&mut self, real: &End, new: &End) {
         let streams: BTreeSet<&String> = real
@@ -99,15 +142,21 @@ impl Differences<'_> {
             let (old, new) = (of(real), of(new));
             if old.len() != new.len() {
                 let count = |events: &[_]| format!("{} events", events.len());
-                self.add(Aspect::Events, stream, "", "", (count(&old), count(&new)));
+                let all = |events: &[(_, Bytes)]| Some(events.iter().map(|(_, value)| value_of(value)).collect());
+                let mut site = Site::of(Aspect::Events, stream, "");
+                site.both = (all(&old), all(&new));
+                self.add(&mut site, "", (count(&old), count(&new)));
                 continue;
             }
             for ((old_key, old), (new_key, new)) in old.iter().zip(&new) {
                 if old_key != new_key {
                     let key = |key: &Option<Bytes>| format!("key {}", key.as_deref().map_or("none".into(), shown));
-                    self.add(Aspect::Events, stream, "", "", (key(old_key), key(new_key)));
+                    let keyed = |key: &Option<Bytes>| Some(serde_json::json!({"key": key.as_deref().map(whole)}));
+                    let mut site = Site::of(Aspect::Events, stream, "");
+                    site.both = (keyed(old_key), keyed(new_key));
+                    self.add(&mut site, "", (key(old_key), key(new_key)));
                 }
-                self.documents(Aspect::Events, stream, "", Some(old), Some(new));
+                self.documents(Site::of(Aspect::Events, stream, ""), Some(old), Some(new));
             }
         }
     }
@@ -117,34 +166,41 @@ impl Differences<'_> {
         for place in places {
             let (table, key) = (&place.0, shown(&place.1));
             match (real.rows.get(place), new.rows.get(place)) {
-                (Some(old), Some(new)) => self.documents(Aspect::Rows, table, &key, old.as_ref(), new.as_ref()),
+                (Some(old), Some(new)) => {
+                    self.documents(Site::of(Aspect::Rows, table, &key), old.as_ref(), new.as_ref());
+                }
                 (old, new) => {
                     let what = |row: Option<&Option<Bytes>>| match row {
                         Some(row) => row.as_deref().map_or("removed".into(), shown),
                         None => "not written".into(),
                     };
-                    self.add(Aspect::Rows, table, &key, "", (what(old), what(new)));
+                    let value = |row: Option<&Option<Bytes>>| row?.as_deref().map(value_of);
+                    let mut site = Site::of(Aspect::Rows, table, &key);
+                    site.both = (value(old), value(new));
+                    self.add(&mut site, "", (what(old), what(new)));
                 }
             }
         }
     }
 
     /// Two documents, or what stands in place of one.
-    fn documents(&mut self, aspect: Aspect, name: &str, key: &str, old: Option<&Bytes>, new: Option<&Bytes>) {
+    fn documents(&mut self, mut site: Site<'_>, old: Option<&Bytes>, new: Option<&Bytes>) {
         if old == new {
             return;
         }
         let parsed = |document: Option<&Bytes>| serde_json::from_slice::<Value>(document?).ok();
-        match (parsed(old), parsed(new)) {
-            (Some(old), Some(new)) => self.values(aspect, name, key, &mut String::new(), (&old, &new)),
-            _ => {
-                let what = |document: Option<&Bytes>| document.map_or("none".into(), |document| shown(document));
-                self.add(aspect, name, key, "", (what(old), what(new)));
-            }
+        if let (Some(old), Some(new)) = (parsed(old), parsed(new)) {
+            site.both = (Some(old.clone()), Some(new.clone()));
+            self.values(&mut site, &mut String::new(), (&old, &new));
+        } else {
+            let what = |document: Option<&Bytes>| document.map_or("none".into(), |document| shown(document));
+            let value = |document: Option<&Bytes>| document.map(|document| value_of(document));
+            site.both = (value(old), value(new));
+            self.add(&mut site, "", (what(old), what(new)));
         }
     }
 
-    fn values(&mut self, aspect: Aspect, name: &str, key: &str, pointer: &mut String, (old, new): (&Value, &Value)) {
+    fn values(&mut self, site: &mut Site<'_>, pointer: &mut String, (old, new): (&Value, &Value)) {
         let end = pointer.len();
         match (old, new) {
             _ if old == new => {}
@@ -153,10 +209,10 @@ impl Differences<'_> {
                 for field in fields {
                     let _ = write!(pointer, "/{}", field.replace('~', "~0").replace('/', "~1"));
                     match (old.get(field), new.get(field)) {
-                        (Some(old), Some(new)) => self.values(aspect, name, key, pointer, (old, new)),
+                        (Some(old), Some(new)) => self.values(site, pointer, (old, new)),
                         (old, new) => {
                             let what = |value: Option<&Value>| value.map_or("none".into(), text);
-                            self.add(aspect, name, key, pointer, (what(old), what(new)));
+                            self.add(site, pointer, (what(old), what(new)));
                         }
                     }
                     pointer.truncate(end);
@@ -165,38 +221,65 @@ impl Differences<'_> {
             (Value::Array(old), Value::Array(new)) if old.len() == new.len() => {
                 for (place, both) in old.iter().zip(new).enumerate() {
                     let _ = write!(pointer, "/{place}");
-                    self.values(aspect, name, key, pointer, both);
+                    self.values(site, pointer, both);
                     pointer.truncate(end);
                 }
             }
-            _ => self.add(aspect, name, key, pointer, (text(old), text(new))),
+            _ => self.add(site, pointer, (text(old), text(new))),
         }
     }
 
-    fn add(&mut self, aspect: Aspect, name: &str, key: &str, pointer: &str, (old, new): (String, String)) {
-        let covers = |expected: &&Expected| {
-            let rest = pointer.strip_prefix(expected.pointer.as_str());
-            expected.aspect == aspect
-                && expected.name == name
-                && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        if self.expected.iter().any(|expected| covers(&expected)) {
+    fn add(&mut self, site: &mut Site<'_>, pointer: &str, (old, new): (String, String)) {
+        if self.is_expected(site, pointer) {
             self.as_expected += 1;
         } else if self.told.len() < TOLD {
-            let row = if key.is_empty() {
-                String::new()
-            } else {
-                format!(" {key}")
+            let row = match site.key {
+                "" => String::new(),
+                key => format!(" {key}"),
             };
-            let place = format!("{}:{name}{pointer}", aspect.word());
+            let place = format!("{}:{}{pointer}", site.aspect.word(), site.name);
             self.told.push(format!("{place}{row}: {old} → {new}"));
         } else {
             self.more += 1;
         }
     }
 
+    /// Whether the difference at the pointer was named with the plan, or is declared by the version under a condition that
+    /// holds. The condition is asked once for what lies at its own pointer, whatever differs below.
+    fn is_expected(&mut self, site: &mut Site<'_>, pointer: &str) -> bool {
+        if self.expected.iter().any(|expected| site.is_of(expected, pointer)) {
+            return true;
+        }
+        for (place, declared) in self.trial.declared.iter().enumerate() {
+            if !site.is_of(&declared.at, pointer) {
+                continue;
+            }
+            let known = site.judged.get(&place).copied();
+            let holds = declared.when.is_empty()
+                || known.unwrap_or_else(|| {
+                    let question = site.question(self.trial.command, &declared.at.pointer);
+                    (self.judge)(&declared.when, &question).unwrap_or_else(|why| {
+                        let at = &declared.at;
+                        self.unjudged
+                            .insert(format!("the condition of the expected difference {at}: {why}"));
+                        false
+                    })
+                });
+            site.judged.insert(place, holds);
+            if holds {
+                return true;
+            }
+        }
+        false
+    }
+
     fn text(self) -> String {
-        let mut text = self.told.join("; ");
+        let mut text = self
+            .unjudged
+            .into_iter()
+            .chain(self.told)
+            .collect::<Vec<_>>()
+            .join("; ");
         if self.more > 0 {
             let _ = write!(text, "; and {} more", self.more);
         }
@@ -212,6 +295,26 @@ fn answer(outcome: &Outcome) -> Option<&Bytes> {
     }
 }
 
+/// How a command ended, as conditions see it where the two versions do not even agree on that.
+fn outcome_value(outcome: &Outcome) -> Option<Value> {
+    let (how, what) = match outcome {
+        Outcome::Applied(reply) => ("applied", value_of(reply)),
+        Outcome::Refused(reply) => ("refused", value_of(reply)),
+        Outcome::Failed(Failure { detail, .. }) => ("failed", detail.as_str().into()),
+        Outcome::SessionExpired => ("failed", "session expired".into()),
+    };
+    Some(Value::Object(Map::from_iter([(how.to_owned(), what)])))
+}
+
+/// A document as JSON; as a text, where it is none.
+fn value_of(document: &[u8]) -> Value {
+    serde_json::from_slice(document).unwrap_or_else(|_| whole(document).into())
+}
+
+fn whole(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 fn said(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Applied(reply) => format!("applied {}", shown(reply)),
@@ -225,7 +328,7 @@ fn text(value: &Value) -> String {
     clipped(&value.to_string(), SHOWN_BYTES)
 }
 
-fn shown(bytes: &[u8]) -> String {
+pub(super) fn shown(bytes: &[u8]) -> String {
     clipped(&String::from_utf8_lossy(bytes), SHOWN_BYTES)
 }
 
@@ -242,8 +345,6 @@ fn clipped(text: &str, bytes_max: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use machine::{FailureCode, Index, Lossy};
 
     use super::*;
@@ -283,9 +384,11 @@ mod tests {
             real,
             new,
             lossy,
+            declared: &[],
+            transform: None,
         };
         let expected: Vec<Expected> = expected.iter().map(|text| text.parse().unwrap()).collect();
-        match compare(&trial, &expected) {
+        match compare(&trial, &expected, &mut |_, _| Ok(false)) {
             Verdict::Equal => "equal".into(),
             Verdict::AsExpected => "as expected".into(),
             Verdict::Otherwise(what) => what,

@@ -76,6 +76,8 @@ impl Machine {
                 real: real.end(tables),
                 new,
                 lossy,
+                declared: to_come.contract().map_or(&[], |contract| &contract.differences),
+                transform: to_come.transform(),
             }),
             Err(error) => rehearser.failed(id, &error),
         }

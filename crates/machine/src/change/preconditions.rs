@@ -139,8 +139,7 @@ fn check_rehearsal(plan: &RehearsalPlan) -> Result<(), Decision> {
         let reason = "one command in none is rehearsed: 1 stands for every one";
         return Err(refused("plan_contradicts_itself", reason));
     }
-    let unfit = |expected: &Expected| expected.to_string().parse().as_ref() != Ok(expected);
-    if plan.expected.len() > limits::EXPECTED_MAX || plan.expected.iter().any(unfit) {
+    if plan.expected.len() > limits::EXPECTED_MAX || !plan.expected.iter().all(Expected::is_sound) {
         let reason = format!(
             "a rehearsal may expect {} differences, each with a name and a JSON pointer of up to {} bytes",
             limits::EXPECTED_MAX,

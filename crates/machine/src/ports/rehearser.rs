@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use crate::{Applications, ChangeId, Index, NodeId, Outcome, RehearsalPlan, StateError};
+use crate::{
+    ApplicationVersion, Applications, ChangeId, DeclaredDifference, Index, NodeId, Outcome, RehearsalPlan, StateError,
+};
 
 /// Tries new versions beside those in force. Nothing that it finds reaches the state: what it has to say goes into the log as
 /// an entry of its own.
@@ -39,6 +41,10 @@ pub struct Trial<'a> {
     pub new: End,
     /// Documents that the new version wrote and that change on the way into the old shape and back.
     pub lossy: Vec<Lossy>,
+    /// What the new version says is meant to be otherwise.
+    pub declared: &'a [DeclaredDifference],
+    /// What runs the conditions of that.
+    pub transform: Option<&'a ApplicationVersion>,
 }
 
 /// How a command ended under one version.

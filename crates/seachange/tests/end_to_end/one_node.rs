@@ -237,17 +237,53 @@ async fn a_version_is_rehearsed_on_what_clients_send_before_it_answers() {
     assert_eq!(transfer(&line, 1)["fee"], Value::Null, "version 1 answers");
     line.ok(&["change", "abort", &id]);
 
-    let mut expecting = asked.to_vec();
-    for place in ["rows:accounts", "reply:transfer", "events:ledger.transfers/fee"] {
-        expecting.extend(["--expect-difference", place]);
-    }
+    // Some of it is said with the plan, and some by the version itself, under conditions.
+    let declaring = with_differences(
+        r#"
+        [[expected_differences]]
+        at = "reply:transfer"
+        when = '.command == "transfer" and .new.fee == 1 and .old.fee == null'
+        [[expected_differences]]
+        at = "events:ledger.transfers/fee"
+        when = 'has("old") == false and .new == 1'
+        "#,
+    );
+    let declaring = declaring.path().display().to_string();
+    let expecting = [
+        "app",
+        "upgrade",
+        "ledger",
+        &declaring,
+        "--rehearse",
+        "3",
+        "--expect-difference",
+        "rows:accounts",
+    ];
+    let foretold = line.ok(&[&expecting[..], &["--dry-run"]].concat());
+    let compiled = "the condition of the expected difference events:ledger.transfers/fee compiles, tried here";
+    assert!(foretold.contains(compiled), "{foretold}");
     let done = while_transferring(&line, || line.ok(&expecting));
     assert!(
         done.contains("rehearsed: of ") && done.contains("ledger version 2 answers"),
         "{done}"
     );
+    let shown = line.ok(&["app", "show", "ledger", "--json"]);
+    assert!(shown.contains("has(\\\"old\\\") == false"), "{shown}");
+    let unfit = with_differences("[[expected_differences]]\nat = \"replies\"");
+    let refused = line.fails(1, &["app", "upgrade", "ledger", &unfit.path().display().to_string()]);
+    assert!(refused.contains("\"replies\" names no difference"), "{refused}");
     assert_eq!(transfer(&line, 1)["fee"], 1);
     cluster.stop().await;
+}
+
+/// Ledger 2 with what its manifest declares as meant to be otherwise.
+fn with_differences(declared: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let manifest = std::fs::read_to_string(app("ledger-2").join("manifest.toml")).unwrap();
+    std::fs::write(directory.path().join("manifest.toml"), manifest + declared).unwrap();
+    let module = |directory: &Path| directory.join("ledger.wasm");
+    std::fs::copy(module(&app("ledger-2")), module(directory.path())).unwrap();
+    directory
 }
 
 /// Sends transfers until that has ended.

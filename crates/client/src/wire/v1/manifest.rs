@@ -33,6 +33,9 @@ pub struct Manifest {
     /// Streams that it emits, each beginning with the application's name and a dot.
     #[serde(default)]
     pub streams: Vec<StreamSpec>,
+    /// What is meant to come out otherwise than in the version before, where the version is rehearsed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expected_differences: Vec<DifferenceSpec>,
 }
 
 /// A command that a version takes.
@@ -67,6 +70,20 @@ pub struct SchemaSpec {
     /// A JSON Schema.
     #[serde(default)]
     pub schema: serde_json::Value,
+}
+
+/// A difference from the version before that is meant to be, where the version is rehearsed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DifferenceSpec {
+    /// Where: `reply:COMMAND`, `events:STREAM`, `rows:TABLE` or `way-back:TABLE`, and behind it a JSON pointer if only that may
+    /// differ, as in `rows:accounts/balance`.
+    pub at: String,
+    /// When, in jq: an object with `command`, `key`, and what lies there in both versions as `old` and `new` goes in, and
+    /// `true` comes out where the difference is meant to be. Left out: always.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub when: String,
 }
 
 /// A program that brings a command's payload from one version into a later one.
@@ -209,11 +226,16 @@ mod tests {
             from = 2
             to = 1
             program = 'del(.fee)'
+            [[expected_differences]]
+            at = "reply:transfer/fee"
+            when = '.new <= 5'
+            [[expected_differences]]
+            at = "rows:accounts/name"
             "#,
         )
         .unwrap();
         let json = serde_json::to_string(&manifest).unwrap();
-        expect_test::expect![[r#"{"application":"ledger","version":2,"about":"Accounts and transfers","module":"ledger.wasm","commands":[{"name":"transfer","versions":[1]},{"name":"open","versions":[2,3],"upcasts":[{"from":1,"to":2,"program":".balance //= 0"}],"schemas":[{"version":2,"schema":{"type":"object"}}]}],"queries":[{"name":"total"}],"tables":[{"name":"accounts","shape":2,"converts":[1]}],"streams":[{"name":"ledger.transfers"},{"name":"ledger.audit","event_version":2,"downcasts":[{"from":2,"to":1,"program":"del(.fee)"}]}]}"#]]
+        expect_test::expect![[r#"{"application":"ledger","version":2,"about":"Accounts and transfers","module":"ledger.wasm","commands":[{"name":"transfer","versions":[1]},{"name":"open","versions":[2,3],"upcasts":[{"from":1,"to":2,"program":".balance //= 0"}],"schemas":[{"version":2,"schema":{"type":"object"}}]}],"queries":[{"name":"total"}],"tables":[{"name":"accounts","shape":2,"converts":[1]}],"streams":[{"name":"ledger.transfers"},{"name":"ledger.audit","event_version":2,"downcasts":[{"from":2,"to":1,"program":"del(.fee)"}]}],"expected_differences":[{"at":"reply:transfer/fee","when":".new <= 5"},{"at":"rows:accounts/name"}]}"#]]
         .assert_eq(&json);
         assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
     }

@@ -46,7 +46,8 @@ pub use entry::{SkipDecided, SkipRequest, SkippedEntry, SkippedList};
 pub use error::{ErrorInfo, ErrorList};
 pub use event::{EventRecord, EventsParameters};
 pub use manifest::{
-    CommandSpec, DowncastSpec, Manifest, ManifestError, Named, SchemaSpec, StreamSpec, TableList, TableSpec, UpcastSpec,
+    CommandSpec, DifferenceSpec, DowncastSpec, Manifest, ManifestError, Named, SchemaSpec, StreamSpec, TableList,
+    TableSpec, UpcastSpec,
 };
 pub use record_batch::{RECORD_BATCH_MEDIA_TYPE, RecordBatch, heartbeat, whole_bytes};
 pub use rehearsal::{DifferenceRecord, RehearsalRecord, RehearsalRequest};

@@ -1,10 +1,10 @@
 //! `app install|upgrade --dry-run`: what it would come to, and nothing done.
 
 use client::Admin;
-use client::wire::{Check, DryRun, Forecast, Manifest, Member, Verdict};
+use client::wire::{Check, DryRun, Forecast, Member, Verdict};
 use environment::Environment;
 use host::{Registry, transform};
-use machine::{ApplicationVersion, Miscast};
+use machine::{ApplicationVersion, Contract, Miscast};
 
 use crate::connection::{self, ClusterFlags, explain};
 use crate::exit::{Exit, Stopped};
@@ -38,7 +38,7 @@ pub async fn run(
                 .to_owned();
         }
     }
-    for check in try_programs(&package.manifest) {
+    for check in try_programs(&package.contract()?) {
         found.add(check);
     }
     let members = admin.members().await.map_err(explain)?.members;
@@ -70,8 +70,7 @@ fn try_module(module: &[u8]) -> Check {
 }
 
 /// Compiles each program of a manifest. What it makes of a real payload is for a rehearsal to say.
-fn try_programs(manifest: &Manifest) -> Vec<Check> {
-    let contract = edge::read_contract(manifest).unwrap_or_default();
+fn try_programs(contract: &Contract) -> Vec<Check> {
     let tried = contract.programs().map(|(what, program)| {
         let (verdict, what) = match compile(program) {
             Ok(()) => (Verdict::Met, format!("{what} compiles, tried here")),

@@ -38,7 +38,7 @@ impl TestArguments {
     /// # Errors
     /// Something differs; or the recording or the package cannot be used.
     pub fn run(self, environment: &Environment) -> anyhow::Result<()> {
-        let candidate = Package::read(&self.directory, false)?.into_candidate();
+        let candidate = Package::read(&self.directory, false)?.into_candidate()?;
         let recording = Recording::read(&*environment.disk, &self.recording).map_err(|error| explain(&error))?;
         let registry = Registry::new(Vec::new());
         let trial = Trial::begin(&recording, &registry, &candidate);

@@ -31,7 +31,7 @@ pub fn run(
     archive: &Archive,
     show: &Show,
 ) -> anyhow::Result<Tally> {
-    let candidate = Package::read(package, false)?.into_candidate();
+    let candidate = Package::read(package, false)?.into_candidate()?;
     let at = replay.applied();
     let mut both = WhatIf::begin(replay, &candidate).map_err(|error| explain(&error))?;
     let last = arguments.to_index.map_or(archive.committed(), machine::Index);
