@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use crate::codec::{Codec, Error, Reader, put_varint};
 use crate::{
-    AssignVerification, ChangeId, ClusterId, ConvertRows, Digest, Index, Level, Manifest, MeterNumber, NodeId,
-    OpenWindow, Rehearsed, Safeguards, Sequence, SessionId, SkipEntry, StateDigest, SteerConversion, TimeMs, Verified,
-    limits, record,
+    AssignVerification, ChangeId, ClusterId, ConvertRows, Digest, DropModule, Index, Level, Manifest, MeterNumber,
+    NodeId, OpenWindow, Rehearsed, Safeguards, Sequence, SessionId, SkipEntry, StateDigest, SteerConversion, TimeMs,
+    Verified, limits, record,
 };
 
 use crate::skip::SKIP_ENTRY;
@@ -84,6 +84,8 @@ pub enum Body {
     SkipEntry(SkipEntry),
     /// 26: pins a named consumer to a version of its stream's events.
     PinConsumer(PinConsumer),
+    /// 27: deletes a module that nothing needs.
+    DropModule(DropModule),
 }
 
 /// The first entry of a cluster.
@@ -418,6 +420,7 @@ impl Body {
             Body::Verified(_) => 24,
             Body::SkipEntry(_) => SKIP_ENTRY,
             Body::PinConsumer(_) => 26,
+            Body::DropModule(_) => 27,
         }
     }
 }
@@ -451,6 +454,7 @@ impl Codec for Entry {
             Body::Verified(body) => body.encode(out),
             Body::SkipEntry(body) => body.encode(out),
             Body::PinConsumer(body) => body.encode(out),
+            Body::DropModule(body) => body.encode(out),
             Body::OpenSession | Body::Tick | Body::MarkDigest => {}
         }
     }
@@ -489,6 +493,7 @@ impl Codec for Entry {
             24 => Body::Verified(Codec::decode(reader)?),
             SKIP_ENTRY => Body::SkipEntry(Codec::decode(reader)?),
             26 => Body::PinConsumer(Codec::decode(reader)?),
+            27 => Body::DropModule(Codec::decode(reader)?),
             number => return Err(reader.unknown("entry kind", number)),
         };
         Ok(Entry { time, body })
@@ -669,6 +674,9 @@ pub(crate) mod tests {
                 stream: "ledger.transfers".into(),
                 consumer: "audit".into(),
                 version: Some(1),
+            }),
+            Body::DropModule(DropModule {
+                module: Digest([8; 32]),
             }),
         ]
     }

@@ -9,6 +9,7 @@ mod apply;
 mod catalog;
 pub mod change;
 pub mod codec;
+mod collection;
 mod comparison;
 mod consumers;
 mod contract;
@@ -44,6 +45,7 @@ mod mutations;
 pub use catalog::{
     Application, ApplicationVersion, Blocker, Catalog, Change, ChangeEvent, Module, Node, Removed, Stage,
 };
+pub use collection::DropModule;
 pub use comparison::{Comparison, Difference};
 pub use consumers::{Consumer, Consumers};
 pub use contract::{CommandSchema, Contract, Miscast, TRANSFORM, Upcast, compiles, transform};

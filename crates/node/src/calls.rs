@@ -182,6 +182,7 @@ fn nodes_own(body: Body) -> Result<Body, String> {
         | Body::CommitConsumer(_)
         | Body::RemoveConsumer(_)
         | Body::PinConsumer(_)
+        | Body::DropModule(_)
         | Body::TrimStreams(_)
         | Body::MarkDigest
         | Body::OpenWindow(_)

@@ -83,6 +83,8 @@ pub const CONVERSION_SHARE: u32 = 3;
 pub const EXECUTOR_INTERVAL: Duration = Duration::from_millis(200);
 /// How often the leader looks whether streams hold more than is to be kept.
 pub const RETENTION_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the leader looks whether there is a module that nothing needs.
+pub const COLLECTION_INTERVAL: Duration = Duration::from_secs(1);
 /// Entries by which a learner may lag behind when it is made a voter.
 pub const PROMOTE_LAG_MAX: u64 = 64;
 

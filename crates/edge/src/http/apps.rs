@@ -59,6 +59,7 @@ pub(super) async fn show(
 }
 
 pub(super) fn info(catalog: &Catalog, name: &str, application: &Application) -> ApplicationInfo {
+    let callable = catalog.callable(name);
     ApplicationInfo {
         name: name.to_owned(),
         in_force: application.in_force.map(|version| version.0),
@@ -68,6 +69,7 @@ pub(super) fn info(catalog: &Catalog, name: &str, application: &Application) -> 
             .map(|version| VersionInfo {
                 manifest: show_manifest(&version.manifest, catalog.contract(name, version.manifest.version)),
                 code: show_code(&version.code),
+                callable: callable.contains(&version.manifest.version),
             })
             .collect(),
         change: catalog.running_change(name).map(|(id, _)| id.0),

@@ -119,9 +119,7 @@ impl<'a> Tables<'a> {
         streams.iter().position(|stream| stream == name)
     }
 
-    /// The version whose `migrate` knows both shapes, for a version that reads. That version itself, if it does: what one
-    /// that was taken back made of older rows may be why it was. Else the newest that was ever in force, since only such a
-    /// one has been found ready everywhere, and only the newer of two can know the older one's shape.
+    /// The version whose `migrate` knows both shapes, for a version that reads.
     fn converter(
         &self,
         reader: &'a ApplicationVersion,
@@ -129,16 +127,7 @@ impl<'a> Tables<'a> {
         from: Shape,
         to: Shape,
     ) -> Option<&'a ApplicationVersion> {
-        let so_far = self.application.in_force_so_far().rev();
-        std::iter::once(reader)
-            .chain(self.candidate)
-            .chain(so_far)
-            .find(|version| {
-                version.manifest.table(table).is_some_and(|spec| {
-                    (spec.shape == from && spec.converts.contains(&to))
-                        || (spec.shape == to && spec.converts.contains(&from))
-                })
-            })
+        self.application.converter(reader, self.candidate, table, (from, to))
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::machine::{MODULE_TABLE, Machine, Stop, TABLE_FIRST, World};
 use crate::{
     Body, Comparison, Decision, Digest, Genesis, Index, Level, Module, ModuleChunk, Node, NodeId, RegisterNode,
-    ReportDigest, Row, SessionId, Shape, change, limits,
+    ReportDigest, Row, SessionId, Shape, change, collection, limits,
 };
 
 pub(crate) fn refused(code: &'static str, reason: impl Into<String>) -> Decision {
@@ -35,6 +35,13 @@ impl Machine {
                 Decision::SessionOpened(id)
             }
             Body::ModuleChunk(chunk) => self.apply_module_chunk(index, chunk, world)?,
+            Body::DropModule(asked) => match collection::may_drop(&self.catalog, time, &asked) {
+                Ok(()) => {
+                    self.drop_module(asked.module, world)?;
+                    Decision::Done { index }
+                }
+                Err(refusal) => refusal,
+            },
             Body::PlanApplication(plan) => change::plan_application(self.catalog_mut(), index, time, plan),
             Body::PlanGuarded(planned) => change::plan_guarded(self.catalog_mut(), index, time, planned),
             Body::NodeReady(report) => change::node_ready(self.catalog_mut(), index, time, report),

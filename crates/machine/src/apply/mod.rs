@@ -51,7 +51,7 @@ impl Machine {
     }
 
     /// What a control entry cannot be applied without is looked for before anything of it is.
-    fn require(&self, index: Index, body: &Body, world: &mut World<'_>) -> Result<(), Stop> {
+    fn require(&mut self, index: Index, body: &Body, world: &mut World<'_>) -> Result<(), Stop> {
         if let Body::ConvertRows(convert) = body {
             self.require_code_of(&convert.application, world)?;
         }
@@ -121,7 +121,8 @@ impl Body {
             | Body::AssignVerification(_)
             | Body::Verified(_)
             | Body::SkipEntry(_)
-            | Body::PinConsumer(_) => true,
+            | Body::PinConsumer(_)
+            | Body::DropModule(_) => true,
         }
     }
 }

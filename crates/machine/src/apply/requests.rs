@@ -69,7 +69,7 @@ impl Machine {
     }
 
     /// Nothing of an entry is applied before all of it can be.
-    fn require_code(&self, requests: &[RequestView<'_>], world: &mut World<'_>) -> Result<(), Stop> {
+    fn require_code(&mut self, requests: &[RequestView<'_>], world: &mut World<'_>) -> Result<(), Stop> {
         let mut seen = "";
         for request in requests {
             if request.application == seen {
@@ -81,12 +81,19 @@ impl Machine {
         Ok(())
     }
 
-    /// Rows in any shape ever written may be met, so the code of each version that wrote must be here.
-    pub(super) fn require_code_of(&self, name: &str, world: &mut World<'_>) -> Result<(), Stop> {
+    /// Whatever may be called by a command of that application must be here.
+    pub(super) fn require_code_of(&mut self, name: &str, world: &mut World<'_>) -> Result<(), Stop> {
         let Some(application) = self.catalog.applications.get(name) else {
             return Ok(());
         };
-        for version in application.in_force_so_far() {
+        if !self.callable.contains_key(name) {
+            self.callable.insert(name.to_owned(), self.catalog.callable(name));
+        }
+        // One that is planned need not be ready yet.
+        let so_far = application.in_force_so_far();
+        let callable = self.callable.get(name);
+        for version in so_far.filter(|version| callable.is_some_and(|known| known.contains(&version.manifest.version)))
+        {
             world
                 .applications
                 .ready(&version.manifest, &version.code)

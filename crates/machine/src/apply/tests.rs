@@ -1,5 +1,6 @@
 //! The machine over rows in memory and an application of a few lines, entry by entry.
 
+mod collection;
 mod contract;
 mod conversion;
 mod events;
@@ -14,7 +15,7 @@ mod scan;
 mod usage;
 mod verification;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -82,6 +83,8 @@ struct Notes {
     act: Option<Act>,
     /// Bytes that `migrate` from shape 1 to shape 2 makes of every document.
     grown_bytes: Option<usize>,
+    /// The versions whose code is here; none: all.
+    callable: Option<BTreeSet<Version>>,
 }
 
 type Act = fn(&mut dyn Context) -> Result<(), Misuse>;
@@ -96,6 +99,13 @@ impl Applications for Notes {
     ) -> Result<CallOutcome, CallError> {
         if manifest.application == TRANSFORM {
             return Ok(contract::transformed(&call));
+        }
+        if self
+            .callable
+            .as_ref()
+            .is_some_and(|callable| !callable.contains(&manifest.version))
+        {
+            return Err(CallError::NotReady(format!("version {} was let go", manifest.version)));
         }
         let prefix = if manifest.tables[0].shape == Shape(2) { "2/" } else { "" };
         let trapped = |misuse| Ok(CallOutcome::Trapped(Trap::Misuse(misuse)));
@@ -199,7 +209,13 @@ impl Run {
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<Output, Stop> {
         let index = self.machine.applied().next();
-        let mut converter = Notes::default();
+        // What nobody can call is not there, in any of these tests.
+        let callable = Some(self.machine.catalog().callable("notes"));
+        self.notes.callable = callable.clone();
+        let mut converter = Notes {
+            callable,
+            ..Notes::default()
+        };
         let mut world = World {
             txn: &mut self.rows,
             applications: &mut self.notes,

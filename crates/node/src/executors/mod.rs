@@ -2,6 +2,7 @@
 
 mod announce;
 mod changes;
+mod collection;
 mod comparison;
 mod conversions;
 mod members;
@@ -79,6 +80,7 @@ impl Hands {
         self.environment.spawn("modules", modules::run(self.clone()));
         self.environment.spawn("changes", changes::run(self.clone()));
         self.environment.spawn("conversions", conversions::run(self.clone()));
+        self.environment.spawn("collection", collection::run(self.clone()));
         self.environment.spawn("verification", verification::run(self.clone()));
         self.environment
             .spawn("verification lead", verification::lead(self.clone()));

@@ -1,6 +1,6 @@
 //! Makes the code of every version ready that this node runs or will run, and reports on changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use environment::channel::oneshot;
 use host::Registry;
 use machine::{
     ApplicationVersion, Applications, Body, Catalog, Change, ChangeId, Code, Contract, Digest, Index, Machine, Miscast,
-    NodeReady, Readiness, TRANSFORM, Version,
+    NodeReady, Readiness, Version,
 };
 use tracing::{info, warn};
 
@@ -34,13 +34,14 @@ pub async fn run(hands: Hands) {
     let mut found = Found::new();
     loop {
         let catalog = hands.published.catalog();
-        for version in wanted(&catalog) {
+        for version in catalog.all_callable() {
             let key = key_of(&catalog, version);
             if is_due(&hands, version, found.get(&key)) {
                 let readiness = prepare(&hands, &catalog, version.clone()).await;
                 note(&hands, version, key, readiness, &mut found);
             }
         }
+        let_go(&hands, &catalog, &mut found);
         report(&hands, &catalog, &found).await;
         if !hands.news(&mut seen).await {
             return;
@@ -93,12 +94,25 @@ fn contract_of<'c>(catalog: &'c Catalog, version: &ApplicationVersion) -> Option
     catalog.contract(&version.manifest.application, version.manifest.version)
 }
 
-/// Every kept version may be needed: to run, to go back to, or to read a row that it wrote. What runs the programs of others
-/// comes before them.
-fn wanted(catalog: &Catalog) -> impl Iterator<Item = &ApplicationVersion> {
-    let (first, others): (Vec<_>, Vec<_>) = catalog.applications.iter().partition(|(name, _)| *name == TRANSFORM);
-    let in_order = first.into_iter().chain(others);
-    in_order.flat_map(|(_, application)| application.versions.values())
+/// Frees what nobody calls any more.
+fn let_go(hands: &Hands, catalog: &Catalog, found: &mut Found) {
+    let kept = catalog
+        .applications
+        .values()
+        .flat_map(|application| application.versions.values());
+    let is_ready = |version: &&ApplicationVersion| hands.registry.is_ready(&version.code, &version.manifest);
+    let mut ready = kept.filter(is_ready).peekable();
+    if ready.peek().is_none() {
+        return;
+    }
+    let callable: BTreeSet<&Code> = catalog.all_callable().map(|version| &version.code).collect();
+    for version in ready.filter(|version| !callable.contains(&version.code)) {
+        if found.remove(&key_of(catalog, version)).is_some() && version.code != Code::Native {
+            hands.registry.forget(&version.code);
+            let (application, number) = (&version.manifest.application, version.manifest.version);
+            info!(application, version = %number, "let go: nothing calls it any more");
+        }
+    }
 }
 
 fn tell(version: &ApplicationVersion, readiness: &Readiness) {

@@ -232,6 +232,7 @@ impl Replay {
             | Body::CommitConsumer(_)
             | Body::RemoveConsumer(_)
             | Body::PinConsumer(_)
+            | Body::DropModule(_)
             | Body::TrimStreams(_)
             | Body::RemoveApplication(_)
             | Body::PurgeApplication(_)

@@ -1,6 +1,7 @@
 //! Whole nodes in one process, over real sockets and real files: what a cluster does as its members come, go, differ, lag
 //! behind, and lose what lay on their disks.
 
+mod collection;
 mod connections;
 mod copy;
 mod damage;

@@ -1,5 +1,6 @@
 //! The life of an application on a cluster of one.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 

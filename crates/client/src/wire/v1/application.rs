@@ -84,6 +84,10 @@ pub struct VersionInfo {
     pub manifest: Manifest,
     /// Where its code is.
     pub code: CodeSource,
+    /// Whether anything may still call it: what answers, a change, or rows in a shape that no other version reads. If not, its code is let
+    /// go, and only what its manifest says stays.
+    #[serde(default)]
+    pub callable: bool,
 }
 
 /// From which entry on a version answered.

@@ -189,7 +189,11 @@ fn describe_version(version: &VersionInfo) -> Vec<String> {
         CodeSource::Module { digest, .. } => format!("module {}", digest.get(..8).unwrap_or(digest)),
         CodeSource::Native => "linked in".to_owned(),
     };
-    let mut lines = vec![format!("version {}, {code}: {}", manifest.version, manifest.about)];
+    let state = if version.callable { "" } else { ", let go" };
+    let mut lines = vec![format!(
+        "version {}, {code}{state}: {}",
+        manifest.version, manifest.about
+    )];
     let mut list = |what: &str, names: Vec<String>| {
         if !names.is_empty() {
             lines.push(format!("  {what:<9}{}", names.join(", ")));
