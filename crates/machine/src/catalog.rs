@@ -49,6 +49,8 @@ pub struct Catalog {
     pub contracts: BTreeMap<String, BTreeMap<Version, Contract>>,
     /// The version of events that consumers are pinned to, by stream and consumer.
     pub pins: BTreeMap<String, BTreeMap<String, u16>>,
+    /// Versions that have answered and that nobody can call any more, by application.
+    pub let_go: BTreeMap<String, BTreeSet<Version>>,
 }
 
 impl Codec for Catalog {
@@ -72,6 +74,7 @@ impl Codec for Catalog {
             skipped: _,
             contracts: _,
             pins: _,
+            let_go: _,
         } = self;
         cluster.encode(out);
         level.encode(out);
@@ -105,6 +108,7 @@ impl Codec for Catalog {
             skipped: or_nothing(reader)?,
             contracts: read_contracts(reader)?,
             pins: or_nothing(reader)?,
+            let_go: BTreeMap::new(),
         };
         let schemas: OfVersions<Vec<CommandSchema>> = or_nothing(reader)?;
         put_parts(&mut catalog.contracts, schemas, |contract, part| {
@@ -114,6 +118,7 @@ impl Codec for Catalog {
         put_parts(&mut catalog.contracts, differences, |contract, part| {
             contract.differences = part
         });
+        catalog.let_go = or_nothing(reader)?;
         Ok(catalog)
     }
 }
@@ -133,6 +138,7 @@ impl Catalog {
             !self.pins.is_empty(),
             any_contract(|contract| !contract.schemas.is_empty()),
             any_contract(|contract| !contract.differences.is_empty()),
+            !self.let_go.is_empty(),
         ];
         let last = some.iter().rposition(|some| *some).map_or(0, |place| place + 1);
         if last >= 1 {
@@ -164,6 +170,9 @@ impl Catalog {
         }
         if last >= 10 {
             parts(&self.contracts, |contract| contract.differences.clone()).encode(out);
+        }
+        if last >= 11 {
+            self.let_go.encode(out);
         }
     }
 }
@@ -266,7 +275,7 @@ pub struct Module {
     pub bytes_total: u64,
     /// Bytes that are here.
     pub bytes_here: u64,
-    /// When the first piece came.
+    /// When a piece came last.
     pub since: TimeMs,
 }
 record!(Module {

@@ -1,16 +1,28 @@
 //! What is let go of: code that nobody can call any more, and modules that nothing needs.
 //!
 //! A version is called because it answers, because a change brings it or may go back to it, or because it is the only one that
-//! reads a shape in which rows still lie. All others are kept as manifests, which say what was, and as no more. Replay crosses
-//! their changes all the same: it begins at a snapshot, which holds the modules of its time, and later ones came through the
-//! log behind it.
+//! reads a shape in which rows still lie. Any other that has answered before is let go by an entry: from there on no node needs
+//! its code, and no row is read by it, until it answers again. Its manifest stays, which says what was. Replay crosses such
+//! changes all the same: it begins at a snapshot, which holds the modules of its time, and later ones came through the log
+//! behind it.
 
 use std::collections::BTreeSet;
 
 use crate::apply::refused;
 use crate::{
-    Application, ApplicationVersion, Catalog, Code, Decision, Digest, Manifest, Shape, TimeMs, Version, limits, record,
+    Application, ApplicationVersion, Catalog, Code, Decision, Digest, Index, Manifest, Shape, TRANSFORM, TimeMs,
+    Version, limits, record,
 };
+
+/// The leader asks to let a version go that nobody can call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetGo {
+    /// The application.
+    pub application: String,
+    /// The version.
+    pub version: Version,
+}
+record!(LetGo { application, version });
 
 /// The leader asks to delete a module that nothing needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,10 +32,28 @@ pub struct DropModule {
 }
 record!(DropModule { module });
 
-impl Application {
+impl Catalog {
+    /// Whether a version was let go.
+    #[must_use]
+    pub fn is_let_go(&self, name: &str, version: Version) -> bool {
+        self.let_go
+            .get(name)
+            .is_some_and(|versions| versions.contains(&version))
+    }
+
+    /// The versions of an application that have answered and were not let go, by number: these may be called.
+    pub(crate) fn kept(&self, name: &str) -> impl DoubleEndedIterator<Item = &ApplicationVersion> {
+        let gone = self.let_go.get(name);
+        let is_gone = move |number: Version| gone.is_some_and(|versions| versions.contains(&number));
+        let application = self.applications.get(name).into_iter();
+        application
+            .flat_map(Application::in_force_so_far)
+            .filter(move |version| !is_gone(version.manifest.version))
+    }
+
     /// The version whose `migrate` knows both shapes, for a version that reads. That version itself, if it does: what one
-    /// that was taken back made of older rows may be why it was. Else the one to come, else the newest that was ever in force,
-    /// since only such a one has been found ready everywhere, and only the newer of two can know the older one's shape.
+    /// that was taken back made of older rows may be why it was. Else the one to come, else the newest that is kept, since
+    /// only such a one has been found ready everywhere, and only the newer of two can know the older one's shape.
     pub(crate) fn converter<'a>(
         &'a self,
         reader: &'a ApplicationVersion,
@@ -31,21 +61,18 @@ impl Application {
         table: &str,
         (from, to): (Shape, Shape),
     ) -> Option<&'a ApplicationVersion> {
-        let so_far = self.in_force_so_far().rev();
-        std::iter::once(reader).chain(candidate).chain(so_far).find(|version| {
+        let kept = self.kept(&reader.manifest.application).rev();
+        std::iter::once(reader).chain(candidate).chain(kept).find(|version| {
             version.manifest.table(table).is_some_and(|spec| {
                 (spec.shape == from && spec.converts.contains(&to))
                     || (spec.shape == to && spec.converts.contains(&from))
             })
         })
     }
-}
 
-impl Catalog {
-    /// The versions of an application whose code may be called: those that answer, that a change brings or may go back to, and
+    /// The versions of an application that something may call: those that answer, that a change brings or may go back to, and
     /// that read rows for these.
-    #[must_use]
-    pub fn callable(&self, name: &str) -> BTreeSet<Version> {
+    fn callable(&self, name: &str) -> BTreeSet<Version> {
         let Some(application) = self.applications.get(name) else {
             return BTreeSet::new();
         };
@@ -62,7 +89,7 @@ impl Catalog {
                 for shape in self.shapes_stored(name, &table.name, candidate) {
                     // Rows are read both by what answers and by what is tried before it does.
                     let converters = [None, candidate]
-                        .map(|candidate| application.converter(reader, candidate, &table.name, (shape, table.shape)));
+                        .map(|candidate| self.converter(reader, candidate, &table.name, (shape, table.shape)));
                     let found = converters.into_iter().flatten();
                     callable.extend(found.map(|version| version.manifest.version));
                 }
@@ -71,22 +98,41 @@ impl Catalog {
         callable
     }
 
-    /// All versions whose code may be called, of every application, with what runs the programs of contracts first.
-    pub fn all_callable(&self) -> impl Iterator<Item = &ApplicationVersion> {
-        let contracts = self.contracts.values().flat_map(|versions| versions.values());
-        let transforms: BTreeSet<Version> = contracts.filter_map(|contract| contract.transform).collect();
-        let programs = self.applications.get(crate::TRANSFORM).into_iter();
-        let programs = programs.flat_map(move |application| {
-            let versions = application.versions.iter();
-            let named = transforms.clone();
-            versions.filter(move |(number, _)| named.contains(number))
-        });
-        let others = self.applications.iter().flat_map(|(name, application)| {
+    /// A version that is to be let go next.
+    #[must_use]
+    pub fn to_let_go(&self) -> Option<LetGo> {
+        self.applications.keys().find_map(|name| {
+            let asked = |version: &ApplicationVersion| LetGo {
+                application: name.clone(),
+                version: version.manifest.version,
+            };
             let callable = self.callable(name);
+            let mut idle = self
+                .kept(name)
+                .filter(|version| !callable.contains(&version.manifest.version));
+            let free = idle.find(|version| !self.runs_programs(version));
+            free.map(asked)
+        })
+    }
+
+    /// Whether programs of some contract are run by that version: those of events for as long as the events may be read.
+    fn runs_programs(&self, version: &ApplicationVersion) -> bool {
+        let mut contracts = self.contracts.values().flat_map(|versions| versions.values());
+        version.manifest.application == TRANSFORM
+            && contracts.any(|contract| contract.transform == Some(version.manifest.version))
+    }
+
+    /// All versions whose code a node makes ready: those that may be called, and those to come; what runs the programs of others first.
+    pub fn needed(&self) -> impl Iterator<Item = &ApplicationVersion> {
+        let is_transform = |name: &str| name == TRANSFORM;
+        let (first, others): (Vec<_>, Vec<_>) = self.applications.iter().partition(|(name, _)| is_transform(name));
+        first.into_iter().chain(others).flat_map(move |(name, application)| {
+            let to_come = self.running_change(name).map(|(_, change)| change.to);
+            let is_needed = move |number: Version| to_come == Some(number) || !self.is_let_go(name, number);
             let versions = application.versions.iter();
-            versions.filter(move |(number, _)| callable.contains(number))
-        });
-        programs.chain(others).map(|(_, version)| version)
+            let needed = versions.filter(move |(number, _)| is_needed(**number));
+            needed.map(|(_, version)| version)
+        })
     }
 
     /// A module that nothing needs, and that nobody is about to plan with: the one to be deleted next.
@@ -103,7 +149,7 @@ impl Catalog {
     }
 
     fn modules_needed(&self) -> BTreeSet<Digest> {
-        let modules = self.all_callable().filter_map(|version| match &version.code {
+        let modules = self.needed().filter_map(|version| match &version.code {
             Code::Wasm { module, .. } => Some(*module),
             Code::Native => None,
         });
@@ -118,7 +164,6 @@ impl Catalog {
         // One that ended found all rows in its shape, and only the version that answers has written since.
         let whole = conversion.filter(|conversion| conversion.done.is_some() && conversion.failed == 0);
         let mut shapes: BTreeSet<Shape> = to_come.into_iter().collect();
-        let application = self.applications.get(name);
         match whole {
             Some(conversion) => {
                 shapes.insert(conversion.to);
@@ -126,11 +171,38 @@ impl Catalog {
                 shapes.extend(now);
             }
             None => {
-                let so_far = application.into_iter().flat_map(Application::in_force_so_far);
+                let application = self.applications.get(name).into_iter();
+                let so_far = application.flat_map(Application::in_force_so_far);
                 shapes.extend(so_far.filter_map(|version| shape_of(&version.manifest)));
             }
         }
         shapes
+    }
+}
+
+/// Lets a version go, or says why not.
+pub(crate) fn let_go(catalog: &mut Catalog, index: Index, asked: LetGo) -> Decision {
+    let LetGo { application, version } = asked;
+    let kept = catalog.kept(&application).find(|kept| kept.manifest.version == version);
+    let Some(kept) = kept else {
+        let reason = format!("version {version} of {application} never answered, or was let go before");
+        return refused("nothing_to_let_go", reason);
+    };
+    if catalog.runs_programs(kept) || catalog.callable(&application).contains(&version) {
+        let reason = format!("version {version} of {application} may still be called");
+        return refused("version_needed", reason);
+    }
+    catalog.let_go.entry(application).or_default().insert(version);
+    Decision::Done { index }
+}
+
+/// A version answers: whatever was said of it before, it may be called.
+pub(crate) fn take_up(catalog: &mut Catalog, application: &str, version: Version) {
+    if let Some(versions) = catalog.let_go.get_mut(application) {
+        versions.remove(&version);
+        if versions.is_empty() {
+            catalog.let_go.remove(application);
+        }
     }
 }
 

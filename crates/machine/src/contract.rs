@@ -107,6 +107,11 @@ impl Contract {
         self.upcasts = upcasts;
     }
 
+    /// Whether commands or events go through programs of it.
+    pub(crate) fn has_casts(&self) -> bool {
+        !self.upcasts.is_empty() || !self.events.downcasts.is_empty()
+    }
+
     /// Every program, with what it does, for people.
     pub fn programs(&self) -> impl Iterator<Item = (String, &str)> {
         let upcasts = self.upcasts.iter().map(|cast| {
@@ -148,10 +153,15 @@ impl Contract {
     /// # Errors
     /// The first thing that contradicts, with what to do.
     pub fn check(&self, manifest: &Manifest) -> Result<(), Error> {
+        let differences = match self.differences.is_empty() {
+            // Not even the byte that says so: contracts of before are measured as they were.
+            true => 0,
+            false => self.differences.to_bytes().len(),
+        };
         let bytes = self.of_commands().to_bytes().len()
             + self.events.to_bytes().len()
             + self.schemas.to_bytes().len()
-            + self.differences.to_bytes().len();
+            + differences;
         if bytes > limits::CONTRACT_BYTES_MAX {
             return Err(Error(format!(
                 "its programs and schemas have {bytes} bytes: {} are the most",
@@ -162,6 +172,12 @@ impl Contract {
         if count > limits::MANIFEST_ITEMS_MAX {
             let most = limits::MANIFEST_ITEMS_MAX;
             return Err(Error(format!("{count} upcasts or schemas: {most} are the most")));
+        }
+        if let Some(declared) = self.differences.iter().find(|declared| declared.is_blank()) {
+            let at = &declared.at;
+            return Err(Error(format!(
+                "the condition of the expected difference {at} is empty: leave out `when` to expect it always"
+            )));
         }
         if let Some((what, _)) = self.programs().find(|(_, program)| program.trim().is_empty()) {
             return Err(Error(format!(

@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use crate::codec::{Codec, Error, Reader, put_varint};
 use crate::{
-    AssignVerification, ChangeId, ClusterId, ConvertRows, Digest, DropModule, Index, Level, Manifest, MeterNumber,
-    NodeId, OpenWindow, Rehearsed, Safeguards, Sequence, SessionId, SkipEntry, StateDigest, SteerConversion, TimeMs,
-    Verified, limits, record,
+    AssignVerification, ChangeId, ClusterId, ConvertRows, Digest, DropModule, Index, LetGo, Level, Manifest,
+    MeterNumber, NodeId, OpenWindow, Rehearsed, Safeguards, Sequence, SessionId, SkipEntry, StateDigest,
+    SteerConversion, TimeMs, Verified, limits, record,
 };
 
 use crate::skip::SKIP_ENTRY;
@@ -84,7 +84,9 @@ pub enum Body {
     SkipEntry(SkipEntry),
     /// 26: pins a named consumer to a version of its stream's events.
     PinConsumer(PinConsumer),
-    /// 27: deletes a module that nothing needs.
+    /// 27: lets a version go that nobody can call any more.
+    LetGo(LetGo),
+    /// 28: deletes a module that nothing needs.
     DropModule(DropModule),
 }
 
@@ -420,7 +422,8 @@ impl Body {
             Body::Verified(_) => 24,
             Body::SkipEntry(_) => SKIP_ENTRY,
             Body::PinConsumer(_) => 26,
-            Body::DropModule(_) => 27,
+            Body::LetGo(_) => 27,
+            Body::DropModule(_) => 28,
         }
     }
 }
@@ -454,6 +457,7 @@ impl Codec for Entry {
             Body::Verified(body) => body.encode(out),
             Body::SkipEntry(body) => body.encode(out),
             Body::PinConsumer(body) => body.encode(out),
+            Body::LetGo(body) => body.encode(out),
             Body::DropModule(body) => body.encode(out),
             Body::OpenSession | Body::Tick | Body::MarkDigest => {}
         }
@@ -493,7 +497,8 @@ impl Codec for Entry {
             24 => Body::Verified(Codec::decode(reader)?),
             SKIP_ENTRY => Body::SkipEntry(Codec::decode(reader)?),
             26 => Body::PinConsumer(Codec::decode(reader)?),
-            27 => Body::DropModule(Codec::decode(reader)?),
+            27 => Body::LetGo(Codec::decode(reader)?),
+            28 => Body::DropModule(Codec::decode(reader)?),
             number => return Err(reader.unknown("entry kind", number)),
         };
         Ok(Entry { time, body })
@@ -674,6 +679,10 @@ pub(crate) mod tests {
                 stream: "ledger.transfers".into(),
                 consumer: "audit".into(),
                 version: Some(1),
+            }),
+            Body::LetGo(LetGo {
+                application: "ledger".into(),
+                version: Version(2),
             }),
             Body::DropModule(DropModule {
                 module: Digest([8; 32]),

@@ -45,7 +45,7 @@ mod mutations;
 pub use catalog::{
     Application, ApplicationVersion, Blocker, Catalog, Change, ChangeEvent, Module, Node, Removed, Stage,
 };
-pub use collection::DropModule;
+pub use collection::{DropModule, LetGo};
 pub use comparison::{Comparison, Difference};
 pub use consumers::{Consumer, Consumers};
 pub use contract::{CommandSchema, Contract, Miscast, TRANSFORM, Upcast, compiles, transform};

@@ -17,7 +17,7 @@ pub const NAME_BYTES_MAX: usize = 64;
 pub const MODULE_BYTES_MAX: usize = 8 << 20;
 /// Bytes of a module carried by one entry.
 pub const MODULE_CHUNK_BYTES: usize = 256 << 10;
-/// Milliseconds of log time for which a module that no version needs is kept from when it began to arrive.
+/// Milliseconds of log time for which a module that no version needs is kept from when a piece of it came last.
 pub const MODULE_IDLE_MS: u64 = 60 * 60 * 1000;
 /// Bytes of a manifest in its encoded form.
 pub const MANIFEST_BYTES_MAX: usize = 64 << 10;

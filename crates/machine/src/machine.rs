@@ -12,7 +12,7 @@ use crate::sessions::Sessions;
 use crate::usage::KeptUsage;
 use crate::{
     Applications, Catalog, Comparison, Decision, Index, Level, NodeId, Offset, Rehearser, Reply, Row, Shape,
-    StateDigest, StateError, StateRead, StateTxn, TableId, TimeMs, Version, record,
+    StateDigest, StateError, StateRead, StateTxn, TableId, TimeMs, record,
 };
 
 /// The highest level that this binary knows.
@@ -133,8 +133,6 @@ pub struct Machine {
     pub(crate) deadline: Option<TimeMs>,
     /// [`Catalog::is_rehearsing`], looked at with each entry.
     pub(crate) rehearsing: bool,
-    /// [`Catalog::callable`] of the applications that were asked for, as long as the catalog does not change.
-    pub(crate) callable: BTreeMap<String, BTreeSet<Version>>,
     /// Bytes to chain into the digest at the end of the entry; kept to spare the allocation.
     pub(crate) trail: Vec<u8>,
     /// Empty between two commands; kept to spare the allocations.
@@ -319,7 +317,6 @@ impl Machine {
 
     pub(crate) fn catalog_mut(&mut self) -> &mut Catalog {
         self.catalog_dirty = true;
-        self.callable.clear();
         Arc::make_mut(&mut self.catalog)
     }
 

@@ -125,6 +125,11 @@ pub struct DeclaredDifference {
 record!(DeclaredDifference { at, when });
 
 impl DeclaredDifference {
+    /// Whether it has a condition that says nothing.
+    pub(crate) fn is_blank(&self) -> bool {
+        !self.when.is_empty() && self.when.trim().is_empty()
+    }
+
     /// The condition, if there is one, with what it is, for people.
     pub(crate) fn program(&self) -> Option<(String, &str)> {
         let what = || format!("the condition of the expected difference {}", self.at);

@@ -183,6 +183,7 @@ fn nodes_own(body: Body) -> Result<Body, String> {
         | Body::RemoveConsumer(_)
         | Body::PinConsumer(_)
         | Body::DropModule(_)
+        | Body::LetGo(_)
         | Body::TrimStreams(_)
         | Body::MarkDigest
         | Body::OpenWindow(_)

@@ -59,7 +59,6 @@ pub(super) async fn show(
 }
 
 pub(super) fn info(catalog: &Catalog, name: &str, application: &Application) -> ApplicationInfo {
-    let callable = catalog.callable(name);
     ApplicationInfo {
         name: name.to_owned(),
         in_force: application.in_force.map(|version| version.0),
@@ -69,7 +68,7 @@ pub(super) fn info(catalog: &Catalog, name: &str, application: &Application) -> 
             .map(|version| VersionInfo {
                 manifest: show_manifest(&version.manifest, catalog.contract(name, version.manifest.version)),
                 code: show_code(&version.code),
-                callable: callable.contains(&version.manifest.version),
+                let_go: catalog.is_let_go(name, version.manifest.version),
             })
             .collect(),
         change: catalog.running_change(name).map(|(id, _)| id.0),

@@ -133,7 +133,10 @@ async fn propose_pieces(api: &Api, module: Digest, bytes: &Bytes) -> Result<Resu
         .modules
         .get(&module)
         .map_or(0, |module| module.bytes_here);
-    let mut at = usize::try_from(here).unwrap_or(usize::MAX).min(bytes.len());
+    // The last piece is sent again where all are here: whoever sends a module is about to plan with it, and it is not to be
+    // deleted before that.
+    let last_piece = (bytes.len() - 1) / MODULE_CHUNK_BYTES * MODULE_CHUNK_BYTES;
+    let mut at = usize::try_from(here).unwrap_or(usize::MAX).min(last_piece);
     while at < bytes.len() {
         let piece = bytes.slice(at..bytes.len().min(at + MODULE_CHUNK_BYTES));
         let next = at + piece.len();

@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 
 /// Differences of one command that are told of.
 const TOLD: usize = 4;
+/// Bytes that are shown of why a condition could not say.
+const UNJUDGED_BYTES: usize = 400;
 /// Bytes of a value that are shown.
 const SHOWN_BYTES: usize = 80;
 
@@ -38,7 +40,7 @@ pub(super) fn compare(trial: &Trial<'_>, expected: &[Expected], judge: &mut Judg
         trial,
         expected,
         judge,
-        unjudged: BTreeSet::new(),
+        unjudged: None,
         told: Vec::new(),
         more: 0,
         as_expected: 0,
@@ -56,7 +58,7 @@ pub(super) fn compare(trial: &Trial<'_>, expected: &[Expected], judge: &mut Judg
         differences.rows(real, new);
     }
     for lossy in &trial.lossy {
-        let key = shown(&lossy.key);
+        let key = whole(&lossy.key);
         let site = Site::of(Aspect::WayBack, &lossy.table, &key);
         differences.documents(site, Some(&lossy.wrote), Some(&lossy.reads));
     }
@@ -71,8 +73,8 @@ struct Differences<'a, 'j> {
     trial: &'a Trial<'a>,
     expected: &'a [Expected],
     judge: &'a mut Judge<'j>,
-    /// Conditions that could not say, each with why.
-    unjudged: BTreeSet<String>,
+    /// Why the first condition that could not say could not.
+    unjudged: Option<String>,
     told: Vec<String>,
     more: usize,
     as_expected: usize,
@@ -164,7 +166,7 @@ impl Differences<'_, '_> {
     fn rows(&mut self, real: &End, new: &End) {
         let places: BTreeSet<&(String, Bytes)> = real.rows.keys().chain(new.rows.keys()).collect();
         for place in places {
-            let (table, key) = (&place.0, shown(&place.1));
+            let (table, key) = (&place.0, whole(&place.1));
             match (real.rows.get(place), new.rows.get(place)) {
                 (Some(old), Some(new)) => {
                     self.documents(Site::of(Aspect::Rows, table, &key), old.as_ref(), new.as_ref());
@@ -235,7 +237,7 @@ impl Differences<'_, '_> {
         } else if self.told.len() < TOLD {
             let row = match site.key {
                 "" => String::new(),
-                key => format!(" {key}"),
+                key => format!(" {}", clipped(key, SHOWN_BYTES)),
             };
             let place = format!("{}:{}{pointer}", site.aspect.word(), site.name);
             self.told.push(format!("{place}{row}: {old} → {new}"));
@@ -257,11 +259,14 @@ impl Differences<'_, '_> {
             let known = site.judged.get(&place).copied();
             let holds = declared.when.is_empty()
                 || known.unwrap_or_else(|| {
+                    if self.unjudged.is_some() {
+                        // One that fails is to be mended: the others are not asked any more.
+                        return false;
+                    }
                     let question = site.question(self.trial.command, &declared.at.pointer);
                     (self.judge)(&declared.when, &question).unwrap_or_else(|why| {
                         let at = &declared.at;
-                        self.unjudged
-                            .insert(format!("the condition of the expected difference {at}: {why}"));
+                        self.unjudged = Some(format!("the condition of the expected difference {at}: {why}"));
                         false
                     })
                 });
@@ -274,12 +279,8 @@ impl Differences<'_, '_> {
     }
 
     fn text(self) -> String {
-        let mut text = self
-            .unjudged
-            .into_iter()
-            .chain(self.told)
-            .collect::<Vec<_>>()
-            .join("; ");
+        let reason = self.unjudged.iter().map(|why| clipped(why, UNJUDGED_BYTES));
+        let mut text = reason.chain(self.told).collect::<Vec<_>>().join("; ");
         if self.more > 0 {
             let _ = write!(text, "; and {} more", self.more);
         }

@@ -7,15 +7,14 @@ use bytes::Bytes;
 
 use super::effects::Effects;
 use crate::{
-    Application, ApplicationVersion, Applications, Call, CallOutcome, Catalog, Change, ChangeId, Context, Contract,
-    Failure, FailureCode, Index, Misuse, Pair, Row, Shape, StateRead, TableId, TimeMs, Trap, Version, limits,
+    ApplicationVersion, Applications, Call, CallOutcome, Catalog, Change, ChangeId, Context, Contract, Failure,
+    FailureCode, Index, Misuse, Pair, Row, Shape, StateRead, TableId, TimeMs, Trap, Version, limits,
 };
 
 /// The tables of an application as the version in force knows them.
 pub(crate) struct Tables<'a> {
     pub(crate) version: &'a ApplicationVersion,
     catalog: &'a Catalog,
-    application: &'a Application,
     ids: &'a BTreeMap<String, TableId>,
     /// The version that writes must be convertible back to, while a change can be taken back.
     before: Option<&'a ApplicationVersion>,
@@ -35,7 +34,6 @@ impl<'a> Tables<'a> {
         Some(Tables {
             version,
             catalog,
-            application,
             ids: &application.tables,
             before,
             candidate: None,
@@ -50,7 +48,6 @@ impl<'a> Tables<'a> {
         Some(Tables {
             version,
             catalog,
-            application,
             ids: &change.tables_before,
             before: None,
             candidate: None,
@@ -69,7 +66,6 @@ impl<'a> Tables<'a> {
         Some(Tables {
             version,
             catalog,
-            application,
             ids,
             before: from.and_then(|from| application.versions.get(&from)),
             candidate: Some(version),
@@ -127,7 +123,7 @@ impl<'a> Tables<'a> {
         from: Shape,
         to: Shape,
     ) -> Option<&'a ApplicationVersion> {
-        self.application.converter(reader, self.candidate, table, (from, to))
+        self.catalog.converter(reader, self.candidate, table, (from, to))
     }
 }
 

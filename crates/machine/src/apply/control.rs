@@ -35,6 +35,7 @@ impl Machine {
                 Decision::SessionOpened(id)
             }
             Body::ModuleChunk(chunk) => self.apply_module_chunk(index, chunk, world)?,
+            Body::LetGo(asked) => collection::let_go(self.catalog_mut(), index, asked),
             Body::DropModule(asked) => match collection::may_drop(&self.catalog, time, &asked) {
                 Ok(()) => {
                     self.drop_module(asked.module, world)?;
@@ -215,6 +216,9 @@ impl Machine {
             ));
         }
         if end <= module.bytes_here {
+            // Whoever sends it again is about to plan with it.
+            let again = Module { since: time, ..module };
+            self.catalog_mut().modules.insert(chunk.module, again);
             return Ok(Decision::Done { index });
         }
         if chunk.at != module.bytes_here {
@@ -236,6 +240,7 @@ impl Machine {
                 chunk.module,
                 Module {
                     bytes_here: end,
+                    since: time,
                     ..module
                 },
             );

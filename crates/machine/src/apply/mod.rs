@@ -51,7 +51,7 @@ impl Machine {
     }
 
     /// What a control entry cannot be applied without is looked for before anything of it is.
-    fn require(&mut self, index: Index, body: &Body, world: &mut World<'_>) -> Result<(), Stop> {
+    fn require(&self, index: Index, body: &Body, world: &mut World<'_>) -> Result<(), Stop> {
         if let Body::ConvertRows(convert) = body {
             self.require_code_of(&convert.application, world)?;
         }
@@ -122,6 +122,7 @@ impl Body {
             | Body::Verified(_)
             | Body::SkipEntry(_)
             | Body::PinConsumer(_)
+            | Body::LetGo(_)
             | Body::DropModule(_) => true,
         }
     }

@@ -124,6 +124,7 @@ impl Machine {
         catalog.removed.remove(name);
         catalog.conversions.remove(name);
         catalog.contracts.remove(name);
+        catalog.let_go.remove(name);
         // What nodes let go of alike is part of what they compare.
         self.position.digest.chain(&name.to_owned().to_bytes());
     }

@@ -69,7 +69,7 @@ impl Machine {
     }
 
     /// Nothing of an entry is applied before all of it can be.
-    fn require_code(&mut self, requests: &[RequestView<'_>], world: &mut World<'_>) -> Result<(), Stop> {
+    fn require_code(&self, requests: &[RequestView<'_>], world: &mut World<'_>) -> Result<(), Stop> {
         let mut seen = "";
         for request in requests {
             if request.application == seen {
@@ -82,30 +82,18 @@ impl Machine {
     }
 
     /// Whatever may be called by a command of that application must be here.
-    pub(super) fn require_code_of(&mut self, name: &str, world: &mut World<'_>) -> Result<(), Stop> {
-        let Some(application) = self.catalog.applications.get(name) else {
-            return Ok(());
-        };
-        if !self.callable.contains_key(name) {
-            self.callable.insert(name.to_owned(), self.catalog.callable(name));
-        }
-        // One that is planned need not be ready yet.
-        let so_far = application.in_force_so_far();
-        let callable = self.callable.get(name);
-        for version in so_far.filter(|version| callable.is_some_and(|known| known.contains(&version.manifest.version)))
-        {
+    pub(super) fn require_code_of(&self, name: &str, world: &mut World<'_>) -> Result<(), Stop> {
+        for version in self.catalog.kept(name) {
             world
                 .applications
                 .ready(&version.manifest, &version.code)
                 .map_err(Stop::from)?;
         }
         // What brings commands of before into versions that are taken.
-        let contracts = self
-            .catalog
-            .contracts
-            .get(name)
-            .into_iter()
-            .flat_map(|versions| versions.values());
+        let contracts = self.catalog.contracts.get(name).into_iter().flatten();
+        let contracts = contracts
+            .filter(|(version, contract)| contract.has_casts() && !self.catalog.is_let_go(name, **version))
+            .map(|(_, contract)| contract);
         for transform in contracts.filter_map(|contract| self.catalog.transform_of(contract)) {
             world
                 .applications

@@ -83,8 +83,8 @@ struct Notes {
     act: Option<Act>,
     /// Bytes that `migrate` from shape 1 to shape 2 makes of every document.
     grown_bytes: Option<usize>,
-    /// The versions whose code is here; none: all.
-    callable: Option<BTreeSet<Version>>,
+    /// The versions whose code is not here any more.
+    gone: BTreeSet<Version>,
 }
 
 type Act = fn(&mut dyn Context) -> Result<(), Misuse>;
@@ -93,20 +93,14 @@ impl Applications for Notes {
     fn call(
         &mut self,
         manifest: &Manifest,
-        _code: &Code,
+        code: &Code,
         call: Call<'_>,
         context: &mut dyn Context,
     ) -> Result<CallOutcome, CallError> {
         if manifest.application == TRANSFORM {
             return Ok(contract::transformed(&call));
         }
-        if self
-            .callable
-            .as_ref()
-            .is_some_and(|callable| !callable.contains(&manifest.version))
-        {
-            return Err(CallError::NotReady(format!("version {} was let go", manifest.version)));
-        }
+        self.ready(manifest, code)?;
         let prefix = if manifest.tables[0].shape == Shape(2) { "2/" } else { "" };
         let trapped = |misuse| Ok(CallOutcome::Trapped(Trap::Misuse(misuse)));
         if let (Some(act), Call::Apply { .. }) = (self.act, &call) {
@@ -160,7 +154,9 @@ impl Applications for Notes {
     }
 
     fn ready(&mut self, manifest: &Manifest, _code: &Code) -> Result<(), CallError> {
-        if self.missing == Some(manifest.application.as_str()) {
+        if self.gone.contains(&manifest.version) {
+            Err(CallError::NotReady(format!("version {} was let go", manifest.version)))
+        } else if self.missing == Some(manifest.application.as_str()) {
             Err(CallError::NotReady("not here".into()))
         } else {
             Ok(())
@@ -209,11 +205,8 @@ impl Run {
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<Output, Stop> {
         let index = self.machine.applied().next();
-        // What nobody can call is not there, in any of these tests.
-        let callable = Some(self.machine.catalog().callable("notes"));
-        self.notes.callable = callable.clone();
         let mut converter = Notes {
-            callable,
+            gone: self.notes.gone.clone(),
             ..Notes::default()
         };
         let mut world = World {
@@ -223,7 +216,22 @@ impl Run {
             rehearser: None,
             level_max: crate::LEVEL_MAX,
         };
-        self.machine.apply(index, bytes, &mut world)
+        let applied = self.machine.apply(index, bytes, &mut world);
+        self.follow(bytes);
+        applied
+    }
+
+    /// Code goes once it is let go, and comes with a plan, in all of these tests.
+    fn follow(&mut self, bytes: &[u8]) {
+        match Entry::from_bytes(bytes).map(|entry| entry.body) {
+            Ok(Body::LetGo(asked)) if self.machine.catalog().is_let_go("notes", asked.version) => {
+                self.notes.gone.insert(asked.version);
+            }
+            Ok(Body::PlanApplication(plan) | Body::PlanGuarded(PlanGuarded { plan, .. })) => {
+                self.notes.gone.remove(&plan.manifest.version);
+            }
+            _ => {}
+        }
     }
 
     fn control(&mut self, body: Body) -> Decision {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::preconditions;
 use crate::apply::refused;
-use crate::conversion;
 use crate::{
     Application, ApplicationVersion, AutomaticRevert, Catalog, Change, ChangeEvent, ChangeId, ChangeStep, Code,
     Contract, Decision, Guarded, Index, Manifest, Module, NodeReady, PlanApplication, PlanGuarded, Readiness,
     Safeguards, Stage, Step, TRANSFORM, TableId, TimeMs, Version, limits,
 };
+use crate::{collection, conversion};
 
 /// Plans a change, or says why not.
 pub(crate) fn plan_application(catalog: &mut Catalog, index: Index, time: TimeMs, plan: PlanApplication) -> Decision {
@@ -234,17 +234,14 @@ fn switch(catalog: &mut Catalog, index: Index, time: TimeMs, id: ChangeId) -> Re
     change.stage = if ends_here { Stage::Finalized } else { Stage::Switched };
     application.reversible = (!ends_here).then_some(id);
     catalog.removed.remove(&change.application);
+    let (name, from, to) = (change.application.clone(), change.from, change.to);
+    collection::take_up(catalog, &name, to);
     if let Some(guarded) = catalog.guarded.get_mut(&id).filter(|_| !ends_here) {
         let within = guarded.safeguards.confirm_within_ms;
         guarded.deadline = within.map(|within| TimeMs(time.0.saturating_add(within)));
     }
     let last = if ends_here { "; finalized" } else { "" };
-    let what = format!(
-        "switched: version {} answers from entry {} on{last}",
-        change.to,
-        index.next()
-    );
-    let (name, from) = (change.application.clone(), change.from);
+    let what = format!("switched: version {to} answers from entry {} on{last}", index.next());
     super::rehearsal::end_rehearsal(catalog, id);
     if ends_here {
         conversion::begin(catalog, time, &name, from);
@@ -313,6 +310,7 @@ pub(crate) fn force(
     if let Some(contract) = safeguards.contract {
         keep_contract(catalog, &name, to, *contract);
     }
+    collection::take_up(catalog, &name, to);
     let application = catalog.applications.entry(name).or_insert_with(Application::planned);
     application.versions.insert(to, ApplicationVersion { manifest, code });
     application.reversible = None;

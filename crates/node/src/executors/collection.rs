@@ -1,7 +1,7 @@
-//! The leader deletes modules that nothing needs any more: of versions that nobody can go back to, of changes that were given up,
-//! and those that were sent and never planned with.
+//! The leader lets versions go that nobody can call any more, and deletes modules that nothing needs: theirs, those of changes that
+//! were given up, and those that were sent and never planned with.
 
-use machine::{Body, Decision, DropModule, Index, TimeMs};
+use machine::{Body, Catalog, Decision, DropModule, Index, TimeMs};
 use tracing::{info, warn};
 
 use super::Hands;
@@ -17,13 +17,24 @@ pub async fn run(hands: Hands) {
         }
         due = now + COLLECTION_INTERVAL;
         let time = TimeMs(hands.environment.clock.wall_ms());
-        let Some(module) = hands.published.catalog().module_to_drop(time) else {
+        let Some((body, what)) = next(&hands.published.catalog(), time) else {
             continue;
         };
-        match hands.cluster.propose(Body::DropModule(DropModule { module })).await {
-            Ok(Decision::Refused { reason, .. }) => info!(%module, reason, "a module was not deleted after all"),
-            Ok(_) => info!(%module, "deleted a module that nothing needs"),
-            Err(error) => warn!(%module, %error, "could not delete a module; whoever leads tries again"),
+        match hands.cluster.propose(body).await {
+            Ok(Decision::Refused { reason, .. }) => info!(what, reason, "not done after all"),
+            Ok(_) => info!(what, "done"),
+            Err(error) => warn!(what, %error, "not done; whoever leads tries again"),
         }
     }
+}
+
+/// One of them, and what it does, for people.
+fn next(catalog: &Catalog, time: TimeMs) -> Option<(Body, String)> {
+    if let Some(asked) = catalog.to_let_go() {
+        let what = format!("letting version {} of {} go", asked.version, asked.application);
+        return Some((Body::LetGo(asked), what));
+    }
+    let module = catalog.module_to_drop(time)?;
+    let what = format!("deleting module {module}, which nothing needs");
+    Some((Body::DropModule(DropModule { module }), what))
 }

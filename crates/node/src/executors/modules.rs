@@ -34,14 +34,14 @@ pub async fn run(hands: Hands) {
     let mut found = Found::new();
     loop {
         let catalog = hands.published.catalog();
-        for version in catalog.all_callable() {
+        for version in catalog.needed() {
             let key = key_of(&catalog, version);
             if is_due(&hands, version, found.get(&key)) {
                 let readiness = prepare(&hands, &catalog, version.clone()).await;
                 note(&hands, version, key, readiness, &mut found);
             }
         }
-        let_go(&hands, &catalog, &mut found);
+        forget(&hands, &mut found);
         report(&hands, &catalog, &found).await;
         if !hands.news(&mut seen).await {
             return;
@@ -94,25 +94,19 @@ fn contract_of<'c>(catalog: &'c Catalog, version: &ApplicationVersion) -> Option
     catalog.contract(&version.manifest.application, version.manifest.version)
 }
 
-/// Frees what nobody calls any more.
-fn let_go(hands: &Hands, catalog: &Catalog, found: &mut Found) {
-    let kept = catalog
-        .applications
-        .values()
-        .flat_map(|application| application.versions.values());
-    let is_ready = |version: &&ApplicationVersion| hands.registry.is_ready(&version.code, &version.manifest);
-    let mut ready = kept.filter(is_ready).peekable();
-    if ready.peek().is_none() {
-        return;
-    }
-    let callable: BTreeSet<&Code> = catalog.all_callable().map(|version| &version.code).collect();
-    for version in ready.filter(|version| !callable.contains(&version.code)) {
-        if found.remove(&key_of(catalog, version)).is_some() && version.code != Code::Native {
-            hands.registry.forget(&version.code);
-            let (application, number) = (&version.manifest.application, version.manifest.version);
-            info!(application, version = %number, "let go: nothing calls it any more");
+/// Frees the code of versions that are not needed any more: let go, given up before they answered, or gone with their application.
+fn forget(hands: &Hands, found: &mut Found) {
+    // As it is now: making versions ready takes a while.
+    let catalog = hands.published.catalog();
+    let needed: BTreeSet<&Code> = catalog.needed().map(|version| &version.code).collect();
+    found.retain(|(code, application, number, ..), _| {
+        let is_needed = needed.contains(code);
+        if !is_needed {
+            hands.registry.forget(code);
+            info!(application, version = number, "let go: nothing calls it any more");
         }
-    }
+        is_needed
+    });
 }
 
 fn tell(version: &ApplicationVersion, readiness: &Readiness) {

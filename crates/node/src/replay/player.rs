@@ -117,7 +117,7 @@ impl Player {
     /// Makes every version ready that is not, and says of each one that cannot be why.
     fn prepare(&self) -> Result<Vec<String>, StateError> {
         let mut unprepared = Vec::new();
-        for version in self.machine.catalog().all_callable() {
+        for version in self.machine.catalog().needed() {
             let (manifest, code) = (&version.manifest, &version.code);
             if self.registry.is_ready(code, manifest) {
                 continue;

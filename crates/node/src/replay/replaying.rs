@@ -233,6 +233,7 @@ impl Replay {
             | Body::RemoveConsumer(_)
             | Body::PinConsumer(_)
             | Body::DropModule(_)
+            | Body::LetGo(_)
             | Body::TrimStreams(_)
             | Body::RemoveApplication(_)
             | Body::PurgeApplication(_)

@@ -103,12 +103,16 @@ async fn the_module_of_a_version_that_was_let_go_is_deleted_everywhere() {
         clock: world.environment.clock.clone(),
         ms: later.clone(),
     });
-    let [a, b, c] = world.three(0).await;
+    let [a, b, c] = world.three_of(&[1, 2]).await;
     let [first, second] = modules();
     upgraded(&world, &[&a, &b, &c], 1, &first).await;
     upgraded(&world, &[&a, &b, &c], 2, &second).await;
+    world
+        .until(&a, "the first version's end", |_, catalog| {
+            catalog.is_let_go(TRANSFORM, Version(1))
+        })
+        .await;
     let catalog = a.cluster.catalog();
-    assert_eq!(catalog.callable(TRANSFORM), [Version(2)].into());
     assert_eq!(catalog.modules.len(), 2, "somebody may be about to plan with it");
 
     later.store(limits::MODULE_IDLE_MS, Ordering::Relaxed);
@@ -123,12 +127,26 @@ async fn the_module_of_a_version_that_was_let_go_is_deleted_everywhere() {
     world.agree(&[&a, &b, &c]).await;
     assert_eq!(transformed(&a).await, "3");
 
-    // A node that starts again has nothing to make it of, and does not ask for it.
+    // A node that starts again has nothing to make it of, nor a program that has version 1 of the adder linked in, and asks for neither.
+    let change = world.plan(&[&a, &b, &c], 2).await;
+    world.switched(&a, change).await;
+    let finalize = ChangeStep {
+        change,
+        step: Step::Finalize,
+        reason: "a test".to_owned(),
+    };
+    world.propose(&[&a, &b, &c], Body::ChangeStep(finalize)).await;
+    world
+        .until(&b, "the first adder's end", |_, catalog| {
+            catalog.is_let_go("adder", Version(1))
+        })
+        .await;
     b.node.shutdown().await;
     drop(b.cluster);
-    let b = world.start("b", &[1], None).await;
+    let b = world.start("b", &[2], None).await;
+    assert_eq!(world.add(&[&a, &b, &c], 5).await, "10");
     world.agree(&[&a, &b, &c]).await;
-    assert_eq!(world.add(&[&a, &b, &c], 5).await, "5");
+    assert_eq!(transformed(&b).await, "3");
 
     // Replay has each module from the log, at its time.
     for member in [a, b, c] {
@@ -136,7 +154,7 @@ async fn the_module_of_a_version_that_was_let_go_is_deleted_everywhere() {
         drop(member.cluster);
     }
     let archive = open(&world, "a").expect("nobody holds it any more");
-    let (_, steps) = run(archive.replay(&registry(&[1]), None, None).expect("from entry 1"));
+    let (_, steps) = run(archive.replay(&registry(&[1, 2]), None, None).expect("from entry 1"));
     let proofs = proofs(&steps);
     assert!(proofs.iter().all(Proof::is_equal), "{proofs:#?}");
     assert_eq!(
@@ -145,6 +163,6 @@ async fn the_module_of_a_version_that_was_let_go_is_deleted_everywhere() {
             .flat_map(|step| &step.rules)
             .filter(|rule| rule.is_switch())
             .count(),
-        3
+        4
     );
 }

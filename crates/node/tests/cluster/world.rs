@@ -220,14 +220,20 @@ impl World {
         }
     }
 
-    /// Three voters with the application, and a total of some entries.
-    pub async fn three(&self, adds: u64) -> [Member; 3] {
-        let a = self.start("a", &[1], None).await;
-        let b = self.start("b", &[1], Some(&a.peer)).await;
-        let c = self.start("c", &[1], Some(&a.peer)).await;
+    /// Three voters with version 1 of the application, that could run those.
+    pub async fn three_of(&self, versions: &[u32]) -> [Member; 3] {
+        let a = self.start("a", versions, None).await;
+        let b = self.start("b", versions, Some(&a.peer)).await;
+        let c = self.start("c", versions, Some(&a.peer)).await;
         self.voters(&a, 3).await;
         let change = self.plan(&[&a, &b, &c], 1).await;
         self.switched(&a, change).await;
+        [a, b, c]
+    }
+
+    /// Three voters with the application, and a total of some entries.
+    pub async fn three(&self, adds: u64) -> [Member; 3] {
+        let [a, b, c] = self.three_of(&[1]).await;
         for _ in 0..adds {
             self.add(&[&a, &b, &c], 1).await;
         }

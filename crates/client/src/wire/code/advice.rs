@@ -96,7 +96,7 @@ impl Code {
             Code::ModuleDigestMismatch => {
                 "Send it again: the bytes changed on the way, or the digest is another file's."
             }
-            Code::ModuleIncomplete => "Send the module again (PUT /v1/modules/{sha256}): what has arrived is kept.",
+            Code::ModuleIncomplete => "Send the module again (PUT /v1/modules/{sha256}): what came stays an hour.",
             Code::ManifestInvalid => "Mend the manifest: the detail says where it contradicts itself.",
             Code::SkipRefused => "The detail says why; seachange status shows where each node stands.",
             Code::ChangeRefused => "The detail says what stands against it; GET /v1/changes shows what runs.",

@@ -84,10 +84,9 @@ pub struct VersionInfo {
     pub manifest: Manifest,
     /// Where its code is.
     pub code: CodeSource,
-    /// Whether anything may still call it: what answers, a change, or rows in a shape that no other version reads. If not, its code is let
-    /// go, and only what its manifest says stays.
-    #[serde(default)]
-    pub callable: bool,
+    /// Whether it was let go: it has answered, and nothing can call its code any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub let_go: bool,
 }
 
 /// From which entry on a version answered.

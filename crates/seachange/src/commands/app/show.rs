@@ -189,7 +189,7 @@ fn describe_version(version: &VersionInfo) -> Vec<String> {
         CodeSource::Module { digest, .. } => format!("module {}", digest.get(..8).unwrap_or(digest)),
         CodeSource::Native => "linked in".to_owned(),
     };
-    let state = if version.callable { "" } else { ", let go" };
+    let state = if version.let_go { ", let go" } else { "" };
     let mut lines = vec![format!(
         "version {}, {code}{state}: {}",
         manifest.version, manifest.about
