@@ -112,6 +112,10 @@ impl Rehearser for RehearsalHost {
         let Some(open) = self.open.get_mut(&trial.change) else {
             return;
         };
+        if !trial.declared.is_empty() {
+            // What they come to depends on this command alone, and on no other that the entry has.
+            self.conditions.end_entry();
+        }
         let mut stopped = None;
         let spent_before = self.conditions.fuel_spent_in_all();
         let mut judge = |condition: &str, both: &Value| {
@@ -165,7 +169,7 @@ impl Rehearser for RehearsalHost {
     }
 }
 
-/// Fuel of all conditions that one command asks; past it nothing is expected.
+/// Fuel after which a command's conditions are not asked any more: what is left differs unexpectedly.
 const CONDITIONS_FUEL: u64 = 200_000_000;
 
 /// Whether a condition holds, in jq, for what lies there under both versions.

@@ -241,7 +241,7 @@ record!(Removed {
 pub struct Application {
     /// The version that answers now; none before the first switch.
     pub in_force: Option<Version>,
-    /// Versions whose code is kept.
+    /// Versions that have answered, or are to.
     pub versions: BTreeMap<Version, ApplicationVersion>,
     /// Tables by name, for the version in force.
     pub tables: BTreeMap<String, TableId>,
@@ -420,13 +420,17 @@ impl Application {
         }
     }
 
-    /// Every kept version that has ever answered, by number. All that is stored was written by one of these; one that is
+    /// Whether that version has ever answered.
+    pub(crate) fn has_answered(&self, version: Version) -> bool {
+        self.history.iter().any(|(_, number)| *number == version)
+    }
+
+    /// Every version that has ever answered, by number. All that is stored was written by one of these; one that is
     /// only planned has no say yet.
     pub fn in_force_so_far(&self) -> impl DoubleEndedIterator<Item = &ApplicationVersion> {
-        let answered = |version: &Version| self.history.iter().any(|(_, number)| number == version);
         self.versions
             .iter()
-            .filter(move |(number, _)| answered(number))
+            .filter(|(number, _)| self.has_answered(**number))
             .map(|(_, version)| version)
     }
 }
@@ -477,7 +481,7 @@ impl Catalog {
             .map(|(id, change)| (*id, change))
     }
 
-    /// Streams that exist: those that any kept version of an application names.
+    /// Streams that exist: those that any version of an application names.
     #[must_use]
     pub fn has_stream(&self, stream: &str) -> bool {
         let application = stream.split('.').next().unwrap_or_default();
@@ -489,7 +493,7 @@ impl Catalog {
         })
     }
 
-    /// The names of the streams that any kept version of an application names.
+    /// The names of the streams that any version of an application names.
     pub fn streams(&self) -> impl Iterator<Item = &str> {
         let versions = self
             .applications

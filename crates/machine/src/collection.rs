@@ -47,8 +47,12 @@ impl Catalog {
         let is_gone = move |number: Version| gone.is_some_and(|versions| versions.contains(&number));
         let application = self.applications.get(name).into_iter();
         application
-            .flat_map(Application::in_force_so_far)
-            .filter(move |version| !is_gone(version.manifest.version))
+            .flat_map(|application| application.versions.values().map(move |version| (application, version)))
+            .filter(move |(application, version)| {
+                let number = version.manifest.version;
+                !is_gone(number) && application.has_answered(number)
+            })
+            .map(|(_, version)| version)
     }
 
     /// The version whose `migrate` knows both shapes, for a version that reads. That version itself, if it does: what one

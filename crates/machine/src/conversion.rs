@@ -1,7 +1,7 @@
 //! Rows brought into the newest shape, batch after batch, once there is no way back: what is asked for and how far it is.
 //!
 //! A switch never waits for it, since each row is converted as it is read. It is there so that no row lies in an old shape for
-//! ever, and the version that knows that shape is needed for ever.
+//! ever, and a version that was taken back can be let go.
 
 use std::collections::BTreeMap;
 

@@ -120,7 +120,11 @@ impl Handle {
     }
 
     async fn propose_here(&self, body: Body) -> Result<Decision, SubmitError> {
-        if matches!(body, Body::TrimStreams(_) | Body::SkipEntry(_)) {
+        // Those that make room have the reserve of a full disk.
+        if matches!(
+            body,
+            Body::TrimStreams(_) | Body::SkipEntry(_) | Body::LetGo(_) | Body::DropModule(_)
+        ) {
             self.require_leading()?;
         } else {
             self.require_leader()?;

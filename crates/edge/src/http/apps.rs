@@ -59,6 +59,7 @@ pub(super) async fn show(
 }
 
 pub(super) fn info(catalog: &Catalog, name: &str, application: &Application) -> ApplicationInfo {
+    let to_come = catalog.running_change(name).map(|(_, change)| change.to);
     ApplicationInfo {
         name: name.to_owned(),
         in_force: application.in_force.map(|version| version.0),
@@ -68,7 +69,7 @@ pub(super) fn info(catalog: &Catalog, name: &str, application: &Application) -> 
             .map(|version| VersionInfo {
                 manifest: show_manifest(&version.manifest, catalog.contract(name, version.manifest.version)),
                 code: show_code(&version.code),
-                let_go: catalog.is_let_go(name, version.manifest.version),
+                let_go: catalog.is_let_go(name, version.manifest.version) && to_come != Some(version.manifest.version),
             })
             .collect(),
         change: catalog.running_change(name).map(|(id, _)| id.0),

@@ -96,17 +96,23 @@ fn contract_of<'c>(catalog: &'c Catalog, version: &ApplicationVersion) -> Option
 
 /// Frees the code of versions that are not needed any more: let go, given up before they answered, or gone with their application.
 fn forget(hands: &Hands, found: &mut Found) {
-    // As it is now: making versions ready takes a while.
-    let catalog = hands.published.catalog();
-    let needed: BTreeSet<&Code> = catalog.needed().map(|version| &version.code).collect();
-    found.retain(|(code, application, number, ..), _| {
-        let is_needed = needed.contains(code);
-        if !is_needed {
-            hands.registry.forget(code);
-            info!(application, version = number, "let go: nothing calls it any more");
-        }
-        is_needed
-    });
+    let is_idle = |catalog: &Catalog, found: &Found| {
+        let needed: BTreeSet<&Code> = catalog.needed().map(|version| &version.code).collect();
+        let idle = found.keys().filter(|(code, ..)| !needed.contains(code));
+        idle.cloned().collect::<Vec<Key>>()
+    };
+    if is_idle(&hands.published.catalog(), found).is_empty() {
+        return;
+    }
+    // What is published is behind what is applied. Nothing is applied meanwhile, so that no entry that looked whether its code is
+    // here finds it gone when it calls it.
+    let held = hands.held.read();
+    for key in is_idle(held.machine.catalog(), found) {
+        let (code, application, number, ..) = &key;
+        hands.registry.forget(code);
+        info!(application, version = number, "let go: nothing calls it any more");
+        found.remove(&key);
+    }
 }
 
 fn tell(version: &ApplicationVersion, readiness: &Readiness) {
