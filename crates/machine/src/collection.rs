@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 
 use crate::apply::refused;
 use crate::{
-    Application, ApplicationVersion, Catalog, Code, Decision, Digest, Index, Manifest, Shape, TRANSFORM, TimeMs,
-    Version, limits, record,
+    Application, ApplicationVersion, Catalog, Code, Decision, Digest, Index, Manifest, Module, Shape, TRANSFORM,
+    TimeMs, Version, limits, record,
 };
 
 /// The leader asks to let a version go that nobody can call.
@@ -111,12 +111,14 @@ impl Catalog {
                 version: version.manifest.version,
             };
             let callable = self.callable(name);
-            let mut idle = self
-                .kept(name)
-                .filter(|version| !callable.contains(&version.manifest.version));
-            let free = idle.find(|version| !self.runs_programs(version));
-            free.map(asked)
+            let found = self.kept(name).find(|version| self.may_go(version, &callable));
+            found.map(asked)
         })
+    }
+
+    /// Whether a version that is kept may be let go, where these of its application may be called.
+    fn may_go(&self, version: &ApplicationVersion, callable: &BTreeSet<Version>) -> bool {
+        !callable.contains(&version.manifest.version) && !self.runs_programs(version)
     }
 
     /// Whether programs of some contract are run by that version: those of events for as long as the events may be read.
@@ -142,14 +144,14 @@ impl Catalog {
     /// A module that nothing needs, and that nobody is about to plan with: the one to be deleted next.
     #[must_use]
     pub fn module_to_drop(&self, time: TimeMs) -> Option<Digest> {
-        if self.modules.is_empty() {
-            return None;
-        }
+        let mut idle = self
+            .modules
+            .iter()
+            .filter(|(_, module)| module.is_idle(time))
+            .peekable();
+        idle.peek()?;
         let needed = self.modules_needed();
-        let mut modules = self.modules.iter();
-        let is_idle = |since: TimeMs| time.0.saturating_sub(since.0) >= limits::MODULE_IDLE_MS;
-        let found = modules.find(|(digest, module)| is_idle(module.since) && !needed.contains(digest));
-        found.map(|(digest, _)| *digest)
+        idle.map(|(digest, _)| *digest).find(|digest| !needed.contains(digest))
     }
 
     fn modules_needed(&self) -> BTreeSet<Digest> {
@@ -184,6 +186,13 @@ impl Catalog {
     }
 }
 
+impl Module {
+    /// Whether it came so long ago that nobody who sent it is about to plan with it.
+    fn is_idle(&self, time: TimeMs) -> bool {
+        time.0.saturating_sub(self.since.0) >= limits::MODULE_IDLE_MS
+    }
+}
+
 /// Lets a version go, or says why not.
 pub(crate) fn let_go(catalog: &mut Catalog, index: Index, asked: LetGo) -> Decision {
     let LetGo { application, version } = asked;
@@ -192,7 +201,7 @@ pub(crate) fn let_go(catalog: &mut Catalog, index: Index, asked: LetGo) -> Decis
         let reason = format!("version {version} of {application} never answered, or was let go before");
         return refused("nothing_to_let_go", reason);
     };
-    if catalog.runs_programs(kept) || catalog.callable(&application).contains(&version) {
+    if !catalog.may_go(kept, &catalog.callable(&application)) {
         let reason = format!("version {version} of {application} may still be called");
         return refused("version_needed", reason);
     }
@@ -222,7 +231,7 @@ pub(crate) fn may_drop(catalog: &Catalog, time: TimeMs, asked: &DropModule) -> R
         let reason = format!("module {} is needed by a version that may be called", asked.module);
         return Err(refused("module_needed", reason));
     }
-    if time.0.saturating_sub(module.since.0) < limits::MODULE_IDLE_MS {
+    if !module.is_idle(time) {
         let reason = format!(
             "module {} came a short time ago: somebody may be about to plan with it",
             asked.module
