@@ -108,12 +108,12 @@ fn is_found(root: &Path, tree: &Path) -> anyhow::Result<Option<String>> {
         command.env("CARGO_TARGET_DIR", root.join("target/mutants/build"));
         command
     };
-    let built = sim(&["build", "--quiet", "--release", "-p", "sim"]).status()?;
+    let built = sim(&["build", "--quiet", "-p", "sim"]).status()?;
     if !built.success() {
         bail!("the mutant does not compile");
     }
     let violation = |arguments: &[&str]| -> anyhow::Result<Option<String>> {
-        let said = sim(&[&["run", "--quiet", "--release", "-p", "sim", "--"], arguments].concat()).output()?;
+        let said = sim(&[&["run", "--quiet", "-p", "sim", "--"], arguments].concat()).output()?;
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
         Ok(said.lines().find(|line| is_violation(line)).map(str::to_owned))
     };
