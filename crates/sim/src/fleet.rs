@@ -56,6 +56,8 @@ pub struct Sizes {
     pub snapshot_log_bytes: u64,
     /// Entries kept behind it.
     pub log_keep_entries: u64,
+    /// Bytes of snapshots and log kept so that replay can cross a change; zero: none, and the log is purged often.
+    pub replay_keep_bytes: u64,
     /// Seconds between two scans.
     pub scan_seconds: u64,
 }
@@ -66,6 +68,7 @@ impl Default for Sizes {
             log_segment_bytes: 1 << 20,
             snapshot_log_bytes: 64 << 10,
             log_keep_entries: 50,
+            replay_keep_bytes: 0,
             scan_seconds: 40,
         }
     }
@@ -275,8 +278,7 @@ impl Machine {
         config.limits.log_segment_bytes = sizes.log_segment_bytes;
         config.limits.cache_bytes = 16 << 20;
         config.limits.snapshot_log_bytes = sizes.snapshot_log_bytes;
-        // Else a run would purge next to nothing.
-        config.limits.replay_keep_bytes = 0;
+        config.limits.replay_keep_bytes = sizes.replay_keep_bytes;
         config.limits.log_keep_entries = sizes.log_keep_entries;
         config.limits.scan_seconds = sizes.scan_seconds;
         config.limits.disk_reserve_bytes = 32 << 20;

@@ -32,6 +32,8 @@ pub fn plan(seed: u64) -> Script {
         snapshot_log_bytes: [4 << 10, 32 << 10, 256 << 10][dice.index(3)],
         log_keep_entries: [0, 20, 500][dice.index(3)],
         scan_seconds: [5, 20, 600][dice.index(3)],
+        // Mostly none, or else a run would purge next to nothing.
+        replay_keep_bytes: [0, 0, 512 << 10, 64 << 20][dice.index(4)],
     };
     Script {
         comments: Vec::new(),

@@ -58,6 +58,7 @@ impl Script {
             ["log-segment-bytes", value] => self.sizes.log_segment_bytes = number(value)?,
             ["snapshot-log-bytes", value] => self.sizes.snapshot_log_bytes = number(value)?,
             ["log-keep-entries", value] => self.sizes.log_keep_entries = number(value)?,
+            ["replay-keep-bytes", value] => self.sizes.replay_keep_bytes = number(value)?,
             ["scan-seconds", value] => self.sizes.scan_seconds = number(value)?,
             [..] => return Err("no setting of that name".to_owned()),
         }

@@ -74,6 +74,7 @@ impl fmt::Display for Script {
         writeln!(out, "log-segment-bytes {}", sizes.log_segment_bytes)?;
         writeln!(out, "snapshot-log-bytes {}", sizes.snapshot_log_bytes)?;
         writeln!(out, "log-keep-entries {}", sizes.log_keep_entries)?;
+        writeln!(out, "replay-keep-bytes {}", sizes.replay_keep_bytes)?;
         writeln!(out, "scan-seconds {}\n---", sizes.scan_seconds)?;
         for statement in &self.statements {
             writeln!(out, "{statement}")?;
