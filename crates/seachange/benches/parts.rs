@@ -112,7 +112,7 @@ mod state {
     use divan::Bencher;
     use divan::counter::ItemsCount;
     use machine::StateRead;
-    use store::state::{FjallBackend, FjallOptions, State};
+    use store::state::{FjallBackend, FjallOptions, MemoryBackend, State, StateOptions};
     use tempfile::TempDir;
 
     use crate::fixtures::state::{self, TABLE, key, row};
@@ -171,6 +171,23 @@ mod state {
         let (_directory, mut state) = warm();
         measure(bencher, |number| {
             black_box(state.replace(TABLE, &key(number), Some(row())).expect("a row"));
+        });
+    }
+
+    /// The first row of a scan, where all rows were written since the last one and lie in memory: whoever applies waits.
+    #[divan::bench(sample_count = 10, sample_size = 1)]
+    fn first_scan(bencher: Bencher<'_, '_>) {
+        let scattered = |number: u64| key(number * 7919 % ROWS);
+        let written = || {
+            let mut state = State::open(Arc::new(MemoryBackend::default()), StateOptions::default());
+            for number in 0..ROWS {
+                state.put(TABLE, &scattered(number), row());
+            }
+            state
+        };
+        bencher.with_inputs(written).bench_local_values(|state| {
+            state.scan(TABLE, &[], None, false, &mut |_, _| false).expect("a scan");
+            state
         });
     }
 

@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, btree_map};
 use std::ops::Bound;
 
@@ -11,14 +12,16 @@ use super::backend::Write;
 use super::key::{TABLE_BYTES, WholeKey, parts};
 use crate::limits::STATE_ROW_OVERHEAD_BYTES;
 
+// Without a random seed, and walked in the order of writing: nothing differs from run to run.
+type Rows = IndexMap<Bytes, Option<Row>, FixedState>;
+
 /// Rows that were written since some moment, by whole key; none: removed.
 ///
 /// Whoever applies finds and writes single rows, so they lie under their hashes; their order is made up only when somebody
 /// scans, for those that have come since the last scan.
 #[derive(Default)]
 pub(super) struct Layer {
-    // Without a random seed, and walked in the order of writing: nothing differs from run to run.
-    rows: IndexMap<Bytes, Option<Row>, FixedState>,
+    rows: Rows,
     bytes: usize,
     order: RwLock<Order>,
 }
@@ -77,9 +80,10 @@ impl Layer {
     /// All rows, in order of table and key.
     pub(super) fn writes(&self) -> Vec<Write> {
         let write = |(whole, row): (&Bytes, &Option<Row>)| (parts(whole).0, whole.slice(TABLE_BYTES..), row.clone());
-        let mut writes: Vec<Write> = self.rows.iter().map(write).collect();
-        writes.sort_unstable_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
-        writes
+        let places = in_order(&self.rows, 0).into_iter();
+        places
+            .filter_map(|place| self.rows.get_index(place).map(write))
+            .collect()
     }
 
     pub(super) fn ordered(&self) -> Ordered<'_> {
@@ -90,16 +94,69 @@ impl Layer {
         }
         drop(order);
         let mut order = self.order.write();
-        while let Some((whole, _)) = self.rows.get_index(order.known) {
-            let place = order.known;
-            order.places.insert(whole.clone(), place);
-            order.known += 1;
-        }
+        order.learn(&self.rows);
         Ordered {
             layer: self,
             order: RwLockWriteGuard::downgrade(order),
         }
     }
+}
+
+impl Order {
+    /// Puts those in their places that have come since.
+    fn learn(&mut self, rows: &Rows) {
+        let new = rows.len() - self.known;
+        // Whoever scans waits for this, and whoever applies may wait for them: many are sorted first.
+        if new > self.places.len() / 8 {
+            let placed = in_order(rows, self.known).into_iter();
+            let placed = placed.filter_map(|place| Some((rows.get_index(place)?.0.clone(), place)));
+            self.places.append(&mut placed.collect());
+        } else {
+            let placed = rows.iter().enumerate().skip(self.known);
+            self.places
+                .extend(placed.map(|(place, (whole, _))| (whole.clone(), place)));
+        }
+        self.known = rows.len();
+    }
+}
+
+/// The places of the rows from that one on, in order of key.
+///
+/// Keys lie all over memory, and most begin alike: what comes behind their common beginning is copied and compared first.
+fn in_order(rows: &Rows, from: usize) -> Vec<usize> {
+    let keys = || rows.keys().skip(from);
+    let first = keys().next().cloned().unwrap_or_default();
+    let common = keys().fold(first.len(), |common, whole| alike(&first[..common], whole));
+    let mut places: Vec<(u128, usize)> = keys()
+        .enumerate()
+        .map(|(at, whole)| (sixteen(whole, common), from + at))
+        .collect();
+    places.sort_unstable_by(|one, other| match one.0.cmp(&other.0) {
+        Ordering::Equal => rows
+            .get_index(one.1)
+            .map(key_of)
+            .cmp(&rows.get_index(other.1).map(key_of)),
+        order => order,
+    });
+    places.into_iter().map(|(_, place)| place).collect()
+}
+
+fn key_of<'a>((whole, _): (&'a Bytes, &'a Option<Row>)) -> &'a Bytes {
+    whole
+}
+
+/// How many bytes both begin with.
+fn alike(one: &[u8], other: &[u8]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
+}
+
+/// The bytes from `at` on as a number that orders as they do, but for those behind and for zeros at their end.
+fn sixteen(whole: &[u8], at: usize) -> u128 {
+    let mut sixteen = [0; 16];
+    let rest = whole.get(at..).unwrap_or_default();
+    let rest = &rest[..rest.len().min(sixteen.len())];
+    sixteen[..rest.len()].copy_from_slice(rest);
+    u128::from_be_bytes(sixteen)
 }
 
 impl Ordered<'_> {
@@ -121,7 +178,7 @@ impl Ordered<'_> {
 
 /// Some rows of a layer in order of key: the key in its table, and what is there.
 pub(super) struct Range<'a> {
-    rows: &'a IndexMap<Bytes, Option<Row>, FixedState>,
+    rows: &'a Rows,
     places: btree_map::Range<'a, Bytes, usize>,
 }
 
@@ -201,6 +258,26 @@ mod tests {
         let bytes = layer.bytes();
         layer.set(&WholeKey::new(TableId(1), b"a"), None);
         assert_eq!(layer.bytes(), bytes - b"document".len());
+    }
+
+    #[test]
+    fn rows_of_many_lengths_are_ordered_as_their_keys_are() {
+        let mut layer = Layer::default();
+        let mut expected: std::collections::BTreeSet<Vec<u8>> = std::collections::BTreeSet::new();
+        // Many, a few behind them, and many again: each way of learning an order, keys that begin others and zeros at ends.
+        for (from, until) in [(0_u32, 3000), (3000, 3010), (3010, 9000)] {
+            for number in from..until {
+                let scattered = number.wrapping_mul(2_654_435_761);
+                let mut key = format!("account/{}", scattered % 500).into_bytes();
+                key.resize(key.len() + (scattered >> 8) as usize % 24, (scattered >> 16) as u8 % 2);
+                layer.set(&WholeKey::new(TableId(1), &key), None);
+                expected.insert(key);
+            }
+            let expected: Vec<Vec<u8>> = expected.iter().cloned().collect();
+            assert_eq!(keys(&layer, b"", None), expected);
+            let written: Vec<Vec<u8>> = layer.writes().iter().map(|(_, key, _)| key.to_vec()).collect();
+            assert_eq!(written, expected);
+        }
     }
 
     #[test]
