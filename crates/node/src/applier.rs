@@ -253,7 +253,7 @@ impl Applier {
         for committed in rest.iter_mut() {
             match self.apply_one(&mut guard, committed) {
                 Ok(answer) => {
-                    begun = self.measures.entry_applied(committed.index, begun, &answer);
+                    begun = self.measures.entry_applied(committed, begun, &answer);
                     answers.push((std::mem::replace(&mut committed.responder, Responder::nobody()), answer));
                     applied += 1;
                 }

@@ -52,6 +52,8 @@ pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
 pub const PEER_SILENT: Duration = Duration::from_secs(1);
 /// A checkpoint that takes this long is worth a warning.
 pub const CHECKPOINT_SLOW: Duration = Duration::from_secs(10);
+/// An entry that takes this long to apply is worth a warning.
+pub const APPLY_SLOW: Duration = Duration::from_millis(500);
 /// How long after it was told that requests are refused for overload it is told again.
 pub const OVERLOAD_AGAIN: Duration = Duration::from_secs(10);
 /// Entries whose times are kept, for traces.

@@ -98,6 +98,14 @@ impl<'a> RequestView<'a> {
         matches!(RequestView::header(&mut Reader::new(payload)), Ok(Some(_)))
     }
 
+    /// The number of an entry's kind, as [`Body`](crate::Body) lists them; none where it has none that can be read.
+    #[must_use]
+    pub fn kind_of(payload: &[u8]) -> Option<u64> {
+        let mut reader = Reader::new(payload);
+        let is_known = reader.byte().ok()? == ENTRY_FORMAT;
+        reader.varint().ok().filter(|_| is_known)
+    }
+
     /// The time and count of an entry of requests; nothing for every other kind.
     pub(crate) fn header(reader: &mut Reader<'_>) -> Result<Option<(TimeMs, usize)>, Error> {
         let format = reader.byte()?;

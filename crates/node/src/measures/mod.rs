@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use environment::measure::{Counter, Gauge, Histogram, Rarely};
 use environment::{Clock, Moment};
-use machine::{FailureCode, Index, NodeId, Outcome, Output, SubmitError};
+use machine::{FailureCode, Index, NodeId, Outcome, Output, RequestView, SubmitError};
 use tracing::{error, info, warn};
 
 pub use entries::{Entries, EntryTimes, Stage};
@@ -17,8 +17,8 @@ pub use page::Observed;
 pub use peers::{PeerMeasures, PeersMeasures};
 pub use watch::GroupWatch;
 
-use crate::limits::{CHECKPOINT_SLOW, OVERLOAD_AGAIN};
-use crate::raft::Applied;
+use crate::limits::{APPLY_SLOW, CHECKPOINT_SLOW, OVERLOAD_AGAIN};
+use crate::raft::{Applied, Committed, What};
 
 /// What a node counts and times of itself.
 pub struct Measures {
@@ -172,9 +172,18 @@ impl Measures {
     }
 
     /// An entry, whose apply began at `begun`, is applied: when it was. The next one's begins then.
-    pub fn entry_applied(&self, index: Index, begun: Moment, applied: &Applied) -> Moment {
+    pub fn entry_applied(&self, committed: &Committed, begun: Moment, applied: &Applied) -> Moment {
+        let index = committed.index;
         let now = self.clock.now();
         let took = now - begun;
+        if took >= APPLY_SLOW {
+            let kind = match &committed.what {
+                What::Machine(payload) => RequestView::kind_of(payload).unwrap_or_default(),
+                What::Blank | What::Members(_) => 0,
+            };
+            let took_ms = took.as_millis();
+            warn!(node = %self.node, %index, kind, took_ms, "an entry was slow to apply: all behind it waited");
+        }
         self.entries.note(index, Stage::ApplyBegun, begun);
         self.entries.note(index, Stage::Applied, now);
         self.apply.entry.time(took);
