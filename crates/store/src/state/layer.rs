@@ -29,9 +29,10 @@ pub(super) struct Layer {
 /// Places of rows in order of key.
 #[derive(Default)]
 struct Order {
-    places: BTreeMap<Bytes, usize>,
-    /// Rows up to this place are among them.
-    known: usize,
+    /// Those of the first rows that came.
+    early: Vec<usize>,
+    /// Those of the rows behind them, by whole key.
+    late: BTreeMap<Bytes, usize>,
 }
 
 /// A layer's rows in order of key.
@@ -79,17 +80,18 @@ impl Layer {
 
     /// All rows, in order of table and key.
     pub(super) fn writes(&self) -> Vec<Write> {
-        let write = |(whole, row): (&Bytes, &Option<Row>)| (parts(whole).0, whole.slice(TABLE_BYTES..), row.clone());
-        let places = in_order(&self.rows, 0).into_iter();
+        let ordered = self.ordered();
+        let places = Places::new(&self.rows, &ordered.order, None, None, false);
         places
-            .filter_map(|place| self.rows.get_index(place).map(write))
+            .filter_map(|place| self.rows.get_index(place))
+            .map(|(whole, row)| (parts(whole).0, whole.slice(TABLE_BYTES..), row.clone()))
             .collect()
     }
 
     pub(super) fn ordered(&self) -> Ordered<'_> {
         // A reader in whose visit the layer is read again must not wait for a writer that waits for it.
         let order = self.order.read_recursive();
-        if order.known == self.rows.len() {
+        if order.known() == self.rows.len() {
             return Ordered { layer: self, order };
         }
         drop(order);
@@ -103,46 +105,47 @@ impl Layer {
 }
 
 impl Order {
+    /// How many rows it knows: the first that came.
+    fn known(&self) -> usize {
+        self.early.len() + self.late.len()
+    }
+
     /// Puts those in their places that have come since.
     fn learn(&mut self, rows: &Rows) {
-        let new = rows.len() - self.known;
-        // Whoever scans waits for this, and whoever applies may wait for them: many are sorted first.
-        if new > self.places.len() / 8 {
-            let placed = in_order(rows, self.known).into_iter();
-            let placed = placed.filter_map(|place| Some((rows.get_index(place)?.0.clone(), place)));
-            self.places.append(&mut placed.collect());
+        let known = self.known();
+        // Whoever scans waits for this, and whoever applies may wait for them: many are sorted, which needs no memory of its
+        // own for each.
+        if rows.len() - known > known / 8 {
+            self.early = in_order(rows);
+            self.late.clear();
         } else {
-            let placed = rows.iter().enumerate().skip(self.known);
-            self.places
-                .extend(placed.map(|(place, (whole, _))| (whole.clone(), place)));
+            let late = rows.iter().enumerate().skip(known);
+            self.late.extend(late.map(|(place, (whole, _))| (whole.clone(), place)));
         }
-        self.known = rows.len();
     }
 }
 
-/// The places of the rows from that one on, in order of key.
+/// The places of all rows, in order of key.
 ///
 /// Keys lie all over memory, and most begin alike: what comes behind their common beginning is copied and compared first.
-fn in_order(rows: &Rows, from: usize) -> Vec<usize> {
-    let keys = || rows.keys().skip(from);
-    let first = keys().next().cloned().unwrap_or_default();
-    let common = keys().fold(first.len(), |common, whole| alike(&first[..common], whole));
-    let mut places: Vec<(u128, usize)> = keys()
+fn in_order(rows: &Rows) -> Vec<usize> {
+    let first = rows.keys().next().cloned().unwrap_or_default();
+    let common = rows.keys();
+    let common = common.fold(first.len(), |common, whole| alike(&first[..common], whole));
+    let mut places: Vec<(u128, usize)> = rows
+        .keys()
         .enumerate()
-        .map(|(at, whole)| (sixteen(whole, common), from + at))
+        .map(|(place, whole)| (sixteen(whole, common), place))
         .collect();
     places.sort_unstable_by(|one, other| match one.0.cmp(&other.0) {
-        Ordering::Equal => rows
-            .get_index(one.1)
-            .map(key_of)
-            .cmp(&rows.get_index(other.1).map(key_of)),
+        Ordering::Equal => key_at(rows, one.1).cmp(&key_at(rows, other.1)),
         order => order,
     });
     places.into_iter().map(|(_, place)| place).collect()
 }
 
-fn key_of<'a>((whole, _): (&'a Bytes, &'a Option<Row>)) -> &'a Bytes {
-    whole
+fn key_at(rows: &Rows, place: usize) -> Option<&[u8]> {
+    rows.get_index(place).map(|(whole, _)| &**whole)
 }
 
 /// How many bytes both begin with.
@@ -160,51 +163,100 @@ fn sixteen(whole: &[u8], at: usize) -> u128 {
 }
 
 impl Ordered<'_> {
-    /// Rows of one table from `start` (included) to `end` (excluded; none: the end of the table).
-    pub(super) fn range(&self, table: TableId, start: &[u8], end: Option<&[u8]>) -> Range<'_> {
+    /// Rows of one table from `start` (included) to `end` (excluded; none: the end of the table), or the other way.
+    pub(super) fn range(&self, table: TableId, start: &[u8], end: Option<&[u8]>, reverse: bool) -> Range<'_> {
         let start = WholeKey::new(table, start);
         let end = match (end, table.0.checked_add(1)) {
             (Some(end), _) => Some(WholeKey::new(table, end)),
             (None, Some(next)) => Some(WholeKey::new(TableId(next), &[])),
             (None, None) => None,
         };
-        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        Range {
-            rows: &self.layer.rows,
-            places: self.order.places.range::<[u8], _>((Bound::Included(&*start), end)),
-        }
+        let rows = &self.layer.rows;
+        let places = Places::new(rows, &self.order, Some(&start), end.as_deref(), reverse);
+        Range { rows, places }
     }
 }
 
-/// Some rows of a layer in order of key: the key in its table, and what is there.
+/// Some rows of a layer in order of key, or the other way: the key in its table, and what is there.
 pub(super) struct Range<'a> {
     rows: &'a Rows,
-    places: btree_map::Range<'a, Bytes, usize>,
+    places: Places<'a>,
 }
 
 /// A row of a layer.
 pub(super) type Item<'a> = (&'a [u8], &'a Option<Row>);
 
-impl<'a> Range<'a> {
-    fn item(&self, (_, place): (&'a Bytes, &'a usize)) -> Option<Item<'a>> {
-        let (whole, row) = self.rows.get_index(*place)?;
-        Some((parts(whole).1, row))
-    }
-}
-
 impl<'a> Iterator for Range<'a> {
     type Item = Item<'a>;
 
     fn next(&mut self) -> Option<Item<'a>> {
-        let place = self.places.next()?;
-        self.item(place)
+        let (whole, row) = self.rows.get_index(self.places.next()?)?;
+        Some((parts(whole).1, row))
     }
 }
 
-impl DoubleEndedIterator for Range<'_> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        let place = self.places.next_back()?;
-        self.item(place)
+/// The places of such rows.
+struct Places<'a> {
+    rows: &'a Rows,
+    early: &'a [usize],
+    late: btree_map::Range<'a, Bytes, usize>,
+    /// The next of the late ones.
+    next_late: Option<usize>,
+    reverse: bool,
+}
+
+impl<'a> Places<'a> {
+    /// `start`, `end`: whole keys; none: all there are.
+    fn new(rows: &'a Rows, order: &'a Order, start: Option<&[u8]>, end: Option<&[u8]>, reverse: bool) -> Self {
+        let before = |bound: &[u8]| order.early.partition_point(|place| key_at(rows, *place) < Some(bound));
+        let (from, until) = (start.map_or(0, before), end.map_or(order.early.len(), before));
+        let start = start.map_or(Bound::Unbounded, Bound::Included);
+        let end = end.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut places = Places {
+            rows,
+            early: order.early.get(from..until).unwrap_or_default(),
+            late: order.late.range::<[u8], _>((start, end)),
+            next_late: None,
+            reverse,
+        };
+        places.advance_late();
+        places
+    }
+
+    fn advance_late(&mut self) {
+        let next = if self.reverse {
+            self.late.next_back()
+        } else {
+            self.late.next()
+        };
+        self.next_late = next.map(|(_, place)| *place);
+    }
+}
+
+impl Iterator for Places<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let split = if self.reverse {
+            self.early.split_last()
+        } else {
+            self.early.split_first()
+        };
+        let Some((early, rest)) = split else {
+            let late = self.next_late?;
+            self.advance_late();
+            return Some(late);
+        };
+        if let Some(late) = self.next_late {
+            let order = key_at(self.rows, late).cmp(&key_at(self.rows, *early));
+            let late_is_next = if self.reverse { order.is_gt() } else { order.is_lt() };
+            if late_is_next {
+                self.advance_late();
+                return Some(late);
+            }
+        }
+        self.early = rest;
+        Some(*early)
     }
 }
 
@@ -221,12 +273,11 @@ mod tests {
     fn keys(layer: &Layer, start: &[u8], end: Option<&[u8]>) -> Vec<Vec<u8>> {
         let ordered = layer.ordered();
         let forwards: Vec<Vec<u8>> = ordered
-            .range(TableId(1), start, end)
+            .range(TableId(1), start, end, false)
             .map(|(key, _)| key.to_vec())
             .collect();
         let mut backwards: Vec<Vec<u8>> = ordered
-            .range(TableId(1), start, end)
-            .rev()
+            .range(TableId(1), start, end, true)
             .map(|(key, _)| key.to_vec())
             .collect();
         backwards.reverse();
@@ -286,6 +337,6 @@ mod tests {
         layer.set(&WholeKey::new(TableId(1), b"a"), None);
         let outer = layer.ordered();
         assert_eq!(keys(&layer, b"", None), [b"a"]);
-        assert_eq!(outer.range(TableId(1), b"", None).count(), 1);
+        assert_eq!(outer.range(TableId(1), b"", None, false).count(), 1);
     }
 }

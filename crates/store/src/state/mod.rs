@@ -279,7 +279,7 @@ impl<'a> Overlay<'a> {
         end: Option<&[u8]>,
         reverse: bool,
     ) -> Self {
-        let range = |layer: &'a Option<Ordered<'a>>| Some(layer.as_ref()?.range(table, start, end));
+        let range = |layer: &'a Option<Ordered<'a>>| Some(layer.as_ref()?.range(table, start, end, reverse));
         let mut overlay = Overlay {
             ranges: layers.each_ref().map(range),
             heads: [None, None],
@@ -291,9 +291,7 @@ impl<'a> Overlay<'a> {
     }
 
     fn advance(&mut self, layer: usize) {
-        let reverse = self.reverse;
-        let next = |range: &mut Range<'a>| if reverse { range.next_back() } else { range.next() };
-        self.heads[layer] = self.ranges[layer].as_mut().and_then(next);
+        self.heads[layer] = self.ranges[layer].as_mut().and_then(Iterator::next);
     }
 
     fn compare(&self, one: &[u8], other: &[u8]) -> Ordering {
