@@ -1,5 +1,7 @@
 //! The one binary of Seachange; see `seachange --help`.
 
+mod allocator;
+
 use std::process::ExitCode;
 
 use seachange::commands::{self, Wanted};
@@ -7,6 +9,7 @@ use seachange::exit::{Exit, exit_of};
 use seachange::{output, style};
 
 fn main() -> ExitCode {
+    allocator::tune();
     let words: Vec<_> = std::env::args_os().collect();
     let wanted = Wanted::by(&words);
     style::choose(wanted.color);
