@@ -740,6 +740,7 @@ pub(crate) mod tests {
                 body,
             };
             let bytes = entry.to_bytes();
+            assert_eq!(Entry::kind_of(&bytes), Some(entry.body.number()));
             assert_eq!(Entry::from_bytes(&bytes), Ok(entry));
             all += &format!("{}\n", Digest::of(&bytes).short());
         }

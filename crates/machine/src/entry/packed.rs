@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Claim, ENTRY_FORMAT, Request};
+use super::{Claim, ENTRY_FORMAT, Entry, Request};
 use crate::TimeMs;
 use crate::codec::{Codec, Error, Reader, put_varint};
 
@@ -59,6 +59,16 @@ pub fn pack<'a>(time: TimeMs, requests: impl Iterator<Item = &'a PackedRequests>
     out
 }
 
+impl Entry {
+    /// The number of an encoded entry's kind, as [`Body`](crate::Body) lists them; none where it has none that can be read.
+    #[must_use]
+    pub fn kind_of(payload: &[u8]) -> Option<u64> {
+        let mut reader = Reader::new(payload);
+        let is_known = reader.byte().ok()? == ENTRY_FORMAT;
+        reader.varint().ok().filter(|_| is_known)
+    }
+}
+
 /// Requests of one entry, read one after the other without copying their payloads.
 #[derive(Debug)]
 pub struct RequestView<'a> {
@@ -96,14 +106,6 @@ impl<'a> RequestView<'a> {
     #[must_use]
     pub fn is_of(payload: &[u8]) -> bool {
         matches!(RequestView::header(&mut Reader::new(payload)), Ok(Some(_)))
-    }
-
-    /// The number of an entry's kind, as [`Body`](crate::Body) lists them; none where it has none that can be read.
-    #[must_use]
-    pub fn kind_of(payload: &[u8]) -> Option<u64> {
-        let mut reader = Reader::new(payload);
-        let is_known = reader.byte().ok()? == ENTRY_FORMAT;
-        reader.varint().ok().filter(|_| is_known)
     }
 
     /// The time and count of an entry of requests; nothing for every other kind.

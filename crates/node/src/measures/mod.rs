@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use environment::measure::{Counter, Gauge, Histogram, Rarely};
 use environment::{Clock, Moment};
-use machine::{FailureCode, Index, NodeId, Outcome, Output, RequestView, SubmitError};
+use machine::{Entry, FailureCode, Index, NodeId, Outcome, Output, SubmitError};
 use tracing::{error, info, warn};
 
 pub use entries::{Entries, EntryTimes, Stage};
@@ -178,7 +178,7 @@ impl Measures {
         let took = now - begun;
         if took >= APPLY_SLOW {
             let kind = match &committed.what {
-                What::Machine(payload) => RequestView::kind_of(payload).unwrap_or_default(),
+                What::Machine(payload) => Entry::kind_of(payload).unwrap_or_default(),
                 What::Blank | What::Members(_) => 0,
             };
             let took_ms = took.as_millis();

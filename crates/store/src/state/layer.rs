@@ -18,7 +18,7 @@ type Rows = IndexMap<Bytes, Option<Row>, FixedState>;
 /// Rows that were written since some moment, by whole key; none: removed.
 ///
 /// Whoever applies finds and writes single rows, so they lie under their hashes; their order is made up only when somebody
-/// scans, for those that have come since the last scan.
+/// scans, or when a checkpoint writes them.
 #[derive(Default)]
 pub(super) struct Layer {
     rows: Rows,
