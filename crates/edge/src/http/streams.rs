@@ -95,7 +95,10 @@ pub(super) async fn read(
             "record batches hold events as they were emitted: ask for JSON where they are to come in another version";
         return Err(Refusal::malformed(why));
     }
-    let (from, page) = first_page(&api, &stream, &parameters, (&headers, version)).await?;
+    let batches = batches && version.is_none();
+    // Batches are read as they lie: of the events themselves only where the stream begins and ends is looked at.
+    let bytes_max = if batches { 1 } else { EVENT_PAGE_BYTES };
+    let (from, page) = first_page(&api, &stream, &parameters, (&headers, version), bytes_max).await?;
     let extent = [
         (STREAM_FROM_HEADER, HeaderValue::from(from.0)),
         (STREAM_START_HEADER, HeaderValue::from(page.start.0)),
@@ -110,7 +113,7 @@ pub(super) async fn read(
         version,
         api,
     };
-    let answer = match batches && version.is_none() {
+    let answer = match batches {
         true => feed::answer(RECORD_BATCH_MEDIA_TYPE, events::Batches { span }),
         false => {
             let form = Form::of(&headers);
@@ -169,12 +172,13 @@ async fn first_page(
     stream: &str,
     parameters: &EventsParameters,
     (headers, version): (&HeaderMap, Option<u16>),
+    bytes_max: usize,
 ) -> Result<(Offset, EventPage), Refusal> {
     if parameters.consumer.is_some() && parameters.from.is_some() {
         let why = "both `from` and `consumer` say where to begin: give one of them";
         return Err(Refusal::malformed(why));
     }
-    let page = |from| api.cluster.events(stream.to_owned(), from, EVENT_PAGE_BYTES, version);
+    let page = |from| api.cluster.events(stream.to_owned(), from, bytes_max, version);
     if let Some(from) = resumed(headers)?.or(parameters.from).map(Offset) {
         let page = page(from).await.map_err(|error| codes::of_read(&error))?;
         return Ok((from, page));
