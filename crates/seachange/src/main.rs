@@ -2,6 +2,7 @@
 
 mod allocator;
 
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use seachange::commands::{self, Wanted};
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(exit) => return exit.into(),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             output::error(&anyhow::Error::new(error).context("cannot start"), wanted.json);
@@ -37,4 +38,14 @@ fn main() -> ExitCode {
             exit.into()
         }
     }
+}
+
+/// Tasks run on half of the processors. The applier, the log and readers have threads of their own, and a worker that is
+/// woken only to look for work takes more from them than it spares.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads((processors / 2).max(1))
+        .enable_all()
+        .build()
 }
