@@ -125,7 +125,8 @@ fn is_found(root: &Path, tree: &Path) -> anyhow::Result<Option<String>> {
     violation(&[&["scenario"], &scenarios[..]].concat())
 }
 
-/// As the simulator prints it for a seed, and for a scenario.
+/// As the simulator prints it for a seed, and for a scenario that fails, or that prints something else than it should.
 fn is_violation(line: &str) -> bool {
-    line.starts_with("seed ") || line.contains(": VIOLATION: ")
+    let of_seed = line.starts_with("seed ") && line.contains(": ");
+    of_seed || line.contains(": VIOLATION: ") || line.contains(": it prints something else than what is recorded")
 }
