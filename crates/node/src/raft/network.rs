@@ -337,3 +337,87 @@ impl RaftNetworkV2<Types> for Network {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use environment::real;
+    use machine::ClusterId;
+    use openraft::Snapshot;
+
+    use super::*;
+    use crate::measures::Measures;
+    use crate::peer::frames::Welcome;
+
+    const CLUSTER: ClusterId = ClusterId(7);
+
+    /// Answers as node 2 that has every snapshot, and was told by a leader with `vote`.
+    async fn answer_calls(mut stream: Box<dyn Stream>, vote: VoteOf<Types>) {
+        let mut magic = [0; 8];
+        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut magic)
+            .await
+            .expect("magic");
+        while let Ok(Some(Frame { kind, id, body })) = frames::read(&mut stream).await {
+            let (kind, body) = match kind {
+                Kind::Hello => {
+                    let welcome = Welcome {
+                        version: frames::VERSION_MAX,
+                        cluster: CLUSTER,
+                        node: NodeId(2),
+                    };
+                    (Kind::Welcome, welcome.to_bytes())
+                }
+                Kind::SnapshotOffer => (
+                    Kind::Answer,
+                    Offer::from_bytes(&body).expect("an offer").index.to_bytes(),
+                ),
+                Kind::Append => {
+                    let answer = AppendEntriesResponse::HigherVote(vote);
+                    (Kind::Answer, codec::encode_append_answer(&answer))
+                }
+                other => panic!("nobody asks for {other:?} here"),
+            };
+            let frame = Frame {
+                kind,
+                id,
+                body: body.into(),
+            };
+            frames::write(&mut stream, &frame).await.expect("it is read");
+        }
+    }
+
+    /// The Raft crate takes what is returned for the other node's word that this one leads still, and answers reads on it.
+    #[tokio::test]
+    async fn a_node_that_has_the_offered_snapshot_from_another_leader_is_taken_at_its_vote() {
+        let environment = real::environment();
+        let (old, new) = (
+            VoteOf::<Types>::new_committed(1, 1),
+            VoteOf::<Types>::new_committed(2, 3),
+        );
+        let listener = environment.network.bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().to_string();
+        let spawner = environment.clone();
+        environment.spawn("peer", async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                spawner.spawn("connection", answer_calls(stream, new));
+            }
+        });
+        let measures = Arc::new(Measures::new(NodeId(1), environment.clock.clone()));
+        let peers = Peers::new(environment, CLUSTER, "127.0.0.1:1".into(), Arc::default(), measures);
+        let mut network = NetworkFactory(peers).new_client(2, &BasicNode::new(address)).await;
+        let header = Header {
+            index: Index(40),
+            ..Header::default()
+        };
+        let snapshot = Snapshot {
+            meta: Default::default(),
+            snapshot: Arc::new(header),
+        };
+        let response = network.full_snapshot(
+            old,
+            snapshot,
+            futures::future::pending(),
+            RPCOption::new(PEER_CALL_TIMEOUT),
+        );
+        assert_eq!(response.await.expect("it answers").vote, new);
+    }
+}
