@@ -416,7 +416,7 @@ mod tests {
             old,
             snapshot,
             futures::future::pending(),
-            RPCOption::new(PEER_CALL_TIMEOUT),
+            RPCOption::new(Duration::from_secs(5)),
         );
         assert_eq!(response.await.expect("it answers").vote, new);
     }
