@@ -125,10 +125,13 @@ async fn damage_found_while_reading_is_an_error() {
     let disk = CrashDisk::default();
     let paths = written(&disk).await;
     let log = open(&disk).log;
+    // A record's payload: what else stands in a segment, and so where a record stands, depends on the writer's leisure.
+    let (from, _) = last_frame(&disk.get(&paths[0]));
+    let payload = from + record::HEADER_BYTES;
     // Under the open log's feet: the file keeps its name, and the log its handle, so go through the same content.
     let file = environment::Disk::open(&disk, &paths[0]).unwrap();
-    file.write_all_at(b"xx", 1000).unwrap();
-    let error = log.read(Index(1), Index(100), usize::MAX).unwrap_err();
+    file.write_all_at(b"xx", payload as u64).unwrap();
+    let error = log.read(Index(1), Index(250), usize::MAX).unwrap_err();
     assert!(
         matches!(&error, Error::Damaged { file, .. } if *file == paths[0]),
         "{error}"
