@@ -22,6 +22,9 @@ pub trait File: Send + Sync {
     fn set_len(&self, bytes: u64) -> io::Result<()>;
     /// Length in bytes.
     fn len(&self) -> io::Result<u64>;
+    /// Says that nobody is likely to read it soon, so that the memory in which the system keeps a copy of it may serve for
+    /// something else. A hint: what was not synced stays, and reading goes on as before.
+    fn forget_copy(&self) {}
     /// Whether it holds no byte.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)

@@ -1,5 +1,5 @@
-//! The worker that makes segments ready ahead of time and removes those that are no longer needed, so that neither is
-//! ever part of a commit.
+//! The worker that makes segments ready ahead of time, lets the system forget full ones, and removes those that are no
+//! longer needed, so that none of it is ever part of a commit.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ pub(super) struct Prepared {
 
 enum Task {
     Prepare(u64),
+    Forget(Arc<dyn File>),
     Remove(Vec<PathBuf>),
 }
 
@@ -43,6 +44,7 @@ impl Files {
                         // Nobody waits any more: the log is shutting down.
                         let _ = finished.send(result);
                     }
+                    Task::Forget(file) => file.forget_copy(),
                     Task::Remove(paths) => remove(&*disk, &directory, &paths),
                 }
             }
@@ -54,6 +56,13 @@ impl Files {
     pub(super) fn prepare(&self, sequence: u64) {
         // If the worker has ended, the next call of `prepared` says so.
         let _ = self.tasks.send(Task::Prepare(sequence));
+    }
+
+    /// Lets the system forget its copy of a segment that is full: the newest records are in the log's own memory, and the
+    /// next segment to be made takes the place of the copy. Memory that nobody had before is dear on a virtual machine.
+    pub(super) fn forget(&self, file: Arc<dyn File>) {
+        // A hint: nothing is lost when the worker has ended.
+        let _ = self.tasks.send(Task::Forget(file));
     }
 
     /// Removes files, at some time.

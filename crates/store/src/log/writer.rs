@@ -207,14 +207,17 @@ impl Writer {
         };
         self.buffer.clear();
         header.encode(&mut self.buffer);
-        self.files.prepare(prepared.sequence + 1);
         let salt = segment::salt(self.identity, prepared.sequence);
-        self.current = Some(Current {
+        let full = self.current.replace(Current {
             file: prepared.file.clone(),
             salt,
             end: HEADER_BYTES as u32,
             durable: 0,
         });
+        if let Some(full) = full {
+            self.files.forget(full.file);
+        }
+        self.files.prepare(prepared.sequence + 1);
         Ok(Some(Segment::new(
             prepared.path,
             prepared.file,
