@@ -10,6 +10,7 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::backend::Write;
 use super::key::{TABLE_BYTES, WholeKey, parts};
+use super::packed::Packed;
 use crate::limits::STATE_ROW_OVERHEAD_BYTES;
 
 // Without a random seed, and walked in the order of writing: nothing differs from run to run.
@@ -23,6 +24,8 @@ type Rows = IndexMap<Bytes, Option<Row>, FixedState>;
 pub(super) struct Layer {
     rows: Rows,
     bytes: usize,
+    /// Keys and documents.
+    packed: Packed,
     order: RwLock<Order>,
 }
 
@@ -60,13 +63,15 @@ impl Layer {
         };
         self.bytes += cost(whole, row.as_ref());
         self.bytes -= cost(whole, there.as_ref());
-        Ok(std::mem::replace(there, row))
+        Ok(std::mem::replace(there, packed(&mut self.packed, row, self.bytes)))
     }
 
     /// Sets the row of a key that the layer does not speak of.
     pub(super) fn add(&mut self, whole: &[u8], row: Option<Row>) {
         self.bytes += cost(whole, row.as_ref());
-        self.rows.insert(Bytes::copy_from_slice(whole), row);
+        let key = self.packed.copy(whole, self.bytes);
+        let row = packed(&mut self.packed, row, self.bytes);
+        self.rows.insert(key, row);
     }
 
     /// Bytes that it takes in memory, roughly.
@@ -102,6 +107,14 @@ impl Layer {
             order: RwLockWriteGuard::downgrade(order),
         }
     }
+}
+
+/// The row, its document packed with the others.
+fn packed(packed: &mut Packed, row: Option<Row>, wanted: usize) -> Option<Row> {
+    row.map(|row| Row {
+        document: packed.copy(&row.document, wanted),
+        ..row
+    })
 }
 
 impl Order {

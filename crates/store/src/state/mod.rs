@@ -13,6 +13,7 @@ mod fjall;
 mod key;
 mod layer;
 mod memory;
+mod packed;
 
 use std::cmp::Ordering;
 use std::sync::Arc;
