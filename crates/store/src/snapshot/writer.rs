@@ -55,6 +55,7 @@ pub fn write(disk: &dyn Disk, path: &Path, header: &Header, view: &dyn View) -> 
     block::put(Kind::End, &sums.to_bytes(), &mut out.bytes);
     out.flush()?;
     file.sync_data().map_err(Error::disk(path))?;
+    file.forget_copy();
     Ok(sums)
 }
 
@@ -90,6 +91,8 @@ impl Out<'_> {
         self.bytes.clear();
         if self.at - self.synced >= SNAPSHOT_SYNC_BYTES {
             self.file.sync_data().map_err(Error::disk(self.path))?;
+            // Only another node will read it, if any does.
+            self.file.forget_copy();
             self.synced = self.at;
         }
         Ok(())

@@ -16,6 +16,7 @@ use machine::{Row, Shape, StateError, StateRead, TableId};
 use parking_lot::Mutex;
 
 use super::backend::Write;
+use super::key::{TABLE_BYTES, WholeKey};
 use super::{Backend, Error, View};
 use crate::format::STATE;
 use crate::limits::{FJALL_APART_BYTES, FJALL_APART_STALE, FJALL_CACHE_BYTES, FJALL_FILES_MAX, FJALL_MEMTABLE_BYTES};
@@ -25,7 +26,6 @@ use files::KnownFiles;
 const KEYSPACE: &str = "rows";
 /// Where the format stands: shorter than any row's key, and before all of them.
 const FORMAT_KEY: [u8; 1] = [0];
-const TABLE_BYTES: usize = 4;
 const SHAPE_BYTES: usize = 2;
 
 /// How fjall is run.
@@ -120,11 +120,15 @@ impl FjallBackend {
         // What lies in memory comes before it. Left to the end, it would not be told to those who cut the journal.
         self.rows.rotate_memtable().map_err(failed)?;
         let mut files = self.rows.start_ingestion().map_err(failed)?;
+        let mut stored = Vec::new();
         for (table, key, row) in batch {
-            let key = stored_key(table, &key);
+            let key = WholeKey::new(table, &key);
             let written = match row {
-                Some(row) => files.write(key, stored_row(&row)),
-                None => files.write_tombstone(key),
+                Some(row) => {
+                    stored_row(&row, &mut stored);
+                    files.write(&*key, &stored[..])
+                }
+                None => files.write_tombstone(&*key),
             };
             written.map_err(failed)?;
         }
@@ -146,11 +150,15 @@ impl FjallBackend {
     fn write_batch(&self, batch: Vec<Write>) -> Result<(), Error> {
         let mut writes = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), batch.len())
             .durability(Some(PersistMode::SyncAll));
+        let mut stored = Vec::new();
         for (table, key, row) in batch {
-            let key = stored_key(table, &key);
+            let key = WholeKey::new(table, &key);
             match row {
-                Some(row) => writes.insert(&self.rows, key, stored_row(&row)),
-                None => writes.remove(&self.rows, key),
+                Some(row) => {
+                    stored_row(&row, &mut stored);
+                    writes.insert(&self.rows, &*key, &stored[..]);
+                }
+                None => writes.remove(&self.rows, &*key),
             }
         }
         writes.commit().map_err(|error| self.failed(&error))
@@ -210,6 +218,7 @@ fn table_range(
     end: Option<&[u8]>,
 ) -> fjall::Iter {
     use std::ops::Bound;
+    let stored_key = |table, key| WholeKey::new(table, key).to_vec();
     let to = match (end, table.0.checked_add(1)) {
         (Some(end), _) => Bound::Excluded(stored_key(table, end)),
         (None, Some(next)) => Bound::Excluded(stored_key(TableId(next), &[])),
@@ -236,24 +245,17 @@ fn store_error(directory: &Path, error: &fjall::Error) -> Error {
     }
 }
 
-fn stored_row(row: &Row) -> Vec<u8> {
-    let mut stored = Vec::with_capacity(SHAPE_BYTES + row.document.len());
+/// A row as the store has it, in place of what was in `stored`.
+fn stored_row(row: &Row, stored: &mut Vec<u8>) {
+    stored.clear();
     stored.extend_from_slice(&row.shape.0.to_le_bytes());
     stored.extend_from_slice(&row.document);
-    stored
-}
-
-fn stored_key(table: TableId, key: &[u8]) -> Vec<u8> {
-    let mut stored = Vec::with_capacity(TABLE_BYTES + key.len());
-    stored.extend_from_slice(&table.0.to_be_bytes());
-    stored.extend_from_slice(key);
-    stored
 }
 
 impl Backend for FjallBackend {
     fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Row>, Error> {
         guarded(&self.directory, || {
-            let found = self.rows.get(stored_key(table, key));
+            let found = self.rows.get(&*WholeKey::new(table, key));
             let found = found.map_err(|error| self.failed(&error))?;
             found.map(|value| to_row(&self.directory, &value)).transpose()
         })
@@ -312,7 +314,7 @@ impl Backend for FjallBackend {
 impl StateRead for FjallView {
     fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Row>, StateError> {
         let found = guarded(&self.directory, || {
-            let found = self.snapshot.get(&self.rows, stored_key(table, key));
+            let found = self.snapshot.get(&self.rows, &*WholeKey::new(table, key));
             let found = found.map_err(|error| store_error(&self.directory, &error))?;
             found.map(|value| to_row(&self.directory, &value)).transpose()
         });

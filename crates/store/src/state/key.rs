@@ -1,11 +1,17 @@
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
+use bytes::Bytes;
 use machine::TableId;
 
 /// Bytes of a table's number before a row's key.
 pub(super) const TABLE_BYTES: usize = 4;
 /// Keys up to this length are put together without touching the heap.
 const SHORT_KEY_BYTES: usize = 124;
+/// Whole keys up to this length lie within the map that keeps them.
+const WITHIN_BYTES: usize = 38;
 
 /// A row's whole key: its table's number (big-endian, so that a table is one range), then its key.
 pub(super) struct WholeKey {
@@ -43,6 +49,71 @@ impl Deref for WholeKey {
     }
 }
 
+/// A whole key in a map. A short one lies where the map has it, and so is compared without a look at another place in memory.
+#[derive(Clone)]
+pub(super) enum KeptKey {
+    Within(u8, [u8; WITHIN_BYTES]),
+    Apart(Bytes),
+}
+
+impl KeptKey {
+    /// `copy` makes the copy of one that lies apart.
+    pub(super) fn new(whole: &[u8], copy: impl FnOnce(&[u8]) -> Bytes) -> KeptKey {
+        let mut within = [0; WITHIN_BYTES];
+        match within.get_mut(..whole.len()) {
+            Some(place) => {
+                place.copy_from_slice(whole);
+                KeptKey::Within(whole.len() as u8, within)
+            }
+            None => KeptKey::Apart(copy(whole)),
+        }
+    }
+}
+
+impl Deref for KeptKey {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            KeptKey::Within(bytes, within) => &within[..usize::from(*bytes)],
+            KeptKey::Apart(whole) => whole,
+        }
+    }
+}
+
+// It is found, compared and ordered as its bytes are.
+impl Borrow<[u8]> for KeptKey {
+    fn borrow(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Hash for KeptKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+impl PartialEq for KeptKey {
+    fn eq(&self, other: &KeptKey) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for KeptKey {}
+
+impl Ord for KeptKey {
+    fn cmp(&self, other: &KeptKey) -> Ordering {
+        (**self).cmp(&**other)
+    }
+}
+
+impl PartialOrd for KeptKey {
+    fn partial_cmp(&self, other: &KeptKey) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 /// The table and the key in it.
 pub(super) fn parts(whole: &[u8]) -> (TableId, &[u8]) {
     match whole.split_first_chunk::<TABLE_BYTES>() {
@@ -55,6 +126,23 @@ pub(super) fn parts(whole: &[u8]) -> (TableId, &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kept_keys_are_found_and_ordered_as_their_bytes_are() {
+        let kept = |whole: &[u8]| KeptKey::new(whole, Bytes::copy_from_slice);
+        let mut keys: Vec<Vec<u8>> = (0..2 * WITHIN_BYTES).map(|length| vec![7; length]).collect();
+        keys.extend((0..2 * WITHIN_BYTES).map(|length| [&vec![7; length][..], &[0]].concat()));
+        let mut map: std::collections::HashMap<KeptKey, usize> = std::collections::HashMap::new();
+        map.extend(keys.iter().enumerate().map(|(at, whole)| (kept(whole), at)));
+        for (at, whole) in keys.iter().enumerate() {
+            assert_eq!(map.get(&whole[..]), Some(&at), "{whole:?}");
+            assert_eq!(&*kept(whole), &whole[..]);
+            for other in &keys {
+                assert_eq!(kept(whole).cmp(&kept(other)), whole.cmp(other), "{whole:?} {other:?}");
+            }
+        }
+        assert_eq!(size_of::<KeptKey>(), WITHIN_BYTES + 2);
+    }
 
     #[test]
     fn keys_of_any_length_come_apart_again() {

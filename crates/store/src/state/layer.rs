@@ -2,19 +2,18 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, btree_map};
 use std::ops::Bound;
 
-use bytes::Bytes;
 use foldhash::quality::FixedState;
 use indexmap::IndexMap;
 use machine::{Row, TableId};
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::backend::Write;
-use super::key::{TABLE_BYTES, WholeKey, parts};
+use super::key::{KeptKey, TABLE_BYTES, WholeKey, parts};
 use super::packed::Packed;
 use crate::limits::STATE_ROW_OVERHEAD_BYTES;
 
 // Without a random seed, and walked in the order of writing: nothing differs from run to run.
-type Rows = IndexMap<Bytes, Option<Row>, FixedState>;
+type Rows = IndexMap<KeptKey, Option<Row>, FixedState>;
 
 /// Rows that were written since some moment, by whole key; none: removed.
 ///
@@ -24,7 +23,7 @@ type Rows = IndexMap<Bytes, Option<Row>, FixedState>;
 pub(super) struct Layer {
     rows: Rows,
     bytes: usize,
-    /// Keys and documents.
+    /// Documents, and keys that are long.
     packed: Packed,
     order: RwLock<Order>,
 }
@@ -35,7 +34,7 @@ struct Order {
     /// Those of the first rows that came.
     early: Vec<usize>,
     /// Those of the rows behind them, by whole key.
-    late: BTreeMap<Bytes, usize>,
+    late: BTreeMap<KeptKey, usize>,
 }
 
 /// A layer's rows in order of key.
@@ -69,7 +68,7 @@ impl Layer {
     /// Sets the row of a key that the layer does not speak of.
     pub(super) fn add(&mut self, whole: &[u8], row: Option<Row>) {
         self.bytes += cost(whole, row.as_ref());
-        let key = self.packed.copy(whole, self.bytes);
+        let key = KeptKey::new(whole, |whole| self.packed.copy(whole, self.bytes));
         let row = packed(&mut self.packed, row, self.bytes);
         self.rows.insert(key, row);
     }
@@ -87,9 +86,13 @@ impl Layer {
     pub(super) fn writes(&self) -> Vec<Write> {
         let ordered = self.ordered();
         let places = Places::new(&self.rows, &ordered.order, None, None, false);
+        let mut keys = Packed::default();
         places
             .filter_map(|place| self.rows.get_index(place))
-            .map(|(whole, row)| (parts(whole).0, whole.slice(TABLE_BYTES..), row.clone()))
+            .map(|(whole, row)| {
+                let (table, key) = parts(whole);
+                (table, keys.copy(key, self.bytes), row.clone())
+            })
             .collect()
     }
 
@@ -142,7 +145,7 @@ impl Order {
 ///
 /// Keys lie all over memory, and most begin alike: what comes behind their common beginning is copied and compared first.
 fn in_order(rows: &Rows) -> Vec<usize> {
-    let first = rows.keys().next().cloned().unwrap_or_default();
+    let first = rows.keys().next().map(|whole| whole.to_vec()).unwrap_or_default();
     let common = rows.keys();
     let common = common.fold(first.len(), |common, whole| alike(&first[..common], whole));
     let mut places: Vec<(u128, usize)> = rows
@@ -212,7 +215,7 @@ impl<'a> Iterator for Range<'a> {
 struct Places<'a> {
     rows: &'a Rows,
     early: &'a [usize],
-    late: btree_map::Range<'a, Bytes, usize>,
+    late: btree_map::Range<'a, KeptKey, usize>,
     /// The next of the late ones.
     next_late: Option<usize>,
     reverse: bool,
@@ -279,6 +282,7 @@ fn cost(whole: &[u8], row: Option<&Row>) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use machine::Shape;
 
     use super::*;
