@@ -14,6 +14,9 @@ use crate::{
 
 use super::{CommandContext, Effects, Tables};
 
+/// Requests of an entry for which there is room at once. An entry says itself how many it has, and is not believed.
+const REQUESTS_EXPECTED: usize = 1024;
+
 /// What becomes of a command that went well.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keep {
@@ -39,10 +42,11 @@ impl Machine {
         mut reader: Reader<'_>,
         world: &mut World<'_>,
     ) -> Result<Output, Stop> {
-        let requests: Vec<RequestView<'_>> = (0..count)
-            .map(|_| RequestView::read(&mut reader))
-            .collect::<Result<_, _>>()
-            .map_err(|error| Stop::Park(super::undecodable(index, &error)))?;
+        let mut requests = Vec::with_capacity(count.min(REQUESTS_EXPECTED));
+        for _ in 0..count {
+            let request = RequestView::read(&mut reader);
+            requests.push(request.map_err(|error| Stop::Park(super::undecodable(index, &error)))?);
+        }
         self.require_code(&requests, world)?;
         self.advance_time(time);
         self.take_back_overdue(index);

@@ -1,11 +1,11 @@
 use std::collections::HashMap;
-use std::hash::BuildHasher;
 
 use bytes::Bytes;
 use foldhash::quality::FixedState;
 use machine::Row;
 use parking_lot::Mutex;
 
+use super::key::HashedKey;
 use crate::limits::STATE_ROW_OVERHEAD_BYTES;
 
 /// Parts that the cache is cut into, so that readers seldom meet and no single step is long.
@@ -17,7 +17,6 @@ const SHARDS: usize = 64;
 /// Whatever it holds is the latest: writers must let it forget what they write.
 pub(super) struct Cache {
     shards: Vec<Mutex<Shard>>,
-    hasher: FixedState,
 }
 
 // Without a random seed: which rows are read again from the backend must not differ from run to run.
@@ -49,13 +48,12 @@ impl Cache {
         };
         Cache {
             shards: (0..SHARDS).map(|_| shard()).collect(),
-            hasher: FixedState::default(),
         }
     }
 
     /// What is known about a key: its row, or that it has none.
-    pub(super) fn get(&self, whole: &[u8]) -> Option<Option<Row>> {
-        let mut shard = self.shards[self.shard_of(whole)].lock();
+    pub(super) fn get(&self, whole: &HashedKey) -> Option<Option<Row>> {
+        let mut shard = self.shards[shard_of(whole)].lock();
         let found = shard.get(whole);
         match found {
             Some(_) => shard.hits += 1,
@@ -74,21 +72,21 @@ impl Cache {
     }
 
     /// Notes what a key has.
-    pub(super) fn set(&self, whole: &[u8], row: Option<Row>) {
+    pub(super) fn set(&self, whole: &HashedKey, row: Option<Row>) {
         let key = Bytes::copy_from_slice(whole);
-        self.shards[self.shard_of(whole)].lock().set(key, row);
+        self.shards[shard_of(whole)].lock().set(key, row);
     }
 
     /// Nothing is known about a key any more.
-    pub(super) fn forget(&mut self, whole: &[u8]) {
-        let shard = self.shard_of(whole);
+    pub(super) fn forget(&mut self, whole: &HashedKey) {
+        let shard = shard_of(whole);
         self.shards[shard].get_mut().forget(whole);
     }
+}
 
-    fn shard_of(&self, whole: &[u8]) -> usize {
-        // The top bits: the maps themselves use the low ones.
-        (self.hasher.hash_one(whole) >> 58) as usize % SHARDS
-    }
+fn shard_of(whole: &HashedKey) -> usize {
+    // The top bits: the maps themselves use the low ones.
+    (whole.hash() >> 58) as usize % SHARDS
 }
 
 impl Shard {
@@ -136,7 +134,7 @@ fn cost(key: &[u8], row: &Option<Row>) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use machine::Shape;
+    use machine::{Shape, TableId};
 
     use super::*;
 
@@ -147,20 +145,24 @@ mod tests {
         })
     }
 
+    fn key(key: &[u8]) -> HashedKey {
+        HashedKey::new(TableId(1), key)
+    }
+
     #[test]
     fn the_bytes_are_bounded_and_what_is_used_stays() {
         let cache = Cache::new(1 << 20);
-        cache.set(b"hot", row(10));
+        cache.set(&key(b"hot"), row(10));
         for number in 0_u32..100_000 {
-            cache.set(&number.to_be_bytes(), row(10));
-            assert!(cache.get(b"hot").is_some(), "after {number}");
+            cache.set(&key(&number.to_be_bytes()), row(10));
+            assert!(cache.get(&key(b"hot")).is_some(), "after {number}");
         }
         let mut bytes = 0;
         for shard in &cache.shards {
             let shard = shard.lock();
-            let kept: usize = shard.young.iter().map(|(key, row)| cost(key, row)).sum();
+            let kept: usize = shard.young.iter().map(|(whole, row)| cost(whole, row)).sum();
             assert_eq!(kept, shard.young_bytes);
-            bytes += kept + shard.old.iter().map(|(key, row)| cost(key, row)).sum::<usize>();
+            bytes += kept + shard.old.iter().map(|(whole, row)| cost(whole, row)).sum::<usize>();
         }
         assert!(bytes <= 1 << 20, "{bytes}");
         assert!(bytes > 1 << 18, "{bytes}");
@@ -169,40 +171,40 @@ mod tests {
     #[test]
     fn what_is_forgotten_or_not_kept_is_not_remembered_wrongly() {
         let mut cache = Cache::new(64 << 10);
-        cache.set(b"k", row(1));
-        cache.set(b"k", row(100_000));
-        assert_eq!(cache.get(b"k"), None);
-        cache.set(b"k", None);
-        assert_eq!(cache.get(b"k"), Some(None));
-        cache.forget(b"k");
-        assert_eq!(cache.get(b"k"), None);
+        cache.set(&key(b"k"), row(1));
+        cache.set(&key(b"k"), row(100_000));
+        assert_eq!(cache.get(&key(b"k")), None);
+        cache.set(&key(b"k"), None);
+        assert_eq!(cache.get(&key(b"k")), Some(None));
+        cache.forget(&key(b"k"));
+        assert_eq!(cache.get(&key(b"k")), None);
         // Also when what was known before is of the old generation.
         for last in [Cache::forget_it, Cache::outgrow_it] {
-            cache.set(b"k", row(1));
-            let shard = cache.shard_of(b"k");
+            cache.set(&key(b"k"), row(1));
+            let shard = shard_of(&key(b"k"));
             for number in 0_u32.. {
-                cache.set(&number.to_be_bytes(), row(1));
-                if cache.shards[shard].lock().old.contains_key(&b"k"[..]) {
+                cache.set(&key(&number.to_be_bytes()), row(1));
+                if cache.shards[shard].lock().old.contains_key(&*key(b"k")) {
                     break;
                 }
             }
             last(&mut cache);
-            assert_eq!(cache.get(b"k"), None);
+            assert_eq!(cache.get(&key(b"k")), None);
         }
         let kept = |shard: &Mutex<Shard>| {
             let shard = shard.lock();
-            shard.young_bytes == shard.young.iter().map(|(key, row)| cost(key, row)).sum::<usize>()
+            shard.young_bytes == shard.young.iter().map(|(whole, row)| cost(whole, row)).sum::<usize>()
         };
         assert!(cache.shards.iter().all(kept));
     }
 
     impl Cache {
         fn forget_it(&mut self) {
-            self.forget(b"k");
+            self.forget(&key(b"k"));
         }
 
         fn outgrow_it(&mut self) {
-            self.set(b"k", row(100_000));
+            self.set(&key(b"k"), row(100_000));
         }
     }
 }

@@ -1,9 +1,10 @@
 use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::hash::{Hash, Hasher};
+use std::hash::BuildHasher;
 use std::ops::Deref;
 
 use bytes::Bytes;
+use foldhash::quality::FixedState;
 use machine::TableId;
 
 /// Bytes of a table's number before a row's key.
@@ -12,6 +13,9 @@ pub(super) const TABLE_BYTES: usize = 4;
 const SHORT_KEY_BYTES: usize = 124;
 /// Whole keys up to this length lie within the map that keeps them.
 const WITHIN_BYTES: usize = 38;
+
+// Without a random seed: nothing differs from run to run.
+const HASHER: FixedState = FixedState::with_seed(0);
 
 /// A row's whole key: its table's number (big-endian, so that a table is one range), then its key.
 pub(super) struct WholeKey {
@@ -46,6 +50,32 @@ impl Deref for WholeKey {
             true => &self.short[..self.bytes],
             false => &self.long,
         }
+    }
+}
+
+/// A whole key and its hash, which is made once for all the maps in which the key is looked for.
+pub(super) struct HashedKey {
+    whole: WholeKey,
+    hash: u64,
+}
+
+impl HashedKey {
+    pub(super) fn new(table: TableId, key: &[u8]) -> HashedKey {
+        let whole = WholeKey::new(table, key);
+        let hash = HASHER.hash_one(&*whole);
+        HashedKey { whole, hash }
+    }
+
+    pub(super) fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+impl Deref for HashedKey {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.whole
     }
 }
 
@@ -88,12 +118,6 @@ impl Borrow<[u8]> for KeptKey {
     }
 }
 
-impl Hash for KeptKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (**self).hash(state);
-    }
-}
-
 impl PartialEq for KeptKey {
     fn eq(&self, other: &KeptKey) -> bool {
         **self == **other
@@ -132,7 +156,7 @@ mod tests {
         let kept = |whole: &[u8]| KeptKey::new(whole, Bytes::copy_from_slice);
         let mut keys: Vec<Vec<u8>> = (0..2 * WITHIN_BYTES).map(|length| vec![7; length]).collect();
         keys.extend((0..2 * WITHIN_BYTES).map(|length| [&vec![7; length][..], &[0]].concat()));
-        let mut map: std::collections::HashMap<KeptKey, usize> = std::collections::HashMap::new();
+        let mut map: std::collections::BTreeMap<KeptKey, usize> = std::collections::BTreeMap::new();
         map.extend(keys.iter().enumerate().map(|(at, whole)| (kept(whole), at)));
         for (at, whole) in keys.iter().enumerate() {
             assert_eq!(map.get(&whole[..]), Some(&at), "{whole:?}");

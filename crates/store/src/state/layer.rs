@@ -2,18 +2,18 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, btree_map};
 use std::ops::Bound;
 
-use foldhash::quality::FixedState;
 use indexmap::IndexMap;
+use indexmap::map::raw_entry_v1::{RawEntryApiV1, RawEntryMut};
 use machine::{Row, TableId};
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::backend::Write;
-use super::key::{KeptKey, TABLE_BYTES, WholeKey, parts};
+use super::key::{HashedKey, KeptKey, TABLE_BYTES, WholeKey, parts};
 use super::packed::Packed;
 use crate::limits::STATE_ROW_OVERHEAD_BYTES;
 
-// Without a random seed, and walked in the order of writing: nothing differs from run to run.
-type Rows = IndexMap<KeptKey, Option<Row>, FixedState>;
+// Walked in the order of writing. Keys bring their hashes with them, so it has no hasher.
+type Rows = IndexMap<KeptKey, Option<Row>, ()>;
 
 /// Rows that were written since some moment, by whole key; none: removed.
 ///
@@ -45,32 +45,38 @@ pub(super) struct Ordered<'a> {
 
 impl Layer {
     /// What it says about a key.
-    pub(super) fn get(&self, whole: &[u8]) -> Option<&Option<Row>> {
-        self.rows.get(whole)
+    pub(super) fn get(&self, whole: &HashedKey) -> Option<&Option<Row>> {
+        let found = self
+            .rows
+            .raw_entry_v1()
+            .from_hash(whole.hash(), |kept| **kept == **whole);
+        found.map(|(_, row)| row)
     }
 
-    pub(super) fn set(&mut self, whole: &[u8], row: Option<Row>) {
+    pub(super) fn set(&mut self, whole: &HashedKey, row: Option<Row>) {
         if let Err(row) = self.swap(whole, row) {
             self.add(whole, row);
         }
     }
 
     /// Sets the row of a key that the layer speaks of, and gives what it said before; else gives the row back.
-    pub(super) fn swap(&mut self, whole: &[u8], row: Option<Row>) -> Result<Option<Row>, Option<Row>> {
-        let Some(there) = self.rows.get_mut(whole) else {
+    pub(super) fn swap(&mut self, whole: &HashedKey, row: Option<Row>) -> Result<Option<Row>, Option<Row>> {
+        let RawEntryMut::Occupied(mut there) = entry(&mut self.rows, whole) else {
             return Err(row);
         };
         self.bytes += cost(whole, row.as_ref());
-        self.bytes -= cost(whole, there.as_ref());
-        Ok(std::mem::replace(there, packed(&mut self.packed, row, self.bytes)))
+        self.bytes -= cost(whole, there.get().as_ref());
+        Ok(there.insert(packed(&mut self.packed, row, self.bytes)))
     }
 
     /// Sets the row of a key that the layer does not speak of.
-    pub(super) fn add(&mut self, whole: &[u8], row: Option<Row>) {
+    pub(super) fn add(&mut self, whole: &HashedKey, row: Option<Row>) {
         self.bytes += cost(whole, row.as_ref());
         let key = KeptKey::new(whole, |whole| self.packed.copy(whole, self.bytes));
         let row = packed(&mut self.packed, row, self.bytes);
-        self.rows.insert(key, row);
+        if let RawEntryMut::Vacant(place) = entry(&mut self.rows, whole) {
+            place.insert_hashed_nocheck(whole.hash(), key, row);
+        }
     }
 
     /// Bytes that it takes in memory, roughly.
@@ -110,6 +116,11 @@ impl Layer {
             order: RwLockWriteGuard::downgrade(order),
         }
     }
+}
+
+fn entry<'a>(rows: &'a mut Rows, whole: &HashedKey) -> RawEntryMut<'a, KeptKey, Option<Row>, ()> {
+    rows.raw_entry_mut_v1()
+        .from_hash(whole.hash(), |kept| **kept == **whole)
 }
 
 /// The row, its document packed with the others.
@@ -305,7 +316,7 @@ mod tests {
     #[test]
     fn what_is_written_after_a_scan_is_found_in_its_place_by_the_next() {
         let mut layer = Layer::default();
-        let mut set = |table: u32, key: &[u8], row| layer.set(&WholeKey::new(TableId(table), key), row);
+        let mut set = |table: u32, key: &[u8], row| layer.set(&HashedKey::new(TableId(table), key), row);
         set(1, b"m", None);
         set(0, b"z", None);
         set(2, b"a", None);
@@ -314,17 +325,17 @@ mod tests {
             shape: Shape(1),
             document: Bytes::from_static(b"document"),
         };
-        layer.set(&WholeKey::new(TableId(1), b"a"), Some(row.clone()));
-        layer.set(&WholeKey::new(TableId(1), b"z"), None);
-        layer.set(&WholeKey::new(TableId(1), b"m"), Some(row.clone()));
+        layer.set(&HashedKey::new(TableId(1), b"a"), Some(row.clone()));
+        layer.set(&HashedKey::new(TableId(1), b"z"), None);
+        layer.set(&HashedKey::new(TableId(1), b"m"), Some(row.clone()));
         assert_eq!(keys(&layer, b"", None), [b"a", b"m", b"z"]);
         assert_eq!(keys(&layer, b"b", Some(b"z")), [b"m"]);
-        assert_eq!(layer.get(&WholeKey::new(TableId(1), b"m")), Some(&Some(row)));
+        assert_eq!(layer.get(&HashedKey::new(TableId(1), b"m")), Some(&Some(row)));
         assert_eq!(layer.len(), 5);
         let order: Vec<u32> = layer.writes().iter().map(|(table, _, _)| table.0).collect();
         assert_eq!(order, [0, 1, 1, 1, 2]);
         let bytes = layer.bytes();
-        layer.set(&WholeKey::new(TableId(1), b"a"), None);
+        layer.set(&HashedKey::new(TableId(1), b"a"), None);
         assert_eq!(layer.bytes(), bytes - b"document".len());
     }
 
@@ -338,7 +349,7 @@ mod tests {
                 let scattered = number.wrapping_mul(2_654_435_761);
                 let mut key = format!("account/{}", scattered % 500).into_bytes();
                 key.resize(key.len() + (scattered >> 8) as usize % 24, (scattered >> 16) as u8 % 2);
-                layer.set(&WholeKey::new(TableId(1), &key), None);
+                layer.set(&HashedKey::new(TableId(1), &key), None);
                 expected.insert(key);
             }
             let expected: Vec<Vec<u8>> = expected.iter().cloned().collect();
@@ -351,7 +362,7 @@ mod tests {
     #[test]
     fn a_scan_within_a_scan_is_answered() {
         let mut layer = Layer::default();
-        layer.set(&WholeKey::new(TableId(1), b"a"), None);
+        layer.set(&HashedKey::new(TableId(1), b"a"), None);
         let outer = layer.ordered();
         assert_eq!(keys(&layer, b"", None), [b"a"]);
         assert_eq!(outer.range(TableId(1), b"", None, false).count(), 1);

@@ -27,7 +27,7 @@ pub use memory::MemoryBackend;
 
 use crate::limits::STATE_CACHE_BYTES;
 use cache::Cache;
-use key::WholeKey;
+use key::HashedKey;
 use layer::{Item, Layer, Ordered, Range};
 
 /// How the state is kept.
@@ -109,7 +109,7 @@ impl State {
     /// # Errors
     /// The disk failed; nothing was written.
     pub fn replace(&mut self, table: TableId, key: &[u8], row: Option<Row>) -> Result<Option<Row>, StateError> {
-        let whole = WholeKey::new(table, key);
+        let whole = HashedKey::new(table, key);
         let row = match self.dirty.swap(&whole, row) {
             Ok(before) => return Ok(before),
             Err(row) => row,
@@ -121,7 +121,7 @@ impl State {
     }
 
     fn set(&mut self, table: TableId, key: &[u8], row: Option<Row>) {
-        let whole = WholeKey::new(table, key);
+        let whole = HashedKey::new(table, key);
         self.dirty.set(&whole, row);
         // It is wrong from now on, and would be believed once the layers have let go of the row.
         self.cache.forget(&whole);
@@ -183,7 +183,7 @@ impl State {
     }
 
     /// The row under a key as it is below what gathers for the next checkpoint.
-    fn below(&self, table: TableId, key: &[u8], whole: &[u8]) -> Result<Option<Row>, StateError> {
+    fn below(&self, table: TableId, key: &[u8], whole: &HashedKey) -> Result<Option<Row>, StateError> {
         let layers = [&self.frozen, &self.recent];
         if let Some(row) = layers.into_iter().flatten().find_map(|layer| layer.get(whole)) {
             return Ok(row.clone());
@@ -218,7 +218,7 @@ impl Checkpoint {
 
 impl StateRead for State {
     fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Row>, StateError> {
-        let whole = WholeKey::new(table, key);
+        let whole = HashedKey::new(table, key);
         match self.dirty.get(&whole) {
             Some(row) => Ok(row.clone()),
             None => self.below(table, key, &whole),
