@@ -24,5 +24,5 @@ pub use proof::{Proof, Witness};
 pub use recording::{RecordedEntry, Recording, Trial, Tried};
 pub use replaying::{First, Replay, Step};
 pub use rules::RuleChange;
-pub use tables::{RowDiffers, TableCompared};
+pub use tables::{RowDiffers, RowRead, TableCompared};
 pub use what_if::{Compared, EmittedEvent, EventsDiffer, OutcomesDiffer, WhatIf};

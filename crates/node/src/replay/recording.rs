@@ -256,7 +256,11 @@ fn of_application(replay: &Replay, name: &str) -> Result<(BTreeMap<String, Table
     let index = replay.applied();
     let application = replay.catalog().applications.get(name);
     let in_force = application.and_then(|it| Some((it.tables.clone(), it.in_force?)));
-    in_force.ok_or_else(|| Error::Unreadable(format!("no version of {name:?} is in force as of entry {index}")))
+    in_force.ok_or_else(|| {
+        Error::Unreadable(format!(
+            "no version of {name:?} is in force as of entry {index}: begin with an entry behind the switch that brought one in"
+        ))
+    })
 }
 
 fn rows_of(replay: &Replay, tables: &BTreeMap<String, TableId>) -> Result<Vec<RecordedRow>, Error> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use machine::{Read, ReadValue, Row, StateRead, TableId};
+use machine::{Failure, Read, ReadError, ReadValue, Row, StateRead, TableId};
 use store::state::State;
 
 use super::Error;
@@ -28,9 +28,20 @@ pub struct RowDiffers {
     /// Its key.
     pub key: Bytes,
     /// As it was.
-    pub real: Option<Bytes>,
+    pub real: RowRead,
     /// As it would have been.
-    pub other: Option<Bytes>,
+    pub other: RowRead,
+}
+
+/// A row as the version that was tried reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowRead {
+    /// There is none.
+    Absent,
+    /// It is there.
+    Document(Bytes),
+    /// It is there, and that version fails on it.
+    Failed(Failure),
 }
 
 /// The rows that each of two states has under a key.
@@ -102,12 +113,12 @@ fn compare(
             key: key.clone(),
         };
         let real = match real {
-            Some(_) if is_reshaped => document(tried.read_over(&read, state))?,
-            real => real.map(|row| row.document),
+            Some(_) if is_reshaped => row_read(tried.read_over(&read, state))?,
+            real => as_it_lies(real),
         };
         let other = match other {
-            Some(_) if is_reshaped => document(tried.read(&read))?,
-            other => other.map(|row| row.document),
+            Some(_) if is_reshaped => row_read(tried.read(&read))?,
+            other => as_it_lies(other),
         };
         if real == other {
             compared.rows_equal += 1;
@@ -121,9 +132,16 @@ fn compare(
     Ok(compared)
 }
 
-fn document(value: Result<ReadValue, machine::ReadError>) -> Result<Option<Bytes>, Error> {
-    match value.map_err(Error::unreadable)? {
-        ReadValue::Document(document) => Ok(document),
-        ReadValue::Pairs { .. } | ReadValue::Usage(_) | ReadValue::Answer(_) | ReadValue::Refused(_) => Ok(None),
+fn as_it_lies(row: Option<Row>) -> RowRead {
+    row.map_or(RowRead::Absent, |row| RowRead::Document(row.document))
+}
+
+/// That the version fails on a row is among what it would have come to.
+fn row_read(value: Result<ReadValue, ReadError>) -> Result<RowRead, Error> {
+    match value {
+        Ok(ReadValue::Document(Some(document))) => Ok(RowRead::Document(document)),
+        Ok(_) => Ok(RowRead::Absent),
+        Err(ReadError::Failed(failure)) => Ok(RowRead::Failed(failure)),
+        Err(error) => Err(Error::unreadable(error)),
     }
 }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 use client::wire::{EventRecord, Row};
-use node::replay::{Archive, EmittedEvent, EventsDiffer, OutcomesDiffer, Replay, RowDiffers, TableCompared, WhatIf};
+use node::replay::{
+    Archive, EmittedEvent, EventsDiffer, OutcomesDiffer, Replay, RowDiffers, RowRead, TableCompared, WhatIf,
+};
 use serde_json::{Value, json};
 
 use super::show::{Show, outcome, outcome_json};
@@ -198,27 +200,48 @@ impl Differences {
     }
 
     fn row(&self, table: &str, row: &RowDiffers) -> anyhow::Result<()> {
-        let document = |document: &Option<Bytes>| document.as_deref().map_or("(none)".to_owned(), output::text);
+        let read = |read: &RowRead| match read {
+            RowRead::Absent => "(none)".to_owned(),
+            RowRead::Document(document) => output::text(document),
+            RowRead::Failed(failure) => format!("failed {}: {}", failure.code.name(), failure.detail),
+        };
         if !self.json {
             return output::line(format!(
                 "table {table}, row {}:\n  was       {}\n  would be  {}",
                 output::text(&row.key),
-                document(&row.real),
-                document(&row.other)
+                read(&row.real),
+                read(&row.other)
             ));
         }
-        let of = |document: &Option<Bytes>| {
-            document.as_ref().map(|document| Row {
-                key: row.key.clone(),
-                document: document.clone(),
-            })
-        };
         output::json(&json!({
             "what": "row_differs",
             "table": table,
-            "was": of(&row.real),
-            "would_be": of(&row.other),
+            "was": row_json(&row.key, &row.real),
+            "would_be": row_json(&row.key, &row.other),
         }))
+    }
+}
+
+/// A row as the HTTP API gives it, or its key and why the version tried cannot read it.
+fn row_json(key: &Bytes, read: &RowRead) -> Value {
+    let row = |document: &Bytes| {
+        json!(Row {
+            key: key.clone(),
+            document: document.clone(),
+        })
+    };
+    match read {
+        RowRead::Absent => Value::Null,
+        RowRead::Document(document) => row(document),
+        RowRead::Failed(failure) => {
+            let mut row = row(&Bytes::new());
+            if let Some(fields) = row.as_object_mut() {
+                fields.retain(|name, _| name.starts_with("key"));
+                fields.insert("code".to_owned(), json!(failure.code.name()));
+                fields.insert("detail".to_owned(), json!(failure.detail));
+            }
+            row
+        }
     }
 }
 
