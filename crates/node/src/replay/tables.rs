@@ -139,8 +139,10 @@ fn as_it_lies(row: Option<Row>) -> RowRead {
 /// That the version fails on a row is among what it would have come to.
 fn row_read(value: Result<ReadValue, ReadError>) -> Result<RowRead, Error> {
     match value {
-        Ok(ReadValue::Document(Some(document))) => Ok(RowRead::Document(document)),
-        Ok(_) => Ok(RowRead::Absent),
+        Ok(ReadValue::Document(document)) => Ok(document.map_or(RowRead::Absent, RowRead::Document)),
+        Ok(ReadValue::Pairs { .. } | ReadValue::Usage(_) | ReadValue::Answer(_) | ReadValue::Refused(_)) => {
+            Ok(RowRead::Absent)
+        }
         Err(ReadError::Failed(failure)) => Ok(RowRead::Failed(failure)),
         Err(error) => Err(Error::unreadable(error)),
     }
